@@ -1,0 +1,36 @@
+# Every command that CI or a newcomer runs. `make setup` is implied by all of them.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.setup-done
+
+.PHONY: setup demo test check lint types clean
+
+setup: $(STAMP)
+
+# torchvision and timm serve as peers in tests only, and would pull another torch: without dependencies.
+$(STAMP): pyproject.toml constraints.txt Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hub]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvision timm
+	touch $(STAMP)
+
+demo: setup
+	mkdir -p out
+	$(BIN)/resnetx export -o out/resnet50.onnx --golden out/resnet50.golden.npz
+	$(BIN)/resnetx inspect out/resnet50.onnx
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV) out

@@ -1,0 +1,5 @@
+"""`python -m resnetx` is the `resnetx` program."""
+
+from resnetx.cli.main import main
+
+main()

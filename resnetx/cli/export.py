@@ -1,0 +1,5 @@
+"""`resnetx export`."""
+
+
+def export() -> None:
+    """(being written)"""

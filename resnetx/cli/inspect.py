@@ -1,0 +1,5 @@
+"""`resnetx inspect`."""
+
+
+def inspect() -> None:
+    """(being written)"""

@@ -1,0 +1,5 @@
+"""`resnetx simplify`."""
+
+
+def simplify() -> None:
+    """(being written)"""

@@ -1,0 +1,33 @@
+"""The one error tree: every deliberate error says what was asked, what was found and what to do."""
+
+
+class ResnetxError(Exception):
+    """Something could not be done; the message is one paragraph a user can act on. The CLI exits with 2."""
+
+
+class UsageError(ResnetxError):
+    """What was asked contradicts itself or is out of range."""
+
+
+class FileError(ResnetxError):
+    """A file or folder could not be read or written."""
+
+
+class CheckpointError(ResnetxError):
+    """Weights are broken, hostile, or belong to another architecture."""
+
+
+class SourceError(ResnetxError):
+    """Weights could not be fetched from where they were said to be."""
+
+
+class GraphError(ResnetxError):
+    """An ONNX file is broken, hostile, or could not be made."""
+
+
+class RuntimeUnavailableError(ResnetxError):
+    """The runtime or provider that was asked for does not run here."""
+
+
+class MissingExtraError(ResnetxError):
+    """An optional dependency is not installed."""

@@ -1,0 +1,56 @@
+"""Files that are whole or absent: written beside the target under another name, flushed, then renamed."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from resnetx.errors import FileError
+
+
+@contextmanager
+def whole_file(target: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder; on leaving without an error it becomes the target.
+
+    Any error (or a kill) leaves what stood under the target's name before.
+    """
+    target = Path(target)
+    if target.is_dir():
+        raise FileError(f"Cannot write {target}: it is a folder. Give a file name, such as {target}/model.onnx.")
+    # The suffix is kept because writers such as numpy's choose the format by it.
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.tmp{target.suffix}")
+    try:
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise FileError(_cannot_write(target, error)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(target: str | Path, data: bytes | str) -> None:
+    """Write `data` to `target`, whole or not at all."""
+    with whole_file(target) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _cannot_write(target: Path, error: OSError) -> str:
+    folder = target.parent
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            advice = f"the disk that holds {folder} is full; free some space or write elsewhere with -o"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            advice = f"the folder {folder} may not be written to; choose another with -o"
+        case errno.ENOENT | errno.ENOTDIR:
+            advice = f"the folder {folder} does not exist; create it first"
+        case errno.ENAMETOOLONG:
+            advice = "the file name is too long for this file system; choose a shorter one"
+        case _:
+            advice = f"the system said: {error.strerror or error}"
+    return f"Cannot write {target}: {advice}. Nothing was left behind."

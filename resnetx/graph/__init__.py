@@ -1,0 +1,1 @@
+"""Everything that makes, rewrites or reads an ONNX file."""

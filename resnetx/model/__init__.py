@@ -1,0 +1,1 @@
+"""The networks in PyTorch and their checkpoints in every ecosystem's naming."""

@@ -1,0 +1,1 @@
+"""Numbers made visible: pure functions from a result to text."""

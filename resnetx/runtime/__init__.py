@@ -1,0 +1,1 @@
+"""What can run an ONNX file: providers and sessions."""
