@@ -1,3 +1,22 @@
 """resnetx: from a PyTorch image classifier to the fastest correct thing a machine can run."""
 
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from resnetx.api import export
+    from resnetx.model.config import ResNetConfig, resnet_config
+
+# Loaded at first use, because each brings torch along.
+_LAZY = {"export": "resnetx.api", "ResNetConfig": "resnetx.model.config", "resnet_config": "resnetx.model.config"}
+
+__all__ = ["ResNetConfig", "__version__", "export", "resnet_config"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

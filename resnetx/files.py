@@ -14,7 +14,7 @@ from resnetx.errors import FileError
 def whole_file(target: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the target's folder; on leaving without an error it becomes the target.
 
-    Any error (or a kill) leaves what stood under the target's name before.
+    An error, a kill, or a temporary file that was removed leaves what stood under the target's name before.
     """
     target = Path(target)
     if target.is_dir():
@@ -24,9 +24,10 @@ def whole_file(target: str | Path) -> Iterator[Path]:
     try:
         temporary.touch(exist_ok=False)
         yield temporary
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(target)
+        if temporary.exists():
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(target)
     except OSError as error:
         raise FileError(_cannot_write(target, error)) from error
     finally:

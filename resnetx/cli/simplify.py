@@ -1,5 +1,48 @@
-"""`resnetx simplify`."""
+"""`resnetx simplify`: any ONNX file to a simpler one that is proved to be the same."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnetx.cli.options import JsonFile
 
 
-def simplify() -> None:
-    """(being written)"""
+def simplify(
+    source: Annotated[Path, typer.Argument(metavar="IN.onnx", help="Any ONNX file.", show_default=False)],
+    target: Annotated[
+        Path,
+        typer.Option("-o", "--out", metavar="OUT.onnx", help="The file to write; may be IN.onnx.", show_default=False),
+    ],
+    timeout: Annotated[
+        float, typer.Option(metavar="S", min=1, help="Seconds for simplifying, and again for comparing.")
+    ] = 120,
+    json_file: JsonFile = None,
+) -> None:
+    """Simplify an ONNX file with onnxsim, and compare inputs, outputs and numbers before and after.
+
+    Exit status: 0 simplified; 1 it could not be simplified, and OUT holds the graph unchanged; 2 it could not run.
+    """
+    from resnetx.cli.terminal import console, show_progress
+    from resnetx.errors import GraphError
+    from resnetx.files import write_whole
+    from resnetx.graph.onnxfile import read_onnx
+    from resnetx.graph.simplify import MAX_BYTES
+    from resnetx.report.simplification import render_simplification, simplification_json
+    from resnetx.simplification import simplify_checked
+
+    with show_progress() as progress:
+        progress.step(f"reading {source.name}")
+        model = read_onnx(source)
+        if model.ByteSize() > MAX_BYTES:
+            raise GraphError(
+                f"{source} and its external data take {model.ByteSize() / 2**30:.1f} GiB, and the one self-contained "
+                "file that would be written can hold 2 GiB at most; reduce its precision first, or leave it as it is."
+            )
+        progress.step(f"simplifying {source.name}")
+        result = simplify_checked(model, timeout_s=timeout)
+    write_whole(target, result.model.SerializeToString(deterministic=True))
+    if json_file:
+        write_whole(json_file, simplification_json(result, source=source, target=target))
+    console().print(render_simplification(result, source=source, target=target))
+    raise typer.Exit(0 if result.applied else 1)

@@ -113,8 +113,8 @@ def resnet_config(
         )
     table_block, table_stages = DEPTHS[depth or 50]
     config = ResNetConfig(
-        block=block or ("bottleneck" if stages else table_block),
-        stages=stages or table_stages,
+        block=block or (table_block if stages is None else "bottleneck"),
+        stages=table_stages if stages is None else stages,
         variant=variant or "v1.5",
         width=64 if width is None else width,
         classes=1000 if classes is None else classes,

@@ -1,0 +1,30 @@
+"""Options that several commands share, and the parsing of values that are more than a word."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnetx.errors import UsageError
+
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+
+
+def parse_ints(text: str, option: str) -> tuple[int, ...]:
+    """`3,4,6,3` as numbers."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{option} takes whole numbers separated by commas, such as 3,4,6,3; found {text!r}."
+        ) from error
+
+
+def parse_batch(text: str) -> int | None:
+    """A number, or None for `dynamic`."""
+    if text == "dynamic":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"--batch takes a number or the word dynamic; found {text!r}.") from error

@@ -1,0 +1,42 @@
+"""What the commands share of the terminal: a console, and progress on stderr that leaves stdout clean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+MAX_WIDTH = 110
+
+
+def console(*, stderr: bool = False) -> Console:
+    shown = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return shown if shown.width <= MAX_WIDTH else Console(stderr=stderr, highlight=False, width=MAX_WIDTH)
+
+
+class Steps:
+    """A spinner that names the present step, and a bar for each download."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._spinner = progress.add_task("", total=None, visible=False)
+        self._downloads: dict[str, TaskID] = {}
+
+    def step(self, text: str) -> None:
+        self._progress.update(self._spinner, description=Text(text).markup, visible=True)
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        if name not in self._downloads:
+            self._downloads[name] = self._progress.add_task(Text(name).markup, total=total)
+        self._progress.update(self._downloads[name], completed=done, total=total)
+
+
+@contextmanager
+def show_progress() -> Iterator[Steps]:
+    """Progress while the work runs; nothing of it stays, and nothing is shown where stderr is not a terminal."""
+    shown = console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    download = (BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, *download, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+        yield Steps(progress)

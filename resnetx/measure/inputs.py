@@ -1,0 +1,50 @@
+"""Images that find things: smooth, as photographs are, and extreme, as photographs rarely are."""
+
+import numpy as np
+
+from resnetx.model.preprocessing import Preprocessing
+
+
+def synthetic_images(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """`count` different images (N, H, W, 3) in uint8: smooth ones of growing detail, every fourth an extreme."""
+    generator = np.random.default_rng(seed)
+    extremes = (_hot_pixel, _black, _white)
+    images = [
+        extremes[index // 4 % len(extremes)](size) if index % 4 == 3 else _smooth(size, 3 + 2 * (index % 4), generator)
+        for index in range(count)
+    ]
+    return np.stack(images)
+
+
+def network_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Raw pixels (N, H, W, 3) as the network takes them: float32 (N, 3, H, W)."""
+    pixels = images[..., ::-1] if preprocessing.order == "BGR" else images
+    mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
+    scaled = (pixels * preprocessing.scale - mean) / std
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def _smooth(size: int, cells: int, generator: np.random.Generator) -> np.ndarray:
+    """A coarse grid of random colours, interpolated."""
+    grid = generator.uniform(0, 255, (cells, cells, 3))
+    place = np.linspace(0, cells - 1, size)
+    low = np.minimum(place.astype(int), cells - 2)
+    share = (place - low)[:, None]
+    rows = grid[low] * (1 - share[..., None]) + grid[low + 1] * share[..., None]
+    image = rows[:, low] * (1 - share) + rows[:, low + 1] * share
+    rounded: np.ndarray = np.rint(image).astype(np.uint8)
+    return rounded
+
+
+def _black(size: int) -> np.ndarray:
+    return np.zeros((size, size, 3), np.uint8)
+
+
+def _white(size: int) -> np.ndarray:
+    return np.full((size, size, 3), 255, np.uint8)
+
+
+def _hot_pixel(size: int) -> np.ndarray:
+    image = _black(size)
+    image[size // 3, size // 2] = 255
+    return image

@@ -1,0 +1,170 @@
+"""The corridor from a network to a verified file: the one place that knows every stage of an export."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from resnetx.errors import GraphError, UsageError
+from resnetx.files import whole_file
+from resnetx.graph.card import embed_card, parity_suffix
+from resnetx.graph.choices import PRECISIONS, Exporter, Precision
+from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
+from resnetx.graph.interior import expose, softmax_input
+from resnetx.graph.precision import convert_precision
+from resnetx.measure.exported import Export, SimplifyOutcome
+from resnetx.measure.golden import write_golden
+from resnetx.measure.parity import Parity
+from resnetx.measure.verification import (
+    Feeds,
+    batch_sizes,
+    example_feeds,
+    image_feeds,
+    parity_of,
+    run_batches,
+    verify_classifier,
+    verify_module,
+)
+from resnetx.model.deploy import Deployed
+from resnetx.runtime.reference import run_references
+from resnetx.runtime.session import newest_opset, open_session
+from resnetx.simplification import simplify_checked
+from resnetx.subject import Subject
+
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How a subject becomes a file; None is the default, resolved when the export begins."""
+
+    batch: int | None = None
+    opset: int | None = None
+    exporter: Exporter | None = None
+    precision: Precision = "fp32"
+    simplify: bool = True
+    verify: bool = True
+    golden: Path | None = None
+
+
+def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step: Step = lambda _: None) -> Export:
+    """Trace, simplify, convert, verify and write. The file appears under its name only once it is verified."""
+    opset = DEFAULT_OPSET if options.opset is None else options.opset
+    exporter = choose_exporter(options.exporter, opset, newest_opset())
+    if options.precision not in PRECISIONS:
+        raise UsageError(f"There is no precision {options.precision!r} to export in; choose {' or '.join(PRECISIONS)}.")
+    if options.batch is not None and not 1 <= options.batch <= 4096:
+        raise UsageError(f"A batch of {options.batch} cannot be exported: choose 1 to 4096, or leave it dynamic.")
+    example = tuple(_of_batch(tensor, options.batch or 2) for tensor in subject.example)
+    outputs = subject.outputs or _output_names(subject.module, example)
+
+    step(f"exporting {subject.card.architecture} (opset {opset}, {exporter})")
+    signature = Signature(inputs=subject.inputs, outputs=outputs, dynamic_batch=options.batch is None)
+    model = export_module(subject.module, example, signature=signature, opset=opset, exporter=exporter)
+    outcome = None
+    if options.simplify:
+        step("simplifying")
+        result = simplify_checked(model)
+        model = result.model
+        outcome = SimplifyOutcome(
+            applied=result.applied, reason=result.reason, before=result.before, after=result.after
+        )
+    model = convert_precision(model, options.precision)
+    card = replace(
+        subject.card,
+        precision=options.precision,
+        opset=opset,
+        exporter=exporter,
+        simplified=outcome is not None and outcome.applied,
+    )
+    embed_card(model, card)
+
+    checked = replace(subject, example=example, outputs=outputs, card=card)
+    with whole_file(path) as temporary:
+        data = model.SerializeToString(deterministic=True)
+        temporary.write_bytes(data)
+        parity = None
+        if options.verify or options.golden:
+            step("verifying against PyTorch in float64")
+            parity = _verify(temporary, model, checked, options)
+            suffix = parity_suffix(parity.to_json())
+            data += suffix
+            with temporary.open("ab") as stream:
+                stream.write(suffix)
+        written = parity is None or parity.passed
+        if not written:
+            temporary.unlink()
+    return Export(
+        path=path,
+        written=written,
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        nodes=len(model.graph.node),
+        ir_version=model.ir_version,
+        card=card,
+        simplification=outcome,
+        parity=parity,
+    )
+
+
+def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions) -> Parity:
+    """Run the file that was just written, and hold it against the module; keep the golden bundle if it passes."""
+    card, module = subject.card, subject.module
+    assert subject.outputs is not None
+    sizes = batch_sizes(options.batch)
+    classifier = isinstance(module, Deployed)
+    if isinstance(module, Deployed):
+        assert card.image_size is not None and card.preprocessing is not None
+        feeds = image_feeds(
+            sizes, image_size=card.image_size, preprocessing=card.preprocessing, pixels=card.input == "uint8"
+        )
+        module = module.with_logits()
+    else:
+        feeds = example_feeds(sizes, [tensor.numpy() for tensor in subject.example])
+    precisions = {options.precision, "fp32"} if options.golden else {options.precision}
+    references = run_references(module, feeds, precisions=sorted(precisions))
+    runs = run_batches(open_session(path), feeds)
+    if classifier:
+        logits = [run["logits"] for run in runs] if card.output == "logits" else _logits(model, feeds)
+        verdicts = verify_classifier(runs, logits, references, output=card.output, precision=options.precision)
+    else:
+        verdicts = verify_module(runs, references, names=subject.outputs, precision=options.precision)
+    parity = parity_of(verdicts, precision=options.precision, sizes=sizes)
+    if options.golden and parity.passed:
+        write_golden(
+            options.golden,
+            inputs=subject.inputs,
+            outputs=("logits",) if classifier else subject.outputs,
+            feeds=feeds,
+            references=references,
+            about={"architecture": card.architecture, "weights_sha256": card.weights.sha256, "input": card.input},
+        )
+    return parity
+
+
+def _logits(model: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
+    """The logits inside a file that puts out something made of them."""
+    name = softmax_input(model)
+    if name is None:
+        raise GraphError("The exported graph has no Softmax, though probabilities were asked for.")
+    session = open_session(expose(model, name).SerializeToString())
+    return [run[name].astype(np.float64) for run in run_batches(session, feeds)]
+
+
+def _of_batch(tensor: Tensor, batch: int) -> Tensor:
+    """The example repeated to `batch`; tracing with a single image would fix the batch to one."""
+    repeats = -(-batch // max(len(tensor), 1))
+    return tensor.repeat(repeats, *[1] * (tensor.dim() - 1))[:batch].contiguous()
+
+
+def _output_names(module: nn.Module, example: Sequence[Tensor]) -> tuple[str, ...]:
+    with torch.no_grad():
+        result = module(*example)
+    count = sum(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(result))
+    return ("output",) if count == 1 else tuple(f"output{index}" for index in range(count))

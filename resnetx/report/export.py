@@ -1,0 +1,83 @@
+"""An export's result as text for people and as JSON."""
+
+import json
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from resnetx.graph.card import ModelCard
+from resnetx.measure.exported import Export
+from resnetx.measure.parity import Parity
+
+UNTRAINED = "random, from seed {seed}: NOT TRAINED, for tests and benchmarks only"
+
+
+def export_json(export: Export) -> str:
+    return json.dumps(export.to_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def render_export(export: Export) -> RenderableType:
+    """The file, the network, where its weights came from, and the verdict."""
+    card = export.card
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim")
+    rows.add_column(overflow="fold")
+    for name, value in _about(card):
+        rows.add_row(name, value)
+    if export.simplification is not None:
+        before, after = export.simplification.before.total_nodes, export.simplification.after.total_nodes
+        if export.simplification.applied:
+            rows.add_row("simplified", Text(f"{before} -> {after} nodes"))
+        else:
+            rows.add_row("simplified", Text(f"no, the graph is as exported: {export.simplification.reason}", "yellow"))
+    rows.add_row("verified", _verdict(export.parity))
+    return Group(_headline(export), rows)
+
+
+def _headline(export: Export) -> Text:
+    if not export.written:
+        return Text(f"{export.path} was NOT written: the graph disagrees with PyTorch", "bold red")
+    facts = (
+        f"{export.size_bytes / 1e6:.1f} MB, {export.nodes} nodes, opset {export.card.opset}, "
+        f"IR {export.ir_version}, {export.card.precision}"
+    )
+    return Text.assemble((str(export.path), "bold"), "  ", facts)
+
+
+def _about(card: ModelCard) -> list[tuple[str, Text]]:
+    size = f", {card.image_size}x{card.image_size}" if card.image_size else ""
+    classes = f", {card.classes} classes" if card.classes else ""
+    rows = [("network", Text(f"{card.architecture}{classes}{size}"))]
+    if card.config is not None:
+        pixels = "raw uint8 pixels, NHWC" if card.input == "uint8" else "normalized floats, NCHW"
+        rows.append(("boundary", Text(f"{pixels} -> {card.output}")))
+    weights = card.weights
+    if weights.source is not None:
+        head = f", with a NEW, UNTRAINED classifier from seed {weights.seed}" if weights.new_head else ""
+        rows.append(("weights", Text(f"{weights.source} ({weights.naming} naming){head}")))
+    elif weights.seed is not None:
+        rows.append(("weights", Text(UNTRAINED.format(seed=weights.seed), "yellow")))
+    rows.extend(("assumed", Text(sentence)) for sentence in weights.assumed)
+    return rows
+
+
+def _verdict(parity: Parity | None) -> Text:
+    if parity is None:
+        return Text("no: --no-verify was given", "yellow")
+    lines = []
+    for output in parity.outputs:
+        if output.passed:
+            lines.append(
+                Text(
+                    f"{output.output}: max error {output.max_abs_error:.2g}, {output.multiple:.2f} times PyTorch's own "
+                    f"{parity.precision} error ({parity.max_multiple:g} allowed)",
+                    "green",
+                )
+            )
+        else:
+            lines.append(Text(f"{output.output}: {output.reason}", "bold red"))
+    lines.append(
+        Text(f"on distinct images in batches of {', '.join(map(str, parity.batches))}, against float64", "dim")
+    )
+    return Text("\n").join(lines)

@@ -1,0 +1,25 @@
+"""Fixtures that many tests share: networks small enough to export in a second."""
+
+import pytest
+from torch import nn
+
+from resnetx.model.config import ResNetConfig, resnet_config
+from resnetx.model.network import build_network
+from resnetx.model.random_init import initialize
+
+TINY_SIZE = 32
+
+
+def tiny_config(**changes: object) -> ResNetConfig:
+    return resnet_config(**{"stages": (1, 2), "width": 8, "classes": 10, **changes})  # type: ignore[arg-type]
+
+
+def random_network(config: ResNetConfig, seed: int = 0) -> nn.Module:
+    network = build_network(config)
+    initialize(network, seed)
+    return network
+
+
+@pytest.fixture
+def tiny() -> ResNetConfig:
+    return tiny_config()
