@@ -25,7 +25,8 @@ from resnetx.measure.verification import (
     Feeds,
     batch_sizes,
     example_feeds,
-    image_feeds,
+    image_batches,
+    images_for,
     parity_of,
     run_batches,
     verify_classifier,
@@ -119,16 +120,18 @@ def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: Expor
     assert subject.outputs is not None
     sizes = batch_sizes(options.batch)
     classifier = isinstance(module, Deployed)
+    precisions = sorted({options.precision, "fp32"} if options.golden else {options.precision})
     if isinstance(module, Deployed):
         assert card.image_size is not None and card.preprocessing is not None
-        feeds = image_feeds(
+        images = images_for(
             sizes, image_size=card.image_size, preprocessing=card.preprocessing, pixels=card.input == "uint8"
         )
-        module = module.with_logits()
+        batches = image_batches(sizes)
+        feeds = [[images[batch]] for batch in batches]
+        references = run_references(module.with_logits(), [[images]], precisions=precisions).rearranged(batches)
     else:
         feeds = example_feeds(sizes, [tensor.numpy() for tensor in subject.example])
-    precisions = {options.precision, "fp32"} if options.golden else {options.precision}
-    references = run_references(module, feeds, precisions=sorted(precisions))
+        references = run_references(module, feeds, precisions=precisions)
     runs = run_batches(open_session(path), feeds)
     if classifier:
         logits = [run["logits"] for run in runs] if card.output == "logits" else _logits(model, feeds)

@@ -1,4 +1,4 @@
-"""The networks: sizes from the paper, the strides of each variant, the textbook to the letter, and weights from a seed."""
+"""The networks: the paper's sizes, the strides of each variant, the textbook to the letter, weights from a seed."""
 
 import pytest
 import torch

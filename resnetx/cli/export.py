@@ -9,8 +9,6 @@ from resnetx.cli.options import JsonFile, parse_batch, parse_ints
 from resnetx.graph.choices import Exporter, Precision
 from resnetx.model.config import Block, Variant
 from resnetx.model.preprocessing import InputForm
-from resnetx.graph.choices import Exporter, Precision
-from resnetx.model.preprocessing import InputForm
 
 
 def export(

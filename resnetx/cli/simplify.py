@@ -24,24 +24,18 @@ def simplify(
     Exit status: 0 simplified; 1 it could not be simplified, and OUT holds the graph unchanged; 2 it could not run.
     """
     from resnetx.cli.terminal import console, show_progress
-    from resnetx.errors import GraphError
     from resnetx.files import write_whole
     from resnetx.graph.onnxfile import read_onnx
-    from resnetx.graph.simplify import MAX_BYTES
+    from resnetx.graph.simplify import serialize
     from resnetx.report.simplification import render_simplification, simplification_json
     from resnetx.simplification import simplify_checked
 
     with show_progress() as progress:
         progress.step(f"reading {source.name}")
         model = read_onnx(source)
-        if model.ByteSize() > MAX_BYTES:
-            raise GraphError(
-                f"{source} and its external data take {model.ByteSize() / 2**30:.1f} GiB, and the one self-contained "
-                "file that would be written can hold 2 GiB at most; reduce its precision first, or leave it as it is."
-            )
         progress.step(f"simplifying {source.name}")
         result = simplify_checked(model, timeout_s=timeout)
-    write_whole(target, result.model.SerializeToString(deterministic=True))
+    write_whole(target, serialize(result.model))
     if json_file:
         write_whole(json_file, simplification_json(result, source=source, target=target))
     console().print(render_simplification(result, source=source, target=target))

@@ -22,11 +22,19 @@ def batch_sizes(fixed: int | None) -> tuple[int, ...]:
     return DYNAMIC_BATCHES if fixed is None else (fixed, fixed)
 
 
-def image_feeds(sizes: Sequence[int], *, image_size: int, preprocessing: Preprocessing, pixels: bool) -> Feeds:
-    """Distinct images for every batch, raw or preprocessed."""
-    images = synthetic_images(sum(sizes), image_size)
-    stack = images if pixels else network_input(images, preprocessing)
-    return [[part] for part in np.split(stack, np.cumsum(sizes)[:-1])]
+def image_batches(sizes: Sequence[int]) -> list[list[int]]:
+    """Which images each batch holds: as many as the largest has, every batch with another one first.
+
+    A classifier's answer to an image does not depend on its neighbours, so each is computed in PyTorch once.
+    """
+    count = max(max(sizes), 2)
+    return [[(index + first) % count for index in range(size)] for first, size in enumerate(sizes)]
+
+
+def images_for(sizes: Sequence[int], *, image_size: int, preprocessing: Preprocessing, pixels: bool) -> np.ndarray:
+    """The images that `image_batches` counts, raw or preprocessed."""
+    images = synthetic_images(max(max(sizes), 2), image_size)
+    return images if pixels else network_input(images, preprocessing)
 
 
 def example_feeds(sizes: Sequence[int], example: Sequence[np.ndarray], *, seed: int = 0) -> Feeds:

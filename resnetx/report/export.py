@@ -67,7 +67,9 @@ def _verdict(parity: Parity | None) -> Text:
         return Text("no: --no-verify was given", "yellow")
     lines = []
     for output in parity.outputs:
-        if output.passed:
+        if output.passed and output.multiple is None:
+            lines.append(Text(f"{output.output}: PyTorch's own", "green"))
+        elif output.passed:
             lines.append(
                 Text(
                     f"{output.output}: max error {output.max_abs_error:.2g}, {output.multiple:.2f} times PyTorch's own "

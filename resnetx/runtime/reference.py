@@ -19,6 +19,14 @@ class References:
     truth: list[list[np.ndarray]]
     noisy: dict[str, list[list[np.ndarray]]]
 
+    def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
+        """The references of batches made of the samples of the one batch that was run."""
+
+        def pick(results: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+            return [[output[list(batch)] for output in results[0]] for batch in batches]
+
+        return References(truth=pick(self.truth), noisy={name: pick(runs) for name, runs in self.noisy.items()})
+
 
 def run_references(
     module: nn.Module, batches: Sequence[Sequence[np.ndarray]], *, precisions: Sequence[str] = ("fp32",)
