@@ -6,7 +6,7 @@ import numpy as np
 
 from resnetx.errors import GraphError
 from resnetx.measure.inputs import network_input, synthetic_images
-from resnetx.measure.parity import MAX_MULTIPLE, OutputParity, Parity, judge_exact, judge_floats, judge_top_k
+from resnetx.measure.parity import EPSILON, Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
 from resnetx.model.preprocessing import Preprocessing, top_k
 from resnetx.runtime.reference import References
 from resnetx.runtime.session import Session
@@ -57,26 +57,26 @@ def run_batches(session: Session, feeds: Feeds) -> list[dict[str, np.ndarray]]:
 
 
 def verify_module(
-    runs: Sequence[dict[str, np.ndarray]], references: References, *, names: Sequence[str], precision: str
-) -> tuple[OutputParity, ...]:
-    """Every output of a module, floats against the noise floor, all else exactly."""
+    runs: Sequence[dict[str, np.ndarray]],
+    references: References,
+    *,
+    names: Sequence[str],
+    precision: str,
+    tolerance: Tolerance | None = None,
+) -> tuple[Check, ...]:
+    """Every output of a module on every batch, floats against the noise floor, all else exactly."""
     if any(len(batch) != len(names) for batch in references.truth):
         raise GraphError(f"The module has {len(references.truth[0])} outputs, and its file has {len(names)}.")
-    verdicts = []
+    checks = []
     for index, name in enumerate(names):
         truth = [batch[index] for batch in references.truth]
         actual = [run[name] for run in runs]
-        wrong = next(((a.shape, t.shape) for a, t in zip(actual, truth, strict=True) if a.shape != t.shape), None)
-        if wrong:
-            verdicts.append(judge_exact(name, truth=np.empty(wrong[1]), actual=np.empty(wrong[0])))
-        elif np.issubdtype(truth[0].dtype, np.floating):
-            noisy = [batch[index] for batch in references.noisy[precision]]
-            verdicts.append(
-                judge_floats(name, truth=_flat(truth), noisy=_flat(noisy), actual=_flat(actual), precision=precision)
-            )
+        if np.issubdtype(truth[0].dtype, np.floating):
+            noisy = [batch[index] for batch in references.noise(precision)]
+            checks += _judge_batches(name, truth, noisy, actual, precision, tolerance)
         else:
-            verdicts.append(judge_exact(name, truth=_flat(truth), actual=_flat(actual)))
-    return tuple(verdicts)
+            checks += [judge_exact(name, truth=a, actual=b) for a, b in zip(truth, actual, strict=True)]
+    return tuple(checks)
 
 
 def verify_classifier(
@@ -86,42 +86,47 @@ def verify_classifier(
     *,
     output: str,
     precision: str,
-) -> tuple[OutputParity, ...]:
+    tolerance: Tolerance | None = None,
+) -> tuple[Check, ...]:
     """A classifier's logits, and what the file makes of them. Softmax hides errors, so logits are always compared."""
-    truth = np.concatenate([batch[0] for batch in references.truth])
-    noisy = np.concatenate([batch[0] for batch in references.noisy[precision]])
-    verdicts = [
-        judge_floats("logits", truth=truth, noisy=noisy, actual=np.concatenate(list(logits)), precision=precision)
-    ]
+    truth = [batch[0] for batch in references.truth]
+    noisy = [batch[0] for batch in references.noise(precision)]
+    checks = _judge_batches("logits", truth, noisy, logits, precision, tolerance)
     if output == "logits":
-        return tuple(verdicts)
-    actual = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
-    truth, noisy = _softmax(truth), _softmax(noisy)
+        return tuple(checks)
+    truth, noisy = [softmax(batch) for batch in truth], [softmax(batch) for batch in noisy]
     k = top_k(output)
     if not k:
-        verdicts.append(judge_floats(output, truth=truth, noisy=noisy, actual=actual[output], precision=precision))
-        return tuple(verdicts)
-    scores = judge_floats(
-        "scores",
-        truth=-np.sort(-truth, axis=1)[:, :k],
-        noisy=-np.sort(-noisy, axis=1)[:, :k],
-        actual=actual["scores"],
-        precision=precision,
-    )
-    tolerance = 2 * scores.max_abs_error + float(np.finfo(np.float32).eps)
-    indices = judge_top_k("indices", truth=truth, indices=actual["indices"], k=k, tolerance=tolerance)
-    return (*verdicts, indices, scores)
+        return (*checks, *_judge_batches(output, truth, noisy, [run[output] for run in runs], precision, tolerance))
+    scores = [run["scores"] for run in runs]
+    checks += _judge_batches("scores", _best(truth, k), _best(noisy, k), scores, precision, tolerance)
+    for probabilities, run in zip(truth, runs, strict=True):
+        error = np.abs(run["scores"] - _best([probabilities], k)[0]) if run["scores"].shape[1:] == (k,) else np.ones(1)
+        allowed = 2 * float(error.max()) + float(np.finfo(np.float32).eps)
+        checks.append(judge_top_k("indices", truth=probabilities, indices=run["indices"], k=k, tolerance=allowed))
+    return tuple(checks)
 
 
-def parity_of(outputs: tuple[OutputParity, ...], *, precision: str, sizes: Sequence[int]) -> Parity:
-    return Parity(precision=precision, batches=tuple(sizes), max_multiple=MAX_MULTIPLE, outputs=outputs)
+def _judge_batches(
+    name: str,
+    truth: Sequence[np.ndarray],
+    noisy: Sequence[np.ndarray],
+    actual: Sequence[np.ndarray],
+    precision: str,
+    tolerance: Tolerance | None,
+) -> list[Check]:
+    noise = noise_level(truth, noisy, precision=precision if precision in EPSILON else "fp32")
+    return [
+        judge_floats(name, truth=exact, actual=answer, noise=noise, precision=precision, tolerance=tolerance)
+        for exact, answer in zip(truth, actual, strict=True)
+    ]
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def _best(batches: Sequence[np.ndarray], k: int) -> list[np.ndarray]:
+    return [-np.sort(-batch, axis=1)[:, :k] for batch in batches]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     result: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
     return result
-
-
-def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([array.reshape(-1) for array in arrays])

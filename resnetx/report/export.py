@@ -67,18 +67,14 @@ def _verdict(parity: Parity | None) -> Text:
         return Text("no: --no-verify was given", "yellow")
     lines = []
     for output in parity.outputs:
-        if output.passed and output.multiple is None:
-            lines.append(Text(f"{output.output}: PyTorch's own", "green"))
-        elif output.passed:
-            lines.append(
-                Text(
-                    f"{output.output}: max error {output.max_abs_error:.2g}, {output.multiple:.2f} times PyTorch's own "
-                    f"{parity.precision} error ({parity.max_multiple:g} allowed)",
-                    "green",
-                )
-            )
+        worst = parity.worst(output)
+        if not worst.passed:
+            lines.append(Text(f"{output}: {worst.reason}", "bold red"))
+        elif worst.multiple is None or worst.metrics is None:
+            lines.append(Text(f"{output}: PyTorch's own", "green"))
         else:
-            lines.append(Text(f"{output.output}: {output.reason}", "bold red"))
+            words = f"{output}: max error {worst.metrics.max_abs:.2g}, {worst.multiple:.2f} times PyTorch's own"
+            lines.append(Text(f"{words} {parity.precision} error ({worst.allowed:g} allowed)", "green"))
     lines.append(
         Text(f"on distinct images in batches of {', '.join(map(str, parity.batches))}, against float64", "dim")
     )

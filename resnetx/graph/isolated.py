@@ -1,0 +1,93 @@
+"""Work in a child process that may crash, hang or eat memory without taking the command with it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+# -P: a file `onnx.py` in the folder where the user stands must not be imported in the place of the library.
+PYTHON = (sys.executable, "-P", "-W", "ignore", "-m")
+STDERR_TAIL = 4096
+SAID_AT_MOST = 200
+
+
+def run_isolated(command: Sequence[str], *, folder: Path, timeout_s: float) -> str | None:
+    """Run `command` in `folder` and return what went wrong, in words ("crashed (signal 11)"), or None.
+
+    The child leads a process group of its own, which is killed as a whole when time is up or this process is
+    interrupted. Its temporary files go to `folder`, for its killer to remove.
+    """
+    log = folder / "stderr.txt"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"took longer than {timeout_s:g} s"
+        finally:
+            if process.poll() is None:
+                _kill_group(process)
+    return None if status == 0 else _ending(status, _last_line(log))
+
+
+def limit_self(*, memory_mb: int, lifetime_s: float) -> None:
+    """Called by the child, after its imports: take at most `memory_mb` more, and end even if nobody is left to kill it.
+
+    Libraries reserve much more address space than they use, so the limit counts from what is reserved already.
+    """
+    if hasattr(signal, "alarm"):
+        signal.alarm(max(1, int(lifetime_s)))
+    with suppress(ImportError, OSError, ValueError, AttributeError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        limit = reserved + memory_mb * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def readable(text: str) -> str:
+    """Text from a file or a crash as one short line that is safe on a terminal."""
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return line if len(line) <= SAID_AT_MOST else line[: SAID_AT_MOST - 3] + "..."
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    # Both prefixes change what the libraries do; the result must depend on the file alone.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONNXSIM_", "ORT_"))}
+    # One arena a thread would reserve gigabytes on a machine with many cores, and the limit counts reservations.
+    return kept | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder), "MALLOC_ARENA_MAX": "2"}
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()
+
+
+def _ending(status: int, said: str) -> str:
+    if "bad_alloc" in said or "MemoryError" in said or "Failed to allocate memory" in said:
+        return "ran out of the memory that it was given"
+    how = f"crashed (signal {-status})" if status < 0 else f"failed with exit status {status}"
+    return f"{how}: {said}" if said else how
+
+
+def _last_line(log: Path) -> str:
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - STDERR_TAIL))
+        lines = stream.read().decode(errors="replace").split("\n")
+    return readable(next((line for line in reversed(lines) if line.strip()), ""))
