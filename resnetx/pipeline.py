@@ -27,7 +27,6 @@ from resnetx.measure.verification import (
     example_feeds,
     image_batches,
     images_for,
-    parity_of,
     run_batches,
     verify_classifier,
     verify_module,
@@ -135,10 +134,10 @@ def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: Expor
     runs = run_batches(open_session(path), feeds)
     if classifier:
         logits = [run["logits"] for run in runs] if card.output == "logits" else _logits(model, feeds)
-        verdicts = verify_classifier(runs, logits, references, output=card.output, precision=options.precision)
+        checks = verify_classifier(runs, logits, references, output=card.output, precision=options.precision)
     else:
-        verdicts = verify_module(runs, references, names=subject.outputs, precision=options.precision)
-    parity = parity_of(verdicts, precision=options.precision, sizes=sizes)
+        checks = verify_module(runs, references, names=subject.outputs, precision=options.precision)
+    parity = Parity(precision=options.precision, checks=checks)
     if options.golden and parity.passed:
         write_golden(
             options.golden,

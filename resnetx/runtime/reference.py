@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-TORCH_TYPES = {"fp32": torch.float32, "fp16": torch.float16}
+TORCH_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,10 @@ class References:
 
     truth: list[list[np.ndarray]]
     noisy: dict[str, list[list[np.ndarray]]]
+
+    def noise(self, precision: str) -> list[list[np.ndarray]]:
+        """Outputs in `precision`; int8 has no counterpart in torch, and is measured beside fp32."""
+        return self.noisy.get(precision) or self.noisy["fp32"]
 
     def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
         """The references of batches made of the samples of the one batch that was run."""
