@@ -1,7 +1,6 @@
 """Loads weights of any naming into a network of ours: the whole checkpoint fits, or nothing is loaded."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,17 +9,15 @@ from torch import Tensor, nn
 
 from resnetx.errors import CheckpointError, UsageError
 from resnetx.model.config import ResNetConfig, Variant
-from resnetx.model.convert import to_network_names
+from resnetx.model.convert import convert
 from resnetx.model.huggingface import ModelFolder, read_folder
 from resnetx.model.network import build_network
 from resnetx.model.preprocessing import CAFFE, Preprocessing
 from resnetx.model.random_init import initialize
 from resnetx.model.readers import read_tensors
 from resnetx.model.readers.raw import RawCheckpoint
-from resnetx.model.recognise import COUNTERS, Structure, recognise, strip_names
-
-KERAS_BN_EPS = 1.001e-5  # keras/src/applications/resnet.py
-TEXTBOOK_BN_EPS = 1e-3
+from resnetx.model.recognise import COUNTERS, recognise, strip_names
+from resnetx.model.resolve import resolve_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +47,25 @@ def load_network(
     checkpoint: Checkpoint, *, image_size: int | None = None, new_head_classes: int | None = None, seed: int = 0
 ) -> nn.Module:
     """The network with these weights, in evaluation mode; with `new_head_classes` its classifier starts from `seed`."""
-    config = checkpoint.config
-    if new_head_classes is not None:
-        config = replace(config, classes=new_head_classes)
+    config = checkpoint.config if new_head_classes is None else replace(checkpoint.config, classes=new_head_classes)
     network = _unfilled(config, image_size).to_empty(device="cpu")
-    initialize(network, seed)
-    own = network.state_dict()
-    counters = {name: torch.zeros_like(own[name]) for name in own if name.rpartition(".")[2] in COUNTERS}
     weights = dict(checkpoint.tensors)
     if new_head_classes is not None:
+        initialize(network, seed)
         weights = {name: tensor for name, tensor in weights.items() if not is_classifier(name, checkpoint.config)}
-        weights |= {name: tensor for name, tensor in own.items() if is_classifier(name, config)}
-    for name, tensor in weights.items():
-        if name in own and own[name].shape != tensor.shape:
+    own = network.state_dict()
+    for name, tensor in own.items():
+        if name.rpartition(".")[2] in COUNTERS:
+            weights[name] = torch.zeros_like(tensor)
+        elif new_head_classes is not None and is_classifier(name, config):
+            weights[name] = tensor
+        elif weights[name].shape != tensor.shape:
             raise UsageError(
-                f"The checkpoint's {name} has shape {tuple(tensor.shape)}, and for images of "
-                f"{image_size or config.image_size} the {config.name} needs {tuple(own[name].shape)}; "
+                f"The checkpoint's {name} has shape {tuple(weights[name].shape)}, and for images of "
+                f"{image_size or config.image_size} the {config.name} needs {tuple(tensor.shape)}; "
                 "choose the --image-size that it was trained for."
             )
-    network.load_state_dict(weights | counters, strict=True)
+    network.load_state_dict(weights, strict=True)
     return network.eval()
 
 
@@ -94,83 +91,22 @@ def _checkpoint(
     raw: RawCheckpoint, folder: ModelFolder | None, variant: Variant | None, image_size: int | None
 ) -> Checkpoint:
     tensors = strip_names(raw.tensors)
-    structure = recognise(tensors)
-    config, assumed = _config(structure, raw, folder, variant, image_size)
+    found = recognise(tensors)
+    config, assumed = resolve_config(found, raw, folder, variant=variant, image_size=image_size)
     if folder:
         folder.check(config)
     expected = {name: tuple(tensor.shape) for name, tensor in _unfilled(config, image_size).state_dict().items()}
-    converted, notes = to_network_names(tensors, structure, config, expected)
+    converted, notes = convert(tensors, found, config, expected)
     return Checkpoint(
         config=config,
         tensors=converted,
-        naming=structure.naming,
+        naming=found.naming,
         assumed=(*raw.assumed, *assumed, *notes),
         labels=folder.labels if folder else None,
-        preprocessing=CAFFE if structure.naming == "keras" else folder.preprocessing if folder else None,
+        preprocessing=CAFFE if found.naming == "keras" else folder.preprocessing if folder else None,
     )
 
 
 def _unfilled(config: ResNetConfig, image_size: int | None) -> nn.Module:
     with torch.device("meta"):
         return build_network(config, image_size=image_size)
-
-
-def _config(
-    found: Structure,
-    raw: RawCheckpoint,
-    folder: ModelFolder | None,
-    variant: Variant | None,
-    image_size: int | None,
-) -> tuple[ResNetConfig, tuple[str, ...]]:
-    """The config of what was found, and what had to be assumed for it."""
-    if found.naming == "original":
-        return _textbook_config(found, raw, variant, image_size)
-    if variant == "textbook":
-        raise UsageError(
-            f"The weights have {found.naming} names, and the textbook variant is another network (biases, narrower "
-            "blocks, other pooling), which these cannot fill; choose --variant v1.5 or v1, or leave it out."
-        )
-    chosen, assumed = _variant(found, raw, folder, variant)
-    bn_eps = 1e-5
-    if found.naming == "keras":
-        bn_eps = raw.bn_eps or KERAS_BN_EPS
-        if raw.bn_eps is None:
-            assumed = (*assumed, f"a BatchNorm epsilon of {KERAS_BN_EPS}, from the Keras naming")
-    return _built(found, variant=chosen, bn_eps=bn_eps), assumed
-
-
-def _variant(
-    found: Structure, raw: RawCheckpoint, folder: ModelFolder | None, variant: Variant | None
-) -> tuple[Variant, tuple[str, ...]]:
-    """The stride's place is invisible in the weights: the user's word, the file's own, or the naming's habit."""
-    if variant is not None:
-        return variant, ()
-    if raw.variant is not None:
-        return raw.variant, ()
-    if folder is not None and folder.variant is not None:
-        return folder.variant, ()
-    if found.naming == "keras":
-        return "v1", ("v1 (stride on the first 1x1), from the keras naming; --variant overrides",)
-    if found.block == "basic":
-        return "v1.5", ()
-    return "v1.5", (f"v1.5 (stride on the 3x3), from the {found.naming} naming; --variant overrides",)
-
-
-def _textbook_config(
-    found: Structure, raw: RawCheckpoint, variant: Variant | None, image_size: int | None
-) -> tuple[ResNetConfig, tuple[str, ...]]:
-    if variant not in (None, "textbook"):
-        raise UsageError(
-            f"The weights have the original network's names and biases, which only the textbook variant takes; "
-            f"leave --variant {variant} out."
-        )
-    from resnetx.model.names import CLASSIFIER, Layer  # noqa: F401
-
-    raise NotImplementedError
-
-
-def _built(found: Structure, **options: object) -> ResNetConfig:
-    raise NotImplementedError
-
-
-def _unused(_: Mapping[str, Tensor]) -> None: ...

@@ -14,22 +14,38 @@ BUILDS = "resnetx builds ResNets of basic or bottleneck blocks with a 7x7 stem"
 
 # The first that matches any name wins, so the more special stand first.
 BY_NAME: tuple[tuple[str, str, str], ...] = (
-    (r"\.se(_module|_layer)?\.|\.eca\.", "a ResNet with squeeze-and-excitation", "an attention module in a block"),
+    (
+        r"^layer\d+\.\d+\.(se|se_module|se_layer|eca|fc1)\.",
+        "a ResNet with squeeze-and-excitation",
+        "an attention module in a block",
+    ),
     (r"layer\d+\.\d+\.conv2\.(conv|fc1|attn|paths)", "a ResNeSt or SK-ResNet", "a split-attention convolution"),
     (r"layer\d+\.\d+\.(convs|bns)\.\d", "a Res2Net", "a block of several small convolutions"),
     (r"layer\d+\.\d+\.(aa|downsample\.0\.aa)\.", "a ResNet with anti-aliasing", "a blur filter"),
-    (r"^conv1\.\d+\.", 'a ResNet with a deep stem (such as timm\'s "c", "d", "s" and "t" variants)', "several stem layers"),
+    (
+        r"^conv1\.\d+\.",
+        'a ResNet with a deep stem (such as timm\'s "c", "d", "s" and "t" variants)',
+        "several stem layers",
+    ),
     (r"layer\d+\.\d+\.downsample\.2\.", 'a ResNet of timm\'s "d" variant', "a pooled shortcut"),
-    (r"conv_dw|dwconv|layer_scale", "a ConvNeXt", "a depthwise convolution"),
-    (r"preact_bn|^post_bn|stages\.\d+\.blocks\.\d+\.norm\d|block\d/unit", "a pre-activation ResNet (v2)", "a norm first"),
+    (r"stages\.\d+\.blocks\.\d+\.conv_dw|dwconv|layer_scale", "a ConvNeXt", "a depthwise convolution"),
+    (
+        r"preact_bn|^post_bn|stages\.\d+\.blocks\.\d+\.norm\d|block\d/unit",
+        "a pre-activation ResNet (v2)",
+        "a norm first",
+    ),
     (
         r"(^|\.)(cls_token|pos_embed|class_token)|\.attn\.|self_attention|\.attention\.|patch_embed",
         "a vision transformer (ViT, DeiT, Swin)",
         "an attention layer",
     ),
+    (
+        r"conv_stem|_blocks\.\d|^blocks\.\d+\.\d+\.conv_(pw|dw)|^features\.\d+\.(conv|block|\d)",
+        "a MobileNet or EfficientNet",
+        "its blocks",
+    ),
     (r"denseblock|denselayer", "a DenseNet", "a dense block"),
-    (r"conv_stem|_blocks\.\d|conv_pw|^features\.\d+\.(conv|block|\d)", "a MobileNet or EfficientNet", "its blocks"),
-    (r"^features\.\d+\.(weight|bias)$", "a VGG or AlexNet", "a flat list of layers"),
+    (r"^features\.\d+\.(weight|bias)$", "a VGG, AlexNet or SqueezeNet", "a flat list of layers"),
     (r"Mixed_|inception\d", "an Inception network", "an inception block"),
     (r"trunk_output|^s\d\.b\d", "a RegNet", "its stages"),
     (r"^visual\.|attnpool|text_projection", "a CLIP model", "an image tower"),
@@ -51,10 +67,15 @@ def foreign_by_name(tensors: Mapping[str, Tensor]) -> str | None:
 
 def foreign_by_shape(names: Mapping[Layer, str], shapes: Mapping[Layer, Shape], naming: Naming) -> str | None:
     """What the shapes of named layers show, as a sentence, or None. `shapes` holds the layers' weights."""
+    seen: dict[str, list[str]] = {}
     for layer in sorted(shapes, key=lambda layer: (layer.stage, layer.block, layer.k, layer.kind)):
-        what = _foreign_layer(layer, shapes, naming)
-        if what:
-            return f"this looks like {what[0]}: {names[layer]} has shape {shapes[layer]}, {what[1]}; {BUILDS}."
+        verdict = _foreign_layer(layer, shapes, naming)
+        if verdict:
+            what, why = verdict
+            seen.setdefault(what, []).append(f"{names[layer]} has shape {shapes[layer]}, {why}")
+            # One odd block is a damaged file; an architecture shows in several. There is only one stem.
+            if len(seen[what]) > 1 or layer.stage < 0:
+                return f"this looks like {what}: {seen[what][0]}; {BUILDS}."
     return None
 
 

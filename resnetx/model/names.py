@@ -99,7 +99,7 @@ RULES: dict[Naming, NamingRule] = {
     "torchvision": NamingRule(
         {"conv": "conv1", "bn": "bn1"},
         "fc",
-        re.compile(r"layer(\d+)\.(\d+)\.(?:(conv|bn)([123])|downsample\.([01]))"),
+        re.compile(r"layer([1-9]\d*)\.(\d+)\.(?:(conv|bn)([123])|downsample\.([01]))"),
         _parse_torchvision,
         _spell_torchvision,
     ),
@@ -115,14 +115,14 @@ RULES: dict[Naming, NamingRule] = {
     "keras": NamingRule(
         {"conv": "conv1_conv", "bn": "conv1_bn"},
         "predictions",
-        re.compile(r"conv(\d+)_block(\d+)_([0123])_(conv|bn)"),
+        re.compile(r"conv([2-9]|[1-9]\d+)_block([1-9]\d*)_([0123])_(conv|bn)"),
         _parse_keras,
         _spell_keras,
     ),
     "original": NamingRule(
         {"conv": "conv1", "bn": "bn_conv1"},
         "fc1000",
-        re.compile(r"(res|bn)(\d)([a-z])(\d+)?_branch(?:1|2([abc]))"),
+        re.compile(r"(res|bn)([2-9])([a-z])(\d+)?_branch(?:1|2([abc]))"),
         _parse_original,
         _spell_original,
     ),

@@ -1,5 +1,6 @@
 """Recognises a ResNet from the names and shapes of its tensors: naming, block, stages, width and classes."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ from resnetx.errors import CheckpointError
 from resnetx.model.config import Block
 from resnetx.model.foreign import BUILDS, Shape, foreign_by_name, foreign_by_shape, unknown_names
 from resnetx.model.names import CLASSIFIER, RULES, Layer, Naming, parse_layer, spell_layer
-from resnetx.model.readers.raw import clip, listed
+from resnetx.model.readers.raw import MAX_ENTRIES, clip, listed
 
 STEM = Layer("conv")
 # What torch.compile, DataParallel, Lightning and averaging put before every name, in any order.
@@ -36,6 +37,8 @@ class Structure:
 def strip_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Without wrappers' prefixes and counters."""
     kept = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] not in COUNTERS}
+    if len(kept) > MAX_ENTRIES:
+        raise CheckpointError(f"it holds {len(kept)} tensors; no ResNet has more than {MAX_ENTRIES}.")
     while kept:
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in kept)), None)
         if prefix is None:
@@ -84,14 +87,17 @@ def _naming(tensors: Mapping[str, Tensor]) -> tuple[Naming, dict[str, tuple[Laye
 
 def _places(tensors: Mapping[str, Tensor], naming: Naming) -> dict[str, tuple[Layer, str]]:
     places: dict[str, tuple[Layer, str]] = {}
+    stem = RULES[naming].stem.values()
     for name in tensors:
         layer_name, _, parameter = name.rpartition(".")
         place = parse_layer(layer_name, naming) if len(name) < 200 else None
-        if place is not None and parameter in PARAMETERS:
+        # The patterns also match stage and block numbers that no network has, such as `layer0.0.conv1`.
+        known = place is not None and (place.block >= 0 <= place.stage or layer_name in stem or place == CLASSIFIER)
+        if place is not None and known and parameter in PARAMETERS:
             places[name] = (place, parameter)
-    spelled = list(places.values())
-    if len(set(spelled)) < len(spelled):
-        twice = [name for name, place in places.items() if spelled.count(place) > 1]
+    times = Counter(places.values())
+    if len(times) < len(places):
+        twice = [name for name, place in places.items() if times[place] > 1]
         raise CheckpointError(f"it names the same tensor twice: {listed(twice)}.")
     return places
 
@@ -103,7 +109,9 @@ def _stages(shapes: Mapping[Layer, Shape], naming: Naming) -> tuple[int, ...]:
         if place.stage >= 0 and place.kind == "conv":
             blocks[place.stage] = max(blocks.get(place.stage, 0), place.block + 1)
     if max(blocks, default=0) > 7 or max(blocks.values(), default=0) > 200:
-        raise CheckpointError(f"it names {max(blocks) + 1} stages of up to {max(blocks.values())} blocks; no ResNet has.")
+        raise CheckpointError(
+            f"it names {max(blocks) + 1} stages of up to {max(blocks.values())} blocks; no ResNet has."
+        )
     for stage in range(max(blocks, default=0) + 1):
         if stage not in blocks:
             example = spell_layer(replace(STEM, stage=stage), naming, [1] * 8)
