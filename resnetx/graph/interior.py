@@ -3,15 +3,18 @@
 import onnx
 
 
-def expose(model: onnx.ModelProto, tensor: str, data_type: int = onnx.TensorProto.FLOAT) -> onnx.ModelProto:
-    """A copy of `model` with `tensor` as its first output."""
+def expose(model: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:
+    """A copy of `model` with `tensors` as further outputs; the runtime finds out their types."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
-    outputs = list(shown.graph.output)
-    del shown.graph.output[:]
-    shown.graph.output.append(onnx.helper.make_tensor_value_info(tensor, data_type, None))
-    shown.graph.output.extend(output for output in outputs if output.name != tensor)
+    present = {output.name for output in model.graph.output}
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors if name not in present)
     return shown
+
+
+def layer_tensors(model: onnx.ModelProto) -> dict[str, str]:
+    """The first output of every named node, by the node's name, in the graph's order."""
+    return {node.name: node.output[0] for node in model.graph.node if node.name and node.output and node.output[0]}
 
 
 def softmax_input(model: onnx.ModelProto) -> str | None:

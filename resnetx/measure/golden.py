@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from resnetx.files import whole_file
-from resnetx.runtime.reference import References
+from resnetx.runtime.answers import References
 
 SCHEMA = "resnetx.golden/1"
 

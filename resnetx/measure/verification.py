@@ -8,7 +8,7 @@ from resnetx.errors import GraphError
 from resnetx.measure.inputs import network_input, synthetic_images
 from resnetx.measure.parity import EPSILON, Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
 from resnetx.model.preprocessing import Preprocessing, top_k
-from resnetx.runtime.reference import References
+from resnetx.runtime.answers import References
 from resnetx.runtime.session import Session
 
 # One, two and an odd number: a batch dimension that was fixed or dropped shows in one of them.

@@ -2,34 +2,15 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from resnetx.runtime.answers import LayerAnswers, References
+
 TORCH_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True, kw_only=True)
-class References:
-    """Outputs in the module's order, for each batch; `noisy` by precision."""
-
-    truth: list[list[np.ndarray]]
-    noisy: dict[str, list[list[np.ndarray]]]
-
-    def noise(self, precision: str) -> list[list[np.ndarray]]:
-        """Outputs in `precision`; int8 has no counterpart in torch, and is measured beside fp32."""
-        return self.noisy.get(precision) or self.noisy["fp32"]
-
-    def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
-        """The references of batches made of the samples of the one batch that was run."""
-
-        def pick(results: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-            return [[output[list(batch)] for output in results[0]] for batch in batches]
-
-        return References(truth=pick(self.truth), noisy={name: pick(runs) for name, runs in self.noisy.items()})
 
 
 def run_references(
@@ -52,3 +33,50 @@ def _run(module: nn.Module, feeds: Sequence[np.ndarray], dtype: torch.dtype) -> 
     result = module(*(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors))
     leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
     return [leaf.double().numpy() if leaf.is_floating_point() else leaf.numpy() for leaf in leaves]
+
+
+@torch.no_grad()
+def trace_layers(module: nn.Module, feeds: Sequence[np.ndarray], *, wrapper: str = "") -> LayerAnswers:
+    """What every module without children puts out, call by call, in float64 and float32.
+
+    `wrapper` is the prefix of paths that a file's names don't have.
+    """
+    truth, folded = _trace(copy.deepcopy(module).double(), feeds, torch.float64, wrapper)
+    noisy, _ = _trace(module, feeds, torch.float32, wrapper)
+    return LayerAnswers(truth=truth, noisy=noisy, folded=folded)
+
+
+def _trace(
+    module: nn.Module, feeds: Sequence[np.ndarray], dtype: torch.dtype, wrapper: str
+) -> tuple[dict[str, list[np.ndarray]], dict[str, str]]:
+    answers: dict[str, list[np.ndarray]] = {}
+    folded: dict[str, str] = {}
+    # The tensors are kept, not only their identities: a freed one's could be given to another.
+    made: list[tuple[Tensor, str]] = []
+
+    def listen(path: str, child: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            if not isinstance(output, Tensor):
+                return
+            answers.setdefault(path, []).append(output.numpy().copy())
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                source = next((name for tensor, name in made if tensor is inputs[0]), None)
+                if source is not None:
+                    folded[source] = path
+            elif not isinstance(child, nn.ReLU):
+                made.append((output, path))
+                del made[:-8]
+
+        return child.register_forward_hook(hook)
+
+    prefix = f"{wrapper}." if wrapper else ""
+    leaves = [
+        (path, child) for path, child in module.named_modules() if path and not any(True for _ in child.children())
+    ]
+    handles = [listen(path.removeprefix(prefix), child) for path, child in leaves]
+    try:
+        _run(module, feeds, dtype)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return answers, folded

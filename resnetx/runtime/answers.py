@@ -1,0 +1,38 @@
+"""What a reference answered: plain arrays, so that machines without torch can read and use them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """Outputs in the module's order, for each batch; `noisy` by precision."""
+
+    truth: list[list[np.ndarray]]
+    noisy: dict[str, list[list[np.ndarray]]]
+
+    def noise(self, precision: str) -> list[list[np.ndarray]]:
+        """Outputs in `precision`; int8 has no counterpart in torch, and is measured beside fp32."""
+        return self.noisy.get(precision) or self.noisy["fp32"]
+
+    def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
+        """The references of batches made of the samples of the one batch that was run."""
+
+        def pick(results: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+            return [[output[list(batch)] for output in results[0]] for batch in batches]
+
+        return References(truth=pick(self.truth), noisy={name: pick(runs) for name, runs in self.noisy.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerAnswers:
+    """Interior tensors by layer name, each call of a layer apart.
+
+    `folded` names the BatchNorm that normalizes a convolution's output: exporters fold it into the convolution.
+    """
+
+    truth: Mapping[str, Sequence[np.ndarray]]
+    noisy: Mapping[str, Sequence[np.ndarray]]
+    folded: Mapping[str, str]
