@@ -12,7 +12,7 @@ import resnetx
 ROOT = Path(resnetx.__file__).parent
 ORDER = ("model", "graph", "runtime", "measure", "report", "cli")
 # Modules that compose the stages; the packages below the command line know nothing of them.
-COMPOSING = {"api", "pipeline", "simplification", "subject"}
+COMPOSING = {"api", "pipeline", "rebuild", "simplification", "subject", "testing", "truth", "verifying"}
 FOUNDATION = {"errors", "files"}
 # Which package may import which heavy library; graph and runtime have torch in one file each.
 HEAVY = {
@@ -67,7 +67,7 @@ def test_the_light_path_is_light(code: str) -> None:
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", [[], ["export"], ["simplify"], ["inspect"]])
+@pytest.mark.parametrize("command", [[], ["export"], ["simplify"], ["inspect"], ["verify"]])
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     probe = (
         f"import sys; sys.argv = ['resnetx', *{command}, '--help']\n"

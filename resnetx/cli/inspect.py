@@ -1,5 +1,46 @@
-"""`resnetx inspect`."""
+"""`resnetx inspect`: what stands in an ONNX file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnetx.errors import UsageError
 
 
-def inspect() -> None:
-    """(being written)"""
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Any ONNX file.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every layer.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also list the layers, in the network's order.")] = False,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(metavar="1x3x224x224", help="Sizes of the first input, where the file leaves them free."),
+    ] = None,
+) -> None:
+    """Show what stands in an ONNX file: boundary, nodes, parameters, multiply-accumulates, model card.
+
+    Multiply-accumulates are for one image. Exit status: 0 shown; 2 the file could not be read.
+    """
+    from resnetx.cli.terminal import console
+    from resnetx.graph.inspect import inspect_model
+    from resnetx.graph.onnxfile import read_onnx_file
+    from resnetx.report.inspection import inspection_json, render_inspection, render_layers
+
+    shape = None if input_shape is None else parse_shape(input_shape)
+    source = read_onnx_file(file)
+    inspection = inspect_model(source.model, file_bytes=source.file_bytes + source.external_bytes, input_shape=shape)
+    if as_json:
+        typer.echo(inspection_json(inspection), nl=False)
+        return
+    terminal = console()
+    terminal.print(render_inspection(inspection, file=str(file)))
+    if layers:
+        terminal.print(render_layers(inspection, width=terminal.width))
+
+
+def parse_shape(text: str) -> tuple[int, ...]:
+    """`1x3x224x224` as numbers."""
+    parts = text.lower().split("x")
+    if not all(part.isascii() and part.isdigit() and len(part) < 16 for part in parts):
+        raise UsageError(f"--input-shape takes sizes joined by x, such as 1x3x224x224; found {text[:60]!r}.")
+    return tuple(map(int, parts))

@@ -28,3 +28,14 @@ def parse_batch(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise UsageError(f"--batch takes a number or the word dynamic; found {text!r}.") from error
+
+
+def parse_pairs(texts: list[str], option: str) -> dict[str, str]:
+    """`k=v` a time, as a dictionary."""
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise UsageError(f"{option} takes K=V, such as NUM_STREAMS=1; found {text!r}.")
+        pairs[key] = value
+    return pairs

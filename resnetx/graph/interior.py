@@ -1,5 +1,7 @@
 """Interior tensors of a graph, shown as outputs."""
 
+from dataclasses import dataclass
+
 import onnx
 
 
@@ -12,9 +14,29 @@ def expose(model: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:
     return shown
 
 
-def layer_tensors(model: onnx.ModelProto) -> dict[str, str]:
-    """The first output of every named node, by the node's name, in the graph's order."""
-    return {node.name: node.output[0] for node in model.graph.node if node.name and node.output and node.output[0]}
+@dataclass(frozen=True, kw_only=True)
+class LayerNode:
+    """A named node and its first output. `normalized` says that a BatchNormalization of its own follows it."""
+
+    name: str
+    op: str
+    tensor: str
+    normalized: bool
+
+
+def layer_nodes(model: onnx.ModelProto) -> tuple[LayerNode, ...]:
+    """Every named node with an output, in the graph's order."""
+    normalized = {node.input[0] for node in model.graph.node if node.op_type == "BatchNormalization"}
+    return tuple(
+        LayerNode(name=node.name, op=node.op_type, tensor=node.output[0], normalized=node.output[0] in normalized)
+        for node in model.graph.node
+        if node.name and node.output and node.output[0] and not _makes_bfloat16(node)
+    )
+
+
+def _makes_bfloat16(node: onnx.NodeProto) -> bool:
+    """Numpy has no such type, so that the runtime cannot hand these tensors out."""
+    return node.op_type == "Cast" and any(attribute.i == onnx.TensorProto.BFLOAT16 for attribute in node.attribute)
 
 
 def softmax_input(model: onnx.ModelProto) -> str | None:

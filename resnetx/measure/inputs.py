@@ -16,6 +16,15 @@ def synthetic_images(count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.stack(images)
 
 
+def probing_images(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """`count` images for a verification: smooth ones and extremes by turns, so that a few hold both."""
+    extremes = (_hot_pixel, _white, _black)
+    smooth = synthetic_images(2 * count, size, seed)
+    smooth = smooth[[index for index in range(2 * count) if index % 4 != 3]]
+    images = [smooth[index // 2] if index % 2 == 0 else extremes[index // 2 % 3](size) for index in range(count)]
+    return np.stack(images)
+
+
 def network_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Raw pixels (N, H, W, 3) as the network takes them: float32 (N, 3, H, W)."""
     pixels = images[..., ::-1] if preprocessing.order == "BGR" else images

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
+from resnetx.graph.interior import LayerNode
 from resnetx.measure.metrics import rms
 from resnetx.measure.parity import EPSILON, FLOOR_ROUNDINGS, MAX_MULTIPLE, relative_errors
 from resnetx.runtime.answers import LayerAnswers
@@ -27,29 +27,26 @@ class LayerParity:
 
 
 def compare_layers(
-    model: onnx.ModelProto,
+    nodes: Sequence[LayerNode],
     actual: Mapping[str, np.ndarray],
     reference: LayerAnswers,
     *,
     originals: Mapping[str, str | None],
     precision: str = "fp32",
 ) -> tuple[LayerParity, ...]:
-    """Every node of `model` whose tensor both sides have. `actual` holds the tensors by node name."""
-    normalized = {name for node in model.graph.node if node.op_type == "BatchNormalization" for name in node.input}
+    """Every node whose tensor both sides have. `actual` holds the tensors by node name."""
     rows = []
-    for node in model.graph.node:
+    for node in nodes:
         if node.name not in actual or not np.issubdtype(actual[node.name].dtype, np.floating):
             continue
-        folds = node.output[0] not in normalized
-        truth, noisy = (
-            _find(node.name, side, reference.folded if folds else {}) for side in (reference.truth, reference.noisy)
-        )
+        folded = {} if node.normalized else reference.folded
+        truth, noisy = (_find(node.name, side, folded) for side in (reference.truth, reference.noisy))
         if truth is None or noisy is None:
             continue
         rows.append(
             _judge(
                 node.name,
-                node.op_type,
+                node.op,
                 actual[node.name],
                 truth,
                 noisy,

@@ -39,6 +39,7 @@ class Deployed(nn.Module):
         self.network = network
         self.output = output
         self.k = top_k(output)
+        self.softmax = None if output == "logits" else nn.Softmax(dim=1)
 
     def with_logits(self) -> "Deployed":
         """The same network and preprocessing, with logits coming out."""
@@ -48,9 +49,9 @@ class Deployed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         logits = cast(Tensor, self.network(x if self.preprocess is None else self.preprocess(x)))
-        if self.output == "logits":
+        if self.softmax is None:
             return logits
-        probabilities = torch.softmax(logits, dim=1)
+        probabilities = cast(Tensor, self.softmax(logits))
         if not self.k:
             return probabilities
         scores, indices = torch.topk(probabilities, self.k, dim=1)

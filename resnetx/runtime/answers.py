@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# TF32 has the mantissa of float16, in which torch computes on any machine; int8 has no counterpart in torch.
+STAND_INS = {"tf32": "fp16", "int8": "fp32"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class References:
@@ -14,8 +17,8 @@ class References:
     noisy: dict[str, list[list[np.ndarray]]]
 
     def noise(self, precision: str) -> list[list[np.ndarray]]:
-        """Outputs in `precision`; int8 has no counterpart in torch, and is measured beside fp32."""
-        return self.noisy.get(precision) or self.noisy["fp32"]
+        """Outputs in `precision`, or in what stands in for it."""
+        return self.noisy.get(STAND_INS.get(precision, precision)) or self.noisy["fp32"]
 
     def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
         """The references of batches made of the samples of the one batch that was run."""

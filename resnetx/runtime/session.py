@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from resnetx.errors import GraphError, RuntimeUnavailableError
+from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.runtime.opening import OpeningError, first_line, open_native, refuse_configured_models
+from resnetx.runtime.options import Settings, resolve_settings
+from resnetx.runtime.placement import count_placement, fallback_reason, placed_nodes
+from resnetx.runtime.probe import best_provider, coarsest, provider_precision, why_not
+from resnetx.runtime.providers import AUTO, BY_NAME, Precision, Provider, find_provider
+from resnetx.runtime.stored import stored_precision
 
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -24,7 +31,7 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
-SILENT = 4
+NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,32 @@ class TensorInfo:
     shape: tuple[int | str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of an open session.
+
+    `provider` is the one that was asked for, `placement` the nodes that each provider really runs, and `fallback`
+    the reason why that is not `provider`, where falling back was allowed. `effective_precision` is the coarsest of
+    the file's own (an int8 or fp16 model) and the provider's arithmetic; `options` is everything in force.
+    """
+
+    provider: str
+    placement: tuple[tuple[str, int], ...]
+    effective_precision: str
+    options: Mapping[str, str]
+    fallback: str | None
+
+
 class Session:
     """Arrays in, arrays out, by name."""
 
-    def __init__(self, native: ort.InferenceSession) -> None:
+    def __init__(self, native: ort.InferenceSession, facts: Facts) -> None:
         self.native = native
+        self.provider = facts.provider
+        self.placement = facts.placement
+        self.effective_precision = facts.effective_precision
+        self.options = dict(facts.options)
+        self.fallback = facts.fallback
         self.inputs = tuple(_tensor_info(node) for node in native.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in native.get_outputs())
 
@@ -49,23 +77,75 @@ class Session:
         try:
             return dict(zip(names, self.native.run(names, dict(feeds)), strict=True))
         except Exception as error:  # the runtime raises its own types, which share no base below Exception
-            raise GraphError(f"ONNX Runtime could not run the model: {_first_line(error)}") from error
+            raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
 
 
-def open_session(model: Path | bytes, *, threads: int | None = None) -> Session:
-    """Open a file, or a serialized model, on ONNX Runtime's CPU provider."""
-    options = ort.SessionOptions()
-    options.log_severity_level = SILENT
-    if threads:
-        options.intra_op_num_threads = threads
-    source: str | bytes = model if isinstance(model, bytes) else str(model)
+def open_session(
+    model: Path | bytes,
+    *,
+    provider: str = "cpu",
+    precision: Precision = "f32",
+    options: Mapping[str, str] = NO_OPTIONS,
+    threads: int | None = None,
+    optimize: bool = True,
+    allow_fallback: bool = False,
+) -> Session:
+    """Open a file, or a serialized model, on a provider, and make sure that this provider runs it.
+
+    The precision f32 pins every provider to honest float32, for comparing numbers; `default` leaves it as fast as
+    the provider chooses. Without `optimize`, ONNX Runtime runs the graph as it stands. `options` are native ones, and
+    override what is chosen here. A session that would run elsewhere is an error, unless falling back is allowed: then
+    it says so.
+    """
+    refuse_configured_models()
+    row = best_provider() if provider.strip().lower() == AUTO else find_provider(provider)
+    level = {} if optimize else {"graph_optimization_level": "disable"}
+    settings = resolve_settings(row, precision=precision, threads=threads, options=level | dict(options))
+    stored = stored_precision(model)
+    native, reason = _open(row, model, settings)
+    if reason and not allow_fallback:
+        raise RuntimeUnavailableError(
+            f"The provider {row.name} was asked for, and it does not run the model: {reason}. "
+            "Choose another provider, or allow falling back (--allow-fallback): the result then says so."
+        )
+    if native is None:
+        settings = Settings(fields=settings.fields, keys=settings.keys, native={})
+        native, _ = _open(BY_NAME["cpu"], model, settings)
+        assert native is not None
+    placement = count_placement(placed_nodes(native), row)
+    reported = settings.in_force() | native.get_provider_options().get(row.native, {})
+    reported.pop("load_config", None)  # OpenVINO's properties stand there already, one by one
+    computed = provider_precision(row, settings, reported) if row.name in dict(placement) else "fp32"
+    facts = Facts(
+        provider=row.name,
+        placement=placement,
+        effective_precision=coarsest(stored, computed),
+        options=reported,
+        fallback=reason,
+    )
+    return Session(native, facts)
+
+
+def _open(row: Provider, model: Path | bytes, settings: Settings) -> tuple[ort.InferenceSession | None, str | None]:
+    """A session, and why it does not run on the provider; no session where the provider does not work at all."""
+    problem = row.problem()
+    if problem:
+        return None, f"{problem}; to fix it: {row.install}"
     try:
-        native = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
-    except Exception as error:
-        raise GraphError(f"ONNX Runtime could not load the model: {_first_line(error)}") from error
-    if native.get_providers() != ["CPUExecutionProvider"]:
-        raise RuntimeUnavailableError(f"The CPU provider was asked for, and {native.get_providers()} runs.")
-    return Session(native)
+        native = open_native(row, model, settings)
+    except OpeningError as error:
+        refused = next((key for key in (*settings.native, *settings.keys) if key in str(error)), None)
+        if refused:
+            raise UsageError(f"The provider {row.name} refuses the option {refused[:80]!r}: {error}") from error
+        problem = why_not(row.name)
+        if problem:
+            return None, f"{problem}; to fix it: {row.install}"
+        raise GraphError(f"ONNX Runtime could not load the model on {row.name}: {error}") from error
+    reason = fallback_reason(native, placed_nodes(native), row)
+    if reason and row.native not in native.get_providers():
+        problem = why_not(row.name)
+        reason = f"{reason}: {problem}; to fix it: {row.install}" if problem else reason
+    return native, reason
 
 
 def newest_opset() -> int:
@@ -93,7 +173,3 @@ def _tensor_info(node: Any) -> TensorInfo:
         size if isinstance(size, int | str) else f"{node.name}_dim{axis}" for axis, size in enumerate(node.shape)
     )
     return TensorInfo(node.name, np.dtype(dtype), shape)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

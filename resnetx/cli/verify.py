@@ -1,0 +1,78 @@
+"""`resnetx verify`: a file held against PyTorch, a golden bundle or another file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnetx.cli.options import JsonFile, parse_ints, parse_pairs
+
+
+def verify(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The file to verify.", show_default=False)],
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="SRC", help="The checkpoint it was exported from.  [default: what its card says]"),
+    ] = None,
+    golden: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="A golden bundle, which needs no torch.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="OTHER.onnx", help="Another file, whose outputs are the truth.")
+    ] = None,
+    provider: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu, openvino, cuda, tensorrt or auto; again for another.  [default: cpu]"),
+    ] = None,
+    provider_option: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="An option of the provider's own; again for another.")
+    ] = None,
+    batch: Annotated[str | None, typer.Option(metavar="N,N,...", help="Batch sizes.  [default: 1,2,3]")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Distinct inputs.  [default: 6]")] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of images to verify on.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the synthetic inputs.")] = 0,
+    atol: Annotated[float | None, typer.Option(min=0, help="Absolute tolerance, in place of the noise floor.")] = None,
+    rtol: Annotated[float | None, typer.Option(min=0, help="Relative tolerance, in place of the noise floor.")] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Compare layer by layer, and name the first wrong one.")
+    ] = False,
+    json_file: JsonFile = None,
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
+    ] = None,
+) -> None:
+    """Verify an ONNX file's numbers against float64 PyTorch, in multiples of PyTorch's own error.
+
+    Exit status: 0 it passes on every provider; 1 it does not; 2 it could not run.
+    """
+    import json
+
+    from resnetx.cli.terminal import console, show_progress
+    from resnetx.files import write_whole
+    from resnetx.measure.images import read_images
+    from resnetx.measure.parity import Tolerance
+    from resnetx.report.junit import render_junit
+    from resnetx.report.verification import render_verification
+    from resnetx.verifying import VerifyOptions, verify_file
+
+    options = VerifyOptions(
+        weights=weights,
+        golden=golden,
+        reference=reference,
+        providers=tuple(provider or ["cpu"]),
+        provider_options=parse_pairs(provider_option or [], "--provider-option"),
+        batches=None if batch is None else parse_ints(batch, "--batch"),
+        samples=samples,
+        images=None if images is None else read_images(images, model),
+        seed=seed,
+        tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
+        layers=layers,
+    )
+    with show_progress() as progress:
+        result = verify_file(model, options, step=progress.step)
+    if json_file:
+        write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
+    if junit:
+        write_whole(junit, render_junit(result))
+    console().print(render_verification(result))
+    raise typer.Exit(0 if result.passed else 1)

@@ -1,0 +1,39 @@
+"""A verification as JUnit XML, which CI systems show: a suite a provider, a case a check."""
+
+from xml.etree import ElementTree
+
+from resnetx.measure.verified import ProviderVerdict, Verification
+
+
+def render_junit(result: Verification) -> str:
+    root = ElementTree.Element("testsuites", name="resnetx verify")
+    for verdict in result.verdicts:
+        root.append(_suite(result, verdict))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(result: Verification, verdict: ProviderVerdict) -> ElementTree.Element:
+    checks = verdict.parity.checks
+    failures = sum(not check.passed for check in checks)
+    name = f"{result.model} on {verdict.provider} ({verdict.precision})"
+    suite = ElementTree.Element(
+        "testsuite", name=_legal(name), tests=str(len(checks)), failures=str(failures), errors="0", skipped="0"
+    )
+    for check in checks:
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=_legal(f"resnetx.{verdict.provider}"),
+            name=_legal(f"{check.output} batch {check.batch}"),
+        )
+        if not check.passed:
+            fault = verdict.first_fault
+            blame = "" if fault is None else f"; the first layer to leave the noise floor is {fault.name}"
+            ElementTree.SubElement(case, "failure", message=_legal(f"{check.reason}{blame}"))
+    return suite
+
+
+def _legal(text: str) -> str:
+    """XML has no place for control characters, not even escaped."""
+    return "".join(character if character.isprintable() else "?" for character in text)

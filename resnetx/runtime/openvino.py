@@ -1,0 +1,89 @@
+"""OpenVINO as a plugin of ONNX Runtime: registered once a process, attached to a session by device."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import onnxruntime as ort
+
+from resnetx.errors import RuntimeUnavailableError, UsageError
+
+NATIVE = "OpenVINOExecutionProvider"
+DEVICE = "CPU"
+PACKAGE = "onnxruntime-ep-openvino"
+
+
+def openvino_problem() -> str | None:
+    """Why the plugin cannot serve here, or None."""
+    problem = _register()
+    if problem or _device() is not None:
+        return problem
+    vendor = next((device.device.vendor for device in ort.get_ep_devices() if device.device.vendor), "unknown")
+    return (
+        f"{PACKAGE} is installed, but it offers no CPU device here: the processor's vendor is {vendor}, "
+        "and the plugin's builds serve Intel processors"
+    )
+
+
+def attach_openvino(options: ort.SessionOptions, properties: Mapping[str, str]) -> None:
+    """Let `options` open sessions on OpenVINO's CPU device with these device properties."""
+    problem = openvino_problem()
+    if problem:
+        raise RuntimeUnavailableError(f"The provider openvino does not run here: {problem}.")
+    # Properties count only when they are nested by device; anywhere else the plugin ignores them without a word.
+    options.add_provider_for_devices([_device()], {"load_config": json.dumps({DEVICE: dict(properties)})})
+
+
+def openvino_properties(options: Mapping[str, str]) -> dict[str, str]:
+    """User options as device properties; the plugin's own `load_config` is taken apart into them."""
+    properties = {}
+    for key, value in options.items():
+        if key == "load_config":
+            properties.update(_load_config(value))
+        elif key == key.upper():
+            properties[key] = value
+        else:
+            raise UsageError(
+                f"The provider openvino has no option {key[:80]!r}: it takes the device properties of OpenVINO, in "
+                "capitals, such as INFERENCE_PRECISION_HINT=bf16 or NUM_STREAMS=1."
+            )
+    return properties
+
+
+def _load_config(text: str) -> dict[str, str]:
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"The option load_config of the provider openvino is not JSON: {error}.") from error
+    if not isinstance(config, dict) or list(config) != [DEVICE] or not isinstance(config[DEVICE], dict):
+        raise UsageError(
+            f"The option load_config of the provider openvino must hold properties of the device {DEVICE} and of no "
+            f'other, such as {{"{DEVICE}": {{"NUM_STREAMS": "1"}}}}; found {text[:80]}.'
+        )
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config[DEVICE].items()}
+
+
+@cache
+def _register() -> str | None:
+    """Why the plugin could not be registered, or None. It stays registered: sessions may outlive any one caller."""
+    if _device() is not None:
+        return None  # another library in this process was faster, and a second registration would fail
+    try:
+        plugin = importlib.import_module("onnxruntime_ep_openvino")
+    except ImportError:
+        return f"the package {PACKAGE} is not installed"
+    try:
+        ort.register_execution_provider_library(NATIVE, plugin.get_library_path())
+    except Exception as error:  # the runtime raises its own types, which share no base below Exception
+        return f"{PACKAGE} is installed, but ONNX Runtime could not load it: {str(error).strip()[:300]}"
+    return None
+
+
+def _device() -> Any | None:
+    """OpenVINO's CPU device; virtual ones such as AUTO have longer provider names."""
+    for device in ort.get_ep_devices():
+        if device.ep_name == NATIVE and device.ep_metadata.get("ov_device") == DEVICE:
+            return device
+    return None

@@ -1,0 +1,36 @@
+"""In which precision a file stores and computes its network, before any provider has a say."""
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from resnetx.errors import FileError, GraphError
+
+INTEGER_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
+REDUCED = {onnx.TensorProto.BFLOAT16: "bf16", onnx.TensorProto.FLOAT16: "fp16"}
+
+
+def stored_precision(model: Path | bytes) -> str:
+    """`int8` for a quantized network, `fp16` or `bf16` where weights are stored so, else `fp32`."""
+    graph = _parse(model).graph
+    if any(node.op_type in INTEGER_OPERATORS or node.op_type.startswith("QLinear") for node in graph.node):
+        return "int8"
+    types = {tensor.data_type for tensor in graph.initializer}
+    types |= {attribute.t.data_type for node in graph.node for attribute in node.attribute if attribute.HasField("t")}
+    return next((name for data_type, name in REDUCED.items() if data_type in types), "fp32")
+
+
+def _parse(model: Path | bytes) -> onnx.ModelProto:
+    """The graph without weights that lie in other files."""
+    parsed = onnx.ModelProto()
+    try:
+        if not isinstance(model, bytes) and not Path(model).is_file():
+            raise FileError(f"There is no file {model}; check the path.")
+        parsed.ParseFromString(model if isinstance(model, bytes) else Path(model).read_bytes())
+    except OSError as error:
+        raise FileError(f"{model!s} cannot be read: {error.strerror or error}.") from error
+    except DecodeError as error:
+        what = "The serialized model" if isinstance(model, bytes) else str(model)
+        raise GraphError(f"{what} is not an ONNX file, or a damaged one; export it again.") from error
+    return parsed

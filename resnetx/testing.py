@@ -1,0 +1,73 @@
+"""Parity as an assertion, for test suites: `assert_parity("model.onnx", module)`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from resnetx.measure.verified import Verification
+
+
+class ParityError(AssertionError):
+    """A file that does not compute what it should; `result` is the whole verification."""
+
+    def __init__(self, message: str, result: "Verification") -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def assert_parity(
+    model: str | Path,
+    truth: "nn.Module | str | Path | None" = None,
+    *,
+    golden: str | Path | None = None,
+    reference: str | Path | None = None,
+    weights: str | None = None,
+    providers: Sequence[str] = ("cpu",),
+    provider_options: Mapping[str, str] | None = None,
+    batches: Sequence[int] | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    atol: float | None = None,
+    rtol: float | None = None,
+    layers: bool = False,
+) -> "Verification":
+    """Verify `model` and raise an AssertionError that shows the table if it fails.
+
+    `truth` is a torch module, or the path of a golden bundle; without it the model's own card says what is true.
+    """
+    from resnetx.measure.parity import Tolerance
+    from resnetx.verifying import VerifyOptions, verify_file
+
+    is_path = isinstance(truth, str | Path)
+    bundle = golden or (truth if is_path else None)
+    options = VerifyOptions(
+        module=None if is_path else truth,
+        golden=None if bundle is None else Path(str(bundle)),
+        reference=None if reference is None else Path(reference),
+        weights=weights,
+        providers=tuple(providers),
+        provider_options=dict(provider_options or {}),
+        batches=None if batches is None else tuple(batches),
+        samples=samples,
+        seed=seed,
+        tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
+        layers=layers,
+    )
+    result = verify_file(Path(model), options)
+    if not result.passed:
+        raise ParityError("\n" + _table(result), result)
+    return result
+
+
+def _table(result: Any) -> str:
+    from rich.console import Console
+
+    from resnetx.report.verification import render_verification
+
+    console = Console(width=100, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(render_verification(result))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
