@@ -11,7 +11,7 @@ setup: $(STAMP)
 # torchvision and timm serve as peers in tests only, and would pull another torch: without dependencies.
 $(STAMP): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hub]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hub,images]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvision timm
 	touch $(STAMP)
 
@@ -19,9 +19,10 @@ demo: setup
 	mkdir -p out
 	$(BIN)/resnetx export -o out/resnet50.onnx --golden out/resnet50.golden.npz
 	$(BIN)/resnetx inspect out/resnet50.onnx
+	$(BIN)/resnetx verify out/resnet50.onnx
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

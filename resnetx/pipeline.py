@@ -16,7 +16,7 @@ from resnetx.files import whole_file
 from resnetx.graph.card import embed_card, parity_suffix
 from resnetx.graph.choices import PRECISIONS, Exporter, Precision
 from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
-from resnetx.graph.interior import expose, softmax_input
+from resnetx.graph.interior import check_structure, expose, softmax_input
 from resnetx.graph.precision import convert_precision
 from resnetx.measure.exported import Export, SimplifyOutcome
 from resnetx.measure.golden import write_golden
@@ -84,6 +84,7 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
         simplified=outcome is not None and outcome.applied,
     )
     embed_card(model, card)
+    check_structure(model)
 
     checked = replace(subject, example=example, outputs=outputs, card=card)
     with whole_file(path) as temporary:

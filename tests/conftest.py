@@ -7,6 +7,8 @@ from resnetx.model.config import ResNetConfig, resnet_config
 from resnetx.model.network import build_network
 from resnetx.model.random_init import initialize
 
+pytest_plugins = ["pytester"]
+
 TINY_SIZE = 32
 
 

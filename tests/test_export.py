@@ -140,6 +140,7 @@ def test_fp16_halves_the_file_and_stays_within_torchs_own_fp16_error(tmp_path: P
     half = export(tmp_path / "16.onnx", config, precision="fp16", preprocess="uint8", output="top2")
     assert half.passed and half.parity is not None and half.parity.precision == "fp16"
     model = onnx.load(tmp_path / "16.onnx")
+    onnx.checker.check_model(model, full_check=True)
     kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.name.endswith("weight")}
     assert kinds == {onnx.TensorProto.FLOAT16}
     weights = [tensor.ByteSize() for tensor in model.graph.initializer if tensor.name.endswith("weight")]

@@ -1,8 +1,18 @@
-"""Interior tensors of a graph, shown as outputs."""
+"""Interior tensors of a graph, shown as outputs, and its structure checked."""
 
 from dataclasses import dataclass
 
 import onnx
+
+from resnetx.errors import GraphError
+
+
+def check_structure(model: onnx.ModelProto) -> None:
+    """Refuse a graph that the format's own checker refuses, whatever the runtime puts up with."""
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise GraphError(f"The graph that was made is not valid ONNX: {error}") from error
 
 
 def expose(model: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:

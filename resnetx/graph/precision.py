@@ -40,4 +40,24 @@ def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *KEPT_FLOAT32],
         node_block_list=preprocessing,
     )
+    _sort(converted.graph)
     return converted
+
+
+def _sort(graph: onnx.GraphProto) -> None:
+    """Every node behind those that make its inputs, as the format demands: the converter puts its casts last."""
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    ordered: dict[int, None] = {}
+    for index in range(len(graph.node)):
+        pending = [index]
+        while pending:
+            missing = [makers[name] for name in graph.node[pending[-1]].input if name in makers]
+            missing = [maker for maker in missing if maker not in ordered]
+            if missing:
+                pending += missing
+            else:
+                ordered.setdefault(pending.pop())
+    nodes = [graph.node[index] for index in ordered]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)

@@ -1,0 +1,63 @@
+"""Where the bound of `resnetx verify` stands: the errors of honest exports in multiples of PyTorch's own.
+
+    python benchmarks/parity_noise.py [--seeds 3] [--json FILE]
+
+Every depth, variant and working provider, several seeds, full width, each verified on its default inputs. Printed are
+the distribution of the multiples and the bound, which has to lie beyond every honest error and short of every fault
+that can be told from rounding (the tests of the fault corpus print those).
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import resnetx
+from resnetx.measure.parity import MAX_MULTIPLE
+from resnetx.model.config import DEPTHS, resnet_config
+from resnetx.runtime.probe import why_not
+from resnetx.verifying import VerifyOptions, verify_file
+
+VARIANTS = ("v1.5", "v1", "textbook", "plain")
+
+
+def multiples(depth: int, variant: str, seed: int, providers: tuple[str, ...], path: Path) -> dict[str, list[float]]:
+    plain = variant == "plain"
+    config = resnet_config(depth, variant=None if plain else variant, plain=plain)  # type: ignore[arg-type]
+    resnetx.export(config, path, seed=seed, opset=18, exporter="torchscript", verify=False, image_size=128)
+    result = verify_file(path, VerifyOptions(providers=providers, seed=seed))
+    return {
+        verdict.provider: [check.multiple for check in verdict.parity.checks if check.multiple is not None]
+        for verdict in result.verdicts
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    providers = tuple(name for name in ("cpu", "openvino", "cuda", "tensorrt") if why_not(name) is None)
+    rows: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for depth in DEPTHS:
+            for variant in VARIANTS:
+                if variant == "textbook" and depth < 50:
+                    continue
+                for seed in range(options.seeds):
+                    found = multiples(depth, variant, seed, providers, Path(folder) / "m.onnx")
+                    for provider, values in found.items():
+                        rows.setdefault(f"{provider} {depth} {variant}", []).extend(values)
+    everything = np.concatenate([np.array(values) for values in rows.values()])
+    print(f"{'provider, depth, variant':32}{'n':>5}{'median':>9}{'p99':>9}{'max':>9}")
+    for name, values in [*rows.items(), ("all", everything.tolist())]:
+        print(f"{name:32}{len(values):5}{np.median(values):9.2f}{np.percentile(values, 99):9.2f}{max(values):9.2f}")
+    print(f"bound {MAX_MULTIPLE:g}: {MAX_MULTIPLE / everything.max():.1f} times the largest honest multiple")
+    if options.json:
+        options.json.write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
