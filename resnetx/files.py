@@ -35,6 +35,12 @@ def whole_file(target: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def require_writable(target: str | Path) -> None:
+    """Fail now, rather than after minutes of work, where `target` could not be written."""
+    with whole_file(target) as temporary:
+        temporary.unlink()
+
+
 def write_whole(target: str | Path, data: bytes | str) -> None:
     """Write `data` to `target`, whole or not at all."""
     with whole_file(target) as temporary:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from resnetx.errors import GraphError, UsageError
-from resnetx.files import whole_file
+from resnetx.files import require_writable, whole_file
 from resnetx.graph.card import embed_card, parity_suffix
 from resnetx.graph.choices import PRECISIONS, Exporter, Precision
 from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
@@ -61,6 +61,8 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
         raise UsageError(f"There is no precision {options.precision!r} to export in; choose {' or '.join(PRECISIONS)}.")
     if options.batch is not None and not 1 <= options.batch <= 4096:
         raise UsageError(f"A batch of {options.batch} cannot be exported: choose 1 to 4096, or leave it dynamic.")
+    for target in filter(None, (path, options.golden)):
+        require_writable(target)
     example = tuple(_of_batch(tensor, options.batch or 2) for tensor in subject.example)
     outputs = subject.outputs or _output_names(subject.module, example)
 
@@ -120,7 +122,7 @@ def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: Expor
     assert subject.outputs is not None
     sizes = batch_sizes(options.batch)
     classifier = isinstance(module, Deployed)
-    precisions = sorted({options.precision, "fp32"} if options.golden else {options.precision})
+    precisions = sorted({options.precision, "fp32", "int8"} if options.golden else {options.precision})
     if isinstance(module, Deployed):
         assert card.image_size is not None and card.preprocessing is not None
         images = images_for(

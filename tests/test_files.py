@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from resnetx.errors import FileError
-from resnetx.files import whole_file, write_whole
+from resnetx.files import require_writable, whole_file, write_whole
 
 
 def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -48,6 +48,15 @@ def test_a_full_disk_and_a_read_only_folder_are_named(tmp_path: Path, number: in
     with pytest.raises(FileError, match=advice), whole_file(tmp_path / "m.onnx"):
         raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_target_is_tried_without_leaving_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"old")
+    require_writable(tmp_path / "m.onnx")
+    require_writable(tmp_path / "new.onnx")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.onnx", b"old")]
+    with pytest.raises(FileError, match="does not exist"):
+        require_writable(tmp_path / "absent" / "m.onnx")
 
 
 def test_a_missing_folder_and_a_folder_as_target_are_named(tmp_path: Path) -> None:

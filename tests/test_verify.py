@@ -16,6 +16,7 @@ from torch import nn
 import resnetx
 from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.card import CARD_KEY, read_card
+from resnetx.measure.inputs import synthetic_images
 from resnetx.measure.parity import Tolerance
 from resnetx.measure.verified import Verification
 from resnetx.testing import ParityError, assert_parity
@@ -134,6 +135,48 @@ def test_the_users_own_photographs_are_the_inputs(folder: Path, tmp_path: Path) 
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nonsense")
     with pytest.raises(FileError, match=r"broken\.png cannot be read"):
         read_images(tmp_path, folder / "top3.onnx")
+
+
+def quantized(source: Path, target: Path) -> Path:
+    """The runtime's own static quantization, calibrated on smooth images."""
+    import onnxruntime.quantization as quantization
+
+    from resnetx.measure.inputs import network_input, synthetic_images
+    from resnetx.model.preprocessing import IMAGENET
+
+    class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches = iter(np.split(network_input(synthetic_images(32, TINY_SIZE, seed=1), IMAGENET), 8))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"input": batch}
+
+    quantization.quantize_static(
+        source,
+        target,
+        Images(),
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        per_channel=True,
+    )
+    return target
+
+
+def test_an_int8_file_is_held_to_its_signal_over_its_error(folder: Path, tmp_path: Path) -> None:
+    path = quantized(folder / "logits.onnx", tmp_path / "int8.onnx")
+    images = synthetic_images(8, TINY_SIZE)
+    result = verify(path, images=images)
+    checks = result.verdicts[0].parity.checks
+    assert result.passed and result.verdicts[0].precision == "int8"
+    assert all(check.metrics is not None and 15 < check.metrics.sqnr_db < 60 for check in checks)
+    model = onnx.load(path)
+    scale = next(
+        item for item in model.graph.initializer if "layer2.0.conv2" in item.name and item.name.endswith("scale")
+    )
+    scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * np.float32(2), scale.name))
+    onnx.save(model, tmp_path / "wrong.onnx")
+    assert not verify(tmp_path / "wrong.onnx", images=images).passed
 
 
 def test_nan_fails_whatever_the_tolerance(folder: Path, tmp_path: Path) -> None:

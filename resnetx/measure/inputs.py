@@ -16,11 +16,16 @@ def synthetic_images(count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.stack(images)
 
 
+def smooth_images(count: int, size: int, seed: int = 0) -> np.ndarray:
+    """`count` images as a camera might take them."""
+    generator = np.random.default_rng(seed)
+    return np.stack([_smooth(size, 3 + 2 * (index % 4), generator) for index in range(count)])
+
+
 def probing_images(count: int, size: int, seed: int = 0) -> np.ndarray:
     """`count` images for a verification: smooth ones and extremes by turns, so that a few hold both."""
     extremes = (_hot_pixel, _white, _black)
-    smooth = synthetic_images(2 * count, size, seed)
-    smooth = smooth[[index for index in range(2 * count) if index % 4 != 3]]
+    smooth = smooth_images(count, size, seed)
     images = [smooth[index // 2] if index % 2 == 0 else extremes[index // 2 % 3](size) for index in range(count)]
     return np.stack(images)
 

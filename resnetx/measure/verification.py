@@ -1,6 +1,7 @@
 """An exported file held against the module that it came from, on several batch sizes and distinct inputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 import numpy as np
 
@@ -72,8 +73,8 @@ def verify_module(
         truth = [batch[index] for batch in references.truth]
         actual = [run[name] for run in runs]
         if np.issubdtype(truth[0].dtype, np.floating):
-            noisy = [batch[index] for batch in references.noise(precision)]
-            checks += _judge_batches(name, truth, noisy, actual, precision, tolerance)
+            noise = _noise(references, precision, itemgetter(index), truth)
+            checks += _judge_batches(name, truth, noise, actual, precision, tolerance)
         else:
             checks += [judge_exact(name, truth=a, actual=b) for a, b in zip(truth, actual, strict=True)]
     return tuple(checks)
@@ -90,18 +91,20 @@ def verify_classifier(
 ) -> tuple[Check, ...]:
     """A classifier's logits, and what the file makes of them. Softmax hides errors, so logits are always compared."""
     truth = [batch[0] for batch in references.truth]
-    noisy = [batch[0] for batch in references.noise(precision)]
-    checks = _judge_batches("logits", truth, noisy, logits, precision, tolerance)
+    noise = _noise(references, precision, itemgetter(0), truth)
+    checks = _judge_batches("logits", truth, noise, logits, precision, tolerance)
     if output == "logits":
         return tuple(checks)
-    truth, noisy = [softmax(batch) for batch in truth], [softmax(batch) for batch in noisy]
+    truth = [softmax(batch) for batch in truth]
     k = top_k(output)
     if not k:
-        return (*checks, *_judge_batches(output, truth, noisy, [run[output] for run in runs], precision, tolerance))
-    scores = [run["scores"] for run in runs]
-    checks += _judge_batches("scores", _best(truth, k), _best(noisy, k), scores, precision, tolerance)
+        noise = _noise(references, precision, lambda batch: softmax(batch[0]), truth)
+        return (*checks, *_judge_batches(output, truth, noise, [run[output] for run in runs], precision, tolerance))
+    scores, best = [run["scores"] for run in runs], [_best(batch, k) for batch in truth]
+    noise = _noise(references, precision, lambda batch: _best(softmax(batch[0]), k), best)
+    checks += _judge_batches("scores", best, noise, scores, precision, tolerance)
     for probabilities, run in zip(truth, runs, strict=True):
-        error = np.abs(run["scores"] - _best([probabilities], k)[0]) if run["scores"].shape[1:] == (k,) else np.ones(1)
+        error = np.abs(run["scores"] - _best(probabilities, k)) if run["scores"].shape[1:] == (k,) else np.ones(1)
         allowed = 2 * float(error.max()) + float(np.finfo(np.float32).eps)
         checks.append(judge_top_k("indices", truth=probabilities, indices=run["indices"], k=k, tolerance=allowed))
     return tuple(checks)
@@ -110,20 +113,38 @@ def verify_classifier(
 def _judge_batches(
     name: str,
     truth: Sequence[np.ndarray],
-    noisy: Sequence[np.ndarray],
+    noise: float | None,
     actual: Sequence[np.ndarray],
     precision: str,
     tolerance: Tolerance | None,
 ) -> list[Check]:
-    noise = noise_level(truth, noisy, precision=precision if precision in EPSILON else "fp32")
     return [
         judge_floats(name, truth=exact, actual=answer, noise=noise, precision=precision, tolerance=tolerance)
         for exact, answer in zip(truth, actual, strict=True)
     ]
 
 
-def _best(batches: Sequence[np.ndarray], k: int) -> list[np.ndarray]:
-    return [-np.sort(-batch, axis=1)[:, :k] for batch in batches]
+def _noise(
+    references: References,
+    precision: str,
+    pick: Callable[[list[np.ndarray]], np.ndarray],
+    truth: Sequence[np.ndarray],
+) -> float | None:
+    """PyTorch's error in `precision`; without answers in it, the float32 error in that precision's larger roundings.
+
+    INT8 rounds by ranges and not by magnitudes, so that nothing can be said of it without answers.
+    """
+    noisy = references.noise(precision)
+    if noisy is not None:
+        return noise_level(truth, [pick(batch) for batch in noisy], precision=precision)
+    if precision == "int8":
+        return None
+    level = noise_level(truth, [pick(batch) for batch in references.noisy["fp32"]], precision="fp32")
+    return level * EPSILON[precision] / EPSILON["fp32"]
+
+
+def _best(probabilities: np.ndarray, k: int) -> np.ndarray:
+    return -np.sort(-probabilities, axis=1)[:, :k]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

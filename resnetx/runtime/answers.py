@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# TF32 has the mantissa of float16, in which torch computes on any machine; int8 has no counterpart in torch.
-STAND_INS = {"tf32": "fp16", "int8": "fp32"}
+# TF32 has the mantissa of float16, in which torch computes on any machine.
+STAND_INS = {"tf32": "fp16"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,9 @@ class References:
     truth: list[list[np.ndarray]]
     noisy: dict[str, list[list[np.ndarray]]]
 
-    def noise(self, precision: str) -> list[list[np.ndarray]]:
-        """Outputs in `precision`, or in what stands in for it."""
-        return self.noisy.get(STAND_INS.get(precision, precision)) or self.noisy["fp32"]
+    def noise(self, precision: str) -> list[list[np.ndarray]] | None:
+        """Outputs in `precision`, or in what stands in for it, if the reference has them."""
+        return self.noisy.get(STAND_INS.get(precision, precision))
 
     def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
         """The references of batches made of the samples of the one batch that was run."""

@@ -22,9 +22,36 @@ def run_references(
         converted = module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
         return [_run(converted, feeds, dtype) for feeds in batches]
 
+    def run_int8() -> list[list[np.ndarray]]:
+        converted = fake_quantized(module)
+        return [_run(converted, feeds, torch.float32) for feeds in batches]
+
     return References(
-        truth=run(torch.float64), noisy={precision: run(TORCH_TYPES[precision]) for precision in precisions}
+        truth=run(torch.float64),
+        noisy={name: run_int8() if name == "int8" else run(TORCH_TYPES[name]) for name in precisions},
     )
+
+
+@torch.no_grad()
+def fake_quantized(module: nn.Module) -> nn.Module:
+    """A copy that rounds as an honest INT8 network does: weights by channel, the inputs of layers by tensor.
+
+    Ranges are those of the very inputs that it is given: what a perfect calibration would have found.
+    """
+    converted = copy.deepcopy(module)
+    for child in converted.modules():
+        if isinstance(child, nn.Conv2d | nn.Linear):
+            across = tuple(range(1, child.weight.dim()))
+            scale = child.weight.abs().amax(across, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+            child.weight.copy_((child.weight / scale).round() * scale)
+            child.register_forward_pre_hook(lambda _, inputs: (_in_256_steps(inputs[0]),))
+    return converted
+
+
+def _in_256_steps(x: Tensor) -> Tensor:
+    low, high = x.min().clamp(max=0), x.max().clamp(min=0)
+    scale = (high - low).clamp(min=torch.finfo(torch.float32).tiny) / 255
+    return ((x - low) / scale).round() * scale + low
 
 
 @torch.no_grad()
