@@ -20,13 +20,13 @@ from resnetx.graph.interior import check_structure, expose, softmax_input
 from resnetx.graph.precision import convert_precision
 from resnetx.measure.exported import Export, SimplifyOutcome
 from resnetx.measure.golden import write_golden
+from resnetx.measure.inputs import card_inputs, extreme_images, synthetic_images
 from resnetx.measure.parity import Parity
 from resnetx.measure.verification import (
     Feeds,
     batch_sizes,
     example_feeds,
     image_batches,
-    images_for,
     run_batches,
     verify_classifier,
     verify_module,
@@ -124,13 +124,16 @@ def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: Expor
     classifier = isinstance(module, Deployed)
     precisions = sorted({options.precision, "fp32", "int8"} if options.golden else {options.precision})
     if isinstance(module, Deployed):
-        assert card.image_size is not None and card.preprocessing is not None
-        images = images_for(
-            sizes, image_size=card.image_size, preprocessing=card.preprocessing, pixels=card.input == "uint8"
-        )
+        assert card.image_size is not None
+        images = card_inputs(card, synthetic_images(max(*sizes, 2), card.image_size))
         batches = image_batches(sizes)
         feeds = [[images[batch]] for batch in batches]
-        references = run_references(module.with_logits(), [[images]], precisions=precisions).rearranged(batches)
+        network = module.with_logits()
+        references = run_references(network, [[images]], precisions=precisions).rearranged(batches)
+        if options.golden:
+            extremes = card_inputs(card, extreme_images(max(sizes), card.image_size))
+            feeds.append([extremes])
+            references = references.followed_by(run_references(network, [[extremes]], precisions=precisions))
     else:
         feeds = example_feeds(sizes, [tensor.numpy() for tensor in subject.example])
         references = run_references(module, feeds, precisions=precisions)
@@ -148,7 +151,12 @@ def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: Expor
             outputs=("logits",) if classifier else subject.outputs,
             feeds=feeds,
             references=references,
-            about={"architecture": card.architecture, "weights_sha256": card.weights.sha256, "input": card.input},
+            about={
+                "architecture": card.architecture,
+                "weights_sha256": card.weights.sha256,
+                "input": card.input,
+                "extreme_batches": [len(feeds) - 1] if classifier else [],
+            },
         )
     return parity
 

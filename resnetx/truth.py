@@ -17,7 +17,7 @@ from resnetx.graph.interior import expose, layer_nodes
 from resnetx.graph.onnxfile import read_onnx
 from resnetx.measure.agreement import random_feeds
 from resnetx.measure.golden import read_golden
-from resnetx.measure.inputs import network_input, probing_images, smooth_images
+from resnetx.measure.inputs import card_inputs, probing_images, smooth_images
 from resnetx.measure.verification import Feeds, run_batches
 from resnetx.runtime.answers import STAND_INS, LayerAnswers, References
 from resnetx.runtime.session import Session, TensorInfo, open_session
@@ -66,19 +66,17 @@ class Sampling:
 
 def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[str]) -> np.ndarray:
     """All samples as the file takes them: the user's images, or probing ones and, in float32, a far too loud one."""
-    assert card.image_size is not None and card.preprocessing is not None
+    assert card.image_size is not None
     images = sampling.images
     if images is None and "int8" in precisions:
         # Extremes lie outside of what anybody calibrates on: INT8 clips them, and is right to.
         images = smooth_images(sampling.count, card.image_size, sampling.seed)
     elif images is None:
         images = probing_images(sampling.count, card.image_size, sampling.seed)
-    if card.input == "uint8":
-        return images
-    floats = network_input(images, card.preprocessing)
-    if sampling.images is None and set(precisions) <= {"fp32"}:
-        floats[0] *= LARGE
-    return floats
+    inputs = card_inputs(card, images)
+    if card.input != "uint8" and sampling.images is None and set(precisions) <= {"fp32"}:
+        inputs[0] *= LARGE
+    return inputs
 
 
 def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, precisions: Sequence[str]) -> Truth:
@@ -107,7 +105,7 @@ def module_truth(module: Any, session: Session, sampling: Sampling, *, precision
     from resnetx.runtime.reference import run_references, trace_layers
 
     own = copy.deepcopy(module).cpu().float().eval()
-    feeds = _feeds_for(session.inputs, None, sampling)
+    feeds = _feeds_for(session.inputs, None, sampling, precisions)
     needed = sorted({STAND_INS.get(name, name) for name in precisions} | {"fp32"})
     return Truth(
         description=f"{type(module).__name__} in PyTorch, float64",
@@ -118,8 +116,11 @@ def module_truth(module: Any, session: Session, sampling: Sampling, *, precision
     )
 
 
-def golden_truth(path: Path, model: onnx.ModelProto) -> Truth:
-    """A bundle's inputs and answers, if they are of the network that the file says it is."""
+def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str]) -> Truth:
+    """A bundle's inputs and answers, if they are of the network that the file says it is.
+
+    INT8 clips what it was not calibrated on, and is right to: the extremes are left out for it.
+    """
     golden = read_golden(path)
     card = read_card(model)
     digest = golden.about.get("weights_sha256")
@@ -131,20 +132,24 @@ def golden_truth(path: Path, model: onnx.ModelProto) -> Truth:
     names = tuple(value.name for value in model.graph.input)
     if names != golden.inputs:
         raise UsageError(f"The golden file {path} holds the inputs {golden.inputs}, and the model takes {names}.")
+    extremes = golden.about.get("extreme_batches", []) if "int8" in precisions else []
+    batches = [index for index in range(len(golden.feeds)) if index not in extremes]
     return Truth(
         description=f"golden bundle ({golden.about.get('architecture', 'unknown network')}, PyTorch in float64)",
         outputs=golden.outputs,
-        feeds=golden.feeds,
-        references=golden.references,
+        feeds=[golden.feeds[index] for index in batches],
+        references=golden.references.only(batches),
     )
 
 
-def onnx_truth(path: Path, session: Session, card: ModelCard | None, sampling: Sampling) -> Truth:
+def onnx_truth(
+    path: Path, session: Session, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
+) -> Truth:
     """Another file's answers. Its own rounding is measured by running it without and with the runtime's rewrites."""
     reference = read_onnx(path)
     plain, rewritten = (open_session(reference.SerializeToString(), optimize=optimize) for optimize in (False, True))
     _check_signature(path, plain, session)
-    feeds = _feeds_for(session.inputs, card, sampling)
+    feeds = _feeds_for(session.inputs, card, sampling, precisions)
     outputs = tuple(output.name for output in plain.outputs)
     truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
 
@@ -166,9 +171,11 @@ def onnx_truth(path: Path, session: Session, card: ModelCard | None, sampling: S
     )
 
 
-def _feeds_for(inputs: Sequence[TensorInfo], card: ModelCard | None, sampling: Sampling) -> Feeds:
+def _feeds_for(
+    inputs: Sequence[TensorInfo], card: ModelCard | None, sampling: Sampling, precisions: Sequence[str]
+) -> Feeds:
     if card is not None and card.image_size is not None and card.preprocessing is not None:
-        samples = network_inputs(card, sampling, precisions=("fp32",))
+        samples = network_inputs(card, sampling, precisions=precisions)
         return [[samples[batch]] for batch in sampling.batches()]
     if sampling.images is not None:
         raise UsageError("--images needs a model with a card, which says how pixels become inputs; this one has none.")

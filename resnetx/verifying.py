@@ -90,11 +90,11 @@ def _truth(
     if options.golden is not None:
         if options.batches or options.samples or options.images is not None:
             raise UsageError("A golden bundle brings its own inputs; leave --batch, --samples and --images out.")
-        return golden_truth(options.golden, model)
+        return golden_truth(options.golden, model, precisions=precisions)
     if options.module is not None:
         return module_truth(options.module, session, sampling, precisions=precisions)
     if options.reference is not None:
-        return onnx_truth(options.reference, session, card, sampling)
+        return onnx_truth(options.reference, session, card, sampling, precisions=precisions)
     return torch_truth(require_source(card, path), sampling, weights=options.weights, precisions=precisions)
 
 

@@ -170,6 +170,8 @@ def test_an_int8_file_is_held_to_its_signal_over_its_error(folder: Path, tmp_pat
     checks = result.verdicts[0].parity.checks
     assert result.passed and result.verdicts[0].precision == "int8"
     assert all(check.metrics is not None and 15 < check.metrics.sqnr_db < 60 for check in checks)
+    for source in ({"golden": folder / "logits.npz"}, {"reference": folder / "logits.onnx"}):
+        assert verify(path, **source).passed
     model = onnx.load(path)
     scale = next(
         item for item in model.graph.initializer if "layer2.0.conv2" in item.name and item.name.endswith("scale")

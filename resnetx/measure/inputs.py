@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from resnetx.graph.card import ModelCard
 from resnetx.model.preprocessing import Preprocessing
 
 
@@ -24,10 +25,20 @@ def smooth_images(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 def probing_images(count: int, size: int, seed: int = 0) -> np.ndarray:
     """`count` images for a verification: smooth ones and extremes by turns, so that a few hold both."""
-    extremes = (_hot_pixel, _white, _black)
-    smooth = smooth_images(count, size, seed)
-    images = [smooth[index // 2] if index % 2 == 0 else extremes[index // 2 % 3](size) for index in range(count)]
-    return np.stack(images)
+    smooth, extremes = smooth_images(count, size, seed), extreme_images(count, size)
+    return np.stack([(smooth if index % 2 == 0 else extremes)[index // 2] for index in range(count)])
+
+
+def extreme_images(count: int, size: int) -> np.ndarray:
+    """One hot pixel, all white, all black, and again."""
+    kinds = (_hot_pixel, _white, _black)
+    return np.stack([kinds[index % len(kinds)](size) for index in range(count)])
+
+
+def card_inputs(card: ModelCard, images: np.ndarray) -> np.ndarray:
+    """Images as the file of a card takes them: raw, or as normalized floats."""
+    assert card.preprocessing is not None
+    return images if card.input == "uint8" else network_input(images, card.preprocessing)
 
 
 def network_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:

@@ -6,9 +6,8 @@ from operator import itemgetter
 import numpy as np
 
 from resnetx.errors import GraphError
-from resnetx.measure.inputs import network_input, synthetic_images
 from resnetx.measure.parity import EPSILON, Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
-from resnetx.model.preprocessing import Preprocessing, top_k
+from resnetx.model.preprocessing import top_k
 from resnetx.runtime.answers import References
 from resnetx.runtime.session import Session
 
@@ -30,12 +29,6 @@ def image_batches(sizes: Sequence[int]) -> list[list[int]]:
     """
     count = max(max(sizes), 2)
     return [[(index + first) % count for index in range(size)] for first, size in enumerate(sizes)]
-
-
-def images_for(sizes: Sequence[int], *, image_size: int, preprocessing: Preprocessing, pixels: bool) -> np.ndarray:
-    """The images that `image_batches` counts, raw or preprocessed."""
-    images = synthetic_images(max(max(sizes), 2), image_size)
-    return images if pixels else network_input(images, preprocessing)
 
 
 def example_feeds(sizes: Sequence[int], example: Sequence[np.ndarray], *, seed: int = 0) -> Feeds:

@@ -28,6 +28,16 @@ class References:
 
         return References(truth=pick(self.truth), noisy={name: pick(runs) for name, runs in self.noisy.items()})
 
+    def followed_by(self, other: "References") -> "References":
+        """These batches and then those of `other`, in the precisions that both have."""
+        shared = self.noisy.keys() & other.noisy.keys()
+        noisy = {name: self.noisy[name] + other.noisy[name] for name in sorted(shared)}
+        return References(truth=self.truth + other.truth, noisy=noisy)
+
+    def only(self, batches: Sequence[int]) -> "References":
+        noisy = {name: [runs[index] for index in batches] for name, runs in self.noisy.items()}
+        return References(truth=[self.truth[index] for index in batches], noisy=noisy)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerAnswers:
