@@ -5,7 +5,6 @@ torchvision stands here without its compiled operators; it imports once the two 
 
 import math
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 Library = torch.library.Library
 
 
-@cache
 def declare_torchvision_operators() -> Library | None:
     """Give torchvision the operators it extends on import, unless its own are there."""
     if hasattr(torch.ops.torchvision, "nms"):
@@ -27,6 +25,10 @@ def declare_torchvision_operators() -> Library | None:
     library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     return library
+
+
+# For as long as this module lives: transformers and timm import torchvision where they find it.
+OPERATORS = declare_torchvision_operators()
 
 
 @torch.no_grad()
@@ -67,7 +69,6 @@ def relative_error(found: Tensor, wanted: Tensor) -> float:
 
 
 def torchvision_resnet(depth: int, classes: int = 11) -> nn.Module:
-    declare_torchvision_operators()
     from torchvision.models import resnet
 
     torch.manual_seed(depth)
@@ -75,7 +76,6 @@ def torchvision_resnet(depth: int, classes: int = 11) -> nn.Module:
 
 
 def timm_model(name: str, classes: int = 11) -> nn.Module:
-    declare_torchvision_operators()
     import timm
 
     torch.manual_seed(1)
