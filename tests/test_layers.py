@@ -12,11 +12,32 @@ import resnetx
 ROOT = Path(resnetx.__file__).parent
 ORDER = ("model", "graph", "runtime", "measure", "report", "cli")
 # Modules that compose the stages; the packages below the command line know nothing of them.
-COMPOSING = {"api", "pipeline", "rebuild", "simplification", "subject", "testing", "truth", "verifying"}
+COMPOSING = {
+    "api",
+    "benchcase",
+    "benchmarking",
+    "benchplan",
+    "benchtruth",
+    "benchworker",
+    "pipeline",
+    "rebuild",
+    "simplification",
+    "subject",
+    "testing",
+    "truth",
+    "verifying",
+}
 FOUNDATION = {"errors", "files"}
-# Which package may import which heavy library; graph and runtime have torch in one file each.
+# Which package may import which heavy library; graph has torch in one file, runtime in four.
 HEAVY = {
-    "torch": {"model", "graph/export.py", "runtime/reference.py"},
+    "torch": {
+        "model",
+        "graph/export.py",
+        "runtime/reference.py",
+        "runtime/torch_runner.py",
+        "runtime/peaks.py",
+        "runtime/trial.py",
+    },
     "safetensors": {"model"},
     "h5py": {"model"},
     "onnx": {"graph", "runtime"},
@@ -67,7 +88,9 @@ def test_the_light_path_is_light(code: str) -> None:
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("command", [[], ["export"], ["simplify"], ["inspect"], ["verify"]])
+@pytest.mark.parametrize(
+    "command", [[], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["doctor"]]
+)
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     probe = (
         f"import sys; sys.argv = ['resnetx', *{command}, '--help']\n"

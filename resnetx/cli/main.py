@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resnetx import __version__
-from resnetx.cli import export, inspect, simplify, verify
+from resnetx.cli import bench, doctor, export, inspect, simplify, verify
 from resnetx.errors import ResnetxError
 
 # Without rich markup Typer's help needs no rich, which would double the time of `--help`.
@@ -42,6 +42,8 @@ app.command("export")(export.export)
 app.command("simplify")(simplify.simplify)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
+app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

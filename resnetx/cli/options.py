@@ -20,6 +20,22 @@ def parse_ints(text: str, option: str) -> tuple[int, ...]:
         ) from error
 
 
+def parse_numbers(text: str, option: str) -> tuple[float, ...]:
+    """`50,99.9` as numbers."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} takes numbers separated by commas, such as 50,99; found {text!r}.") from error
+
+
+def parse_words(texts: list[str], option: str) -> tuple[str, ...]:
+    """`a,b` a time, as one list."""
+    words = tuple(word.strip() for text in texts for word in text.split(","))
+    if "" in words:
+        raise UsageError(f"{option} takes names separated by commas, such as cpu,torch; found {','.join(texts)!r}.")
+    return words
+
+
 def parse_batch(text: str) -> int | None:
     """A number, or None for `dynamic`."""
     if text == "dynamic":

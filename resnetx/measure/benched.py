@@ -10,6 +10,7 @@ from typing import Any, Literal
 from resnetx.errors import FileError
 
 SCHEMA = "resnetx.bench/1"
+PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 Status = Literal["ok", "failed", "timed out", "interrupted"]
 
 
@@ -71,13 +72,20 @@ class Benchmark:
     cases: tuple[BenchCase, ...]
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def percentiles(self) -> tuple[float, ...]:
+        """Those that were asked for; a file may hold anything in their place."""
+        asked = self.settings.get("percentiles")
+        shares = asked if isinstance(asked, list | tuple) else PERCENTILES
+        return tuple(share for share in shares if isinstance(share, int | float) and 0 <= share <= 100)
+
     def to_json(self) -> dict[str, Any]:
         """The raw run, with derived figures beside it for readers that want no statistics of their own."""
         from resnetx.measure.statistics import summarize
 
         data: dict[str, Any] = {"schema": SCHEMA, **asdict(self)}
         for row, case in zip(data["cases"], self.cases, strict=True):
-            row |= summarize(case, self.limits).to_json()
+            row |= summarize(case, self.limits, percentiles=self.percentiles).to_json()
         return data
 
     @classmethod

@@ -16,6 +16,9 @@ AUTO = "auto"
 LONG_SUFFIX = "executionprovider"
 # TensorRT has no option for TF32; NVIDIA's libraries read this instead, once, when they start.
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
+# PyTorch beside them, for what runs a model card and not a file: `torch_runner.py`.
+TORCH, TORCH_COMPILE = "torch", "torch-compile"
+TORCH_RUNNERS = (TORCH, TORCH_COMPILE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,7 +106,7 @@ def open_session(
     if reason and not allow_fallback:
         raise RuntimeUnavailableError(
             f"The provider {row.name} was asked for, and it does not run the model: {reason}. "
-            "Choose another provider, or allow falling back (--allow-fallback): the result then says so."
+            "Choose another provider: nothing falls back to one that was not named."
         )
     if native is None:
         settings = Settings(fields=settings.fields, keys=settings.keys, native={})

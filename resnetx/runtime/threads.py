@@ -25,21 +25,30 @@ def allowed_cpus() -> frozenset[int]:
 
 def physical_cores(cpus: frozenset[int], topology: Path = Path("/sys/devices/system/cpu")) -> int:
     """How many cores `cpus` belong to: two hyperthreads of one core share the units that multiply."""
-    cores = {_read(topology / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu) for cpu in cpus}
+    cores = {read_text(topology / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu) for cpu in cpus}
     return max(1, len(cores))
 
 
 def cpu_quota(membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
     """The tightest CPU limit, in processors, of this process's cgroup and those above it; None without a limit."""
-    limits = []
-    for line in (_read(membership) or "").splitlines():
+    unified, separate = cgroup_folders("cpu", membership, root)
+    limits = [*map(_quota_v2, unified), *map(_quota_v1, separate)]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def cgroup_folders(controller: str, membership: Path, root: Path) -> tuple[list[Path], list[Path]]:
+    """Where limits of this process may stand: in the folders of cgroup v2, and in the controller's of v1."""
+    unified: list[Path] = []
+    separate: list[Path] = []
+    for line in (read_text(membership) or "").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers == "":
-            limits += [_quota_v2(folder) for mount in ("", "unified") for folder in _upwards(root / mount, path)]
-        elif "cpu" in controllers.split(","):
-            limits += [_quota_v1(folder) for mount in ("cpu", controllers) for folder in _upwards(root / mount, path)]
-    return min((limit for limit in limits if limit is not None), default=None)
+            unified += [folder for mount in ("", "unified") for folder in _upwards(root / mount, path)]
+        elif controller in controllers.split(","):
+            mounts = dict.fromkeys((controller, controllers))
+            separate += [folder for mount in mounts for folder in _upwards(root / mount, path)]
+    return unified, separate
 
 
 def _upwards(mount: Path, path: str) -> list[Path]:
@@ -49,12 +58,12 @@ def _upwards(mount: Path, path: str) -> list[Path]:
 
 
 def _quota_v2(folder: Path) -> float | None:
-    fields = (_read(folder / "cpu.max") or "").split()
+    fields = (read_text(folder / "cpu.max") or "").split()
     return _ratio(fields[0], fields[1]) if len(fields) == 2 else None
 
 
 def _quota_v1(folder: Path) -> float | None:
-    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+    return _ratio(read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us"))
 
 
 def _ratio(quota: str | None, period: str | None) -> float | None:
@@ -66,7 +75,8 @@ def _ratio(quota: str | None, period: str | None) -> float | None:
     return limit if limit > 0 else None
 
 
-def _read(path: Path) -> str | None:
+def read_text(path: Path) -> str | None:
+    """What the kernel says in a file, or None where it has no such file."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError):

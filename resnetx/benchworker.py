@@ -1,0 +1,186 @@
+"""The process of one benchmark case: opens its runner, times rounds when told to, and verifies what it timed.
+
+Its parent is `benchmarking.py`; they speak JSON, a line a message.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from resnetx.errors import ResnetxError
+from resnetx.graph.card import ModelCard
+from resnetx.measure.disturbance import watch_processors
+from resnetx.measure.golden import read_golden
+from resnetx.measure.parity import Check, Parity
+from resnetx.measure.verification import verify_classifier, verify_module
+from resnetx.measure.worker import Runner, Stopwatch, peak_memory_mb, runner_calls, timed_feeds
+from resnetx.runtime.answers import References
+from resnetx.runtime.providers import AUTO, TORCH_RUNNERS
+from resnetx.runtime.session import TensorInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseOrder:
+    """What the parent wants run. Tensors are (name, type, shape), for PyTorch, which has no file to read them from."""
+
+    model: str
+    provider: str
+    batch: int
+    threads: int
+    options: dict[str, str]
+    boundary: str
+    concurrency: int
+    warmup: int
+    card: str | None
+    inputs: list[tuple[str, str, list[int | str]]]
+    outputs: list[tuple[str, str, list[int | str]]]
+
+
+Opener = Callable[[CaseOrder, ModelCard | None], tuple[Runner, float]]
+
+
+def open_runner(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
+    """The runner, and the seconds that building it took; importing libraries is not counted."""
+    if order.provider in TORCH_RUNNERS:
+        return _open_torch(order, card)
+    from resnetx.runtime.binding import DeviceSession
+    from resnetx.runtime.probe import best_provider
+    from resnetx.runtime.session import open_session
+
+    provider = best_provider().name if order.provider == AUTO else order.provider
+    begin = time.perf_counter()
+    session = open_session(
+        Path(order.model),
+        provider=provider,
+        precision="default",
+        options=order.options,
+        threads=order.threads,
+    )
+    runner: Runner = DeviceSession(session) if order.boundary == "device" else session
+    return runner, time.perf_counter() - begin
+
+
+def _open_torch(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
+    from resnetx.rebuild import rebuild
+    from resnetx.runtime.torch_runner import open_torch
+
+    assert card is not None
+    begin = time.perf_counter()
+    runner = open_torch(
+        rebuild(card),
+        provider=order.provider,
+        inputs=_tensors(order.inputs),
+        outputs=_tensors(order.outputs),
+        options=order.options,
+        threads=order.threads,
+    )
+    return runner, time.perf_counter() - begin
+
+
+def _tensors(tensors: Sequence[tuple[str, str, list[int | str]]]) -> list[TensorInfo]:
+    return [TensorInfo(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in tensors]
+
+
+class Worker:
+    """One case: `open` first, then `round` and `verify` as often as the parent likes."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+
+    def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        order = CaseOrder(**request["case"])
+        self._batch = order.batch
+        self._card = None if order.card is None else ModelCard.from_json(order.card)
+        self._runner, session_s = self._opener(order, self._card)
+        feeds = timed_feeds(self._runner.inputs, self._card, batch=order.batch)
+        bound = getattr(self._runner, "bind", None) if order.boundary == "device" else None
+        calls = [bound(feed) for feed in feeds] if bound else runner_calls(self._runner, feeds)
+        self._stopwatch = Stopwatch(calls, concurrency=order.concurrency)
+        first_run_ms = self._stopwatch.first_ms()
+        self._stopwatch.warm_up(order.warmup)
+        return {
+            "provider": self._runner.provider,
+            "effective_precision": self._runner.effective_precision,
+            "placement": [list(pair) for pair in self._runner.placement],
+            "options": dict(self._runner.options),
+            "session_s": session_s,
+            "first_run_ms": first_run_ms,
+        }
+
+    def round(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        disturbance = watch_processors()
+        samples = self._stopwatch.round_ms(float(request["seconds"]))
+        return {
+            "samples_ms": samples,
+            "peak_memory_mb": peak_memory_mb(),
+            "disturbance": disturbance().to_json(),
+        }
+
+    def verify(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The very runner that was timed, on inputs that it has not seen, against the answers of the reference."""
+        golden = read_golden(Path(request["golden"]))
+        names = [info.name for info in self._runner.inputs]
+        runs = [self._runner.run(dict(zip(names, feeds, strict=True))) for feeds in golden.feeds]
+        precision = self._runner.effective_precision
+        checks = output_checks(runs, golden.references, card=self._card, outputs=golden.outputs, precision=precision)
+        return {"parity": Parity(precision=precision, checks=checks).to_json()}
+
+
+def output_checks(
+    runs: Sequence[dict[str, np.ndarray]],
+    references: References,
+    *,
+    card: ModelCard | None,
+    outputs: Sequence[str],
+    precision: str,
+) -> tuple[Check, ...]:
+    """What a runner puts out against the truth; logits that it keeps to itself are not opened for this."""
+    if card is None or card.config is None or tuple(outputs) != ("logits",):
+        return verify_module(runs, references, names=outputs, precision=precision)
+    if card.output == "logits":
+        logits = [next(iter(run.values())) for run in runs]
+        return verify_classifier(runs, logits, references, output="logits", precision=precision)
+    hidden = [batch[0] for batch in references.truth]
+    checks = verify_classifier(runs, hidden, references, output=card.output, precision=precision)
+    return tuple(check for check in checks if check.output != "logits")
+
+
+def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Answer each request until there are no more. Between them the process waits, and takes no processor time."""
+    worker = Worker(opener)
+    steps = {"open": worker.open, "round": worker.round, "verify": worker.verify}
+    for line in requests:
+        request = json.loads(line)
+        if hasattr(signal, "alarm"):
+            signal.alarm(int(request.get("lifetime_s", 0)))  # ends even a call that never returns
+        try:
+            answer = steps[request["do"]](request)
+        except ResnetxError as error:
+            answer = {"error": str(error), "deliberate": True}
+        except MemoryError as error:
+            answer = {"error": f"it ran out of memory: {error}"}
+        except Exception as error:  # whatever a runner raises is this case's failure, in one line
+            answer = {"error": f"{type(error).__name__}: {str(error).strip()[:300]}"}
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
+        answers.write(json.dumps(answer).encode() + b"\n")
+        answers.flush()
+
+
+def main(opener: Opener = open_runner) -> None:
+    # Libraries write to the standard output when they please: it becomes another standard error.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    serve(opener, sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

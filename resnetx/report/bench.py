@@ -1,0 +1,147 @@
+"""A benchmark as tables that a person can read in 80 columns: what is fastest, whether it is right, what it took."""
+
+from collections.abc import Sequence
+from statistics import median
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from resnetx.measure.benched import BenchCase, Benchmark
+from resnetx.report.bench_rows import BenchRow, bench_rows, by_model
+
+NOTHING = Text("-", "dim")
+
+
+def render_bench(benchmark: Benchmark) -> RenderableType:
+    """For each model its rows and what they took; below, what failed and what to be wary of."""
+    rows = bench_rows(benchmark)
+    parts: list[RenderableType] = []
+    for model, own in by_model(rows).items():
+        parts += [Text(_plain(model), "bold"), _figures(own), Text(), _costs(own), Text()]
+    return Group(*parts, *_all_notes(rows), _ending(rows))
+
+
+def render_progress(cases: Sequence[BenchCase]) -> Table:
+    """How the cases stand while they run."""
+    table = _table(("model", False), ("provider", False), ("batch", True), ("median ms", True), ("rounds", True))
+    for case in cases:
+        samples = [sample for samples in case.samples_ms for sample in samples]
+        middle = f"{median(samples):.3f}" if samples else NOTHING
+        state = Text(case.status, "red") if case.status != "ok" else Text(str(len(case.samples_ms)))
+        name = Text(_plain(case.model), overflow="ellipsis", no_wrap=True)
+        table.add_row(name, case.provider, str(case.batch), middle, state)
+    return table
+
+
+def _figures(rows: Sequence[BenchRow]) -> Table:
+    numeric = ("batch", "median ms", "95 % ci", "img/s", "limit", "x torch")
+    table = _table(("provider", False), ("prec", False), *((name, True) for name in numeric), ("parity", False))
+    for row in rows:
+        summary = row.summary
+        low_high = summary.ci95_ms
+        table.add_row(
+            Text(_plain(f"* {row.case.provider}" if row.best else f"  {row.case.provider}")),
+            _plain(row.case.effective_precision) if row.case.cold else NOTHING,
+            str(row.case.batch),
+            _number(summary.median_ms),
+            NOTHING if low_high is None else f"{_short(low_high[0])}..{_short(low_high[1])}",
+            _number(summary.images_per_s),
+            NOTHING if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}",
+            _number(row.ratio),
+            _parity(row),
+            style="bold" if row.best else "",
+        )
+    return table
+
+
+def _costs(rows: Sequence[BenchRow]) -> Table:
+    percentiles = list(dict.fromkeys(name for row in rows for name in row.summary.percentiles_ms or {}))[:4]
+    table = _table(
+        ("provider", False),
+        ("batch", True),
+        *((f"{name} ms", True) for name in percentiles),
+        ("open s", True),
+        ("1st ms", True),
+        ("MB", True),
+        ("nodes", False),
+    )
+    for row in rows:
+        case, known = row.case, row.summary.percentiles_ms or {}
+        table.add_row(
+            Text(_plain(f"  {case.provider}")),
+            str(case.batch),
+            *(_number(known.get(name)) for name in percentiles),
+            _number(case.cold.session_s if case.cold else None),
+            _number(case.cold.first_run_ms if case.cold else None),
+            NOTHING if case.peak_memory_mb is None else f"{case.peak_memory_mb:.0f}",
+            Text(_plain(", ".join(f"{count} {name}" for name, count in case.placement)) or "-"),
+        )
+    return table
+
+
+def _parity(row: BenchRow) -> Text:
+    case = row.case
+    if case.status != "ok":
+        return Text(case.status, "bold red" if case.status != "interrupted" else "yellow")
+    if row.parity_passed is None:
+        return Text("not verified" if case.parity is None else "no reference", "yellow")
+    multiples = [check["multiple"] for check in row.checks if isinstance(check.get("multiple"), int | float)]
+    worst = f" {max(multiples):.2g}x" if multiples else ""
+    return Text(f"ok{worst}", "green") if row.parity_passed else Text(f"FAILED{worst}", "bold red")
+
+
+def _all_notes(rows: Sequence[BenchRow]) -> list[Text]:
+    """What went wrong and what to be wary of; what is true of several rows is said once."""
+    several = len({row.case.model for row in rows}) > 1
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        name = f"{row.case.model} on {row.label}" if several else row.label
+        for note in _notes(row):
+            said.setdefault(note, []).append(name)
+    return [Text(_plain(f"{'; '.join(names)}: {words}"), style) for (words, style), names in said.items()]
+
+
+def _notes(row: BenchRow) -> list[tuple[str, str]]:
+    """Each note with its colour."""
+    case = row.case
+    reason = (case.parity or {}).get("reason")
+    failed = [check for check in row.checks if check.get("reason") and not check.get("passed")]
+    return [
+        *([(case.error, "red")] if case.error else []),
+        *((str(check["reason"]), "red") for check in failed),
+        *([(str(reason), "yellow")] if reason else []),
+        *((warning, "yellow") for warning in case.warnings),
+    ]
+
+
+def _ending(rows: Sequence[BenchRow]) -> Text:
+    words = ["* the most images a second"] if any(row.best for row in rows) else []
+    if any(row.checks for row in rows):
+        words.append("parity in multiples of PyTorch's own error")
+    if any(row.summary.limit_fraction is not None for row in rows):
+        words.append("limit: share of the machine's peak in that precision")
+    return Text("; ".join(words), "dim")
+
+
+def _table(*columns: tuple[str, bool]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name, numeric in columns:
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
+    return table
+
+
+def _number(value: float | None) -> str | Text:
+    return NOTHING if value is None else _short(value)
+
+
+def _short(value: float) -> str:
+    """Four significant figures, and no exponent."""
+    return (
+        f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".") if abs(value) >= 1e-3 else f"{value:.4f}"
+    )
+
+
+def _plain(text: str) -> str:
+    """Names come from files and errors from libraries: nothing in them may steer the terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)

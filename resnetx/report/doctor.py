@@ -1,0 +1,139 @@
+"""A checkup as lines for people: the machine, each provider with what it lacks and the command that mends it."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from resnetx.runtime.doctor import Checkup, Diagnosis, Finding, Version
+from resnetx.runtime.gpus import Gpu
+from resnetx.runtime.machine import Machine
+from resnetx.runtime.remedies import Fix
+
+# Instruction sets in words, for a line that says what the processor has and lacks.
+SPOKEN = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "VNNI (int8)",
+    "avx_vnni": "AVX-VNNI (int8)",
+    "avx512_bf16": "AVX-512 bf16",
+    "avx512_fp16": "AVX-512 fp16",
+    "amx_int8": "AMX int8",
+    "amx_bf16": "AMX bf16",
+    "amx_fp16": "AMX fp16",
+    "asimddp": "dot product (int8)",
+    "i8mm": "i8mm",
+    "bf16": "bf16",
+    "sve": "SVE",
+    "sve2": "SVE2",
+    "sme": "SME",
+}
+X86_WISHES = {"AVX-512": ("avx512f",), "VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_tile",)}
+# The first column, all the way down.
+LABEL = 15
+INDENT = 2
+# A longer command would be broken beside the first column, where 80 columns are all there is.
+PASTED = 80 - LABEL - 2 * INDENT
+NAMED_VERSIONS = ("resnetx", "torch", "onnx")
+
+
+def render_checkup(checkup: Checkup) -> RenderableType:
+    """Fits in 80 columns."""
+    parts: list[RenderableType] = [_machine(checkup.machine), Text()]
+    parts += [_provider(provider, checkup.versions) for provider in checkup.providers]
+    parts += [_finding(finding) for finding in checkup.findings]
+    return Group(*parts, _verdict(checkup))
+
+
+def _machine(machine: Machine) -> Table:
+    rows = _grid()
+    rows.add_row("processor", Text(f"{machine.processor} ({machine.vendor}, {machine.architecture})"))
+    rows.add_row("instructions", Text(_instructions(machine)))
+    rows.add_row("cores", Text(_cores(machine)))
+    rows.add_row("memory", Text("unknown" if machine.memory_mb is None else f"{machine.memory_mb / 1024:.1f} GiB"))
+    rows.add_row("GPU", Text("\n".join(map(_gpu, machine.gpus)) or "none with a working NVIDIA driver"))
+    rows.add_row("system", Text(f"{machine.system}, {machine.kernel}"))
+    rows.add_row("software", Text(", ".join([machine.python, *_software(machine.versions)])))
+    return rows
+
+
+def _instructions(machine: Machine) -> str:
+    names = [SPOKEN[name] for name in machine.instruction_sets if name in SPOKEN]
+    lacks = []
+    if machine.architecture.lower() in ("x86_64", "amd64"):
+        have = set(machine.instruction_sets)
+        lacks = [name for name, any_of in X86_WISHES.items() if not have.intersection(any_of)]
+    return (", ".join(names) or "unknown") + (f"; no {', '.join(lacks)}" if names and lacks else "")
+
+
+def _cores(machine: Machine) -> str:
+    text = f"{machine.cores} physical, {machine.cpus} logical allowed to this process"
+    quota = "no quota" if machine.cpu_quota is None else f"a quota of {machine.cpu_quota:g}"
+    return f"{text}, {quota}: {machine.default_threads} threads by default"
+
+
+def _gpu(gpu: Gpu) -> str:
+    memory = "" if gpu.memory_mb is None else f", {gpu.memory_mb / 1024:.0f} GiB"
+    return f"{gpu.name}{memory}, driver {gpu.driver}"
+
+
+def _software(versions: dict[str, str]) -> list[str]:
+    names = [name for name in versions if name in NAMED_VERSIONS or name.startswith("onnxruntime")]
+    return [f"{name} {versions[name]}" for name in names]
+
+
+def _provider(provider: Diagnosis, versions: Sequence[Version]) -> RenderableType:
+    mark = Text("works", "green") if provider.works else Text("does not work", "red")
+    head = Text.assemble((f"{provider.name:<{LABEL + 2}}", "bold"), mark)
+    if provider.works:
+        return Text.assemble(head, (f", in {provider.precision}", "dim")) if provider.precision else head
+    rows = _grid(INDENT)
+    rows.add_row("why", Text(provider.problem or ""))
+    if provider.missing:
+        relevant = [each for each in versions if each.library in {library.name for library in provider.libraries}]
+        for version in relevant:
+            rows.add_row(version.name, _version(version))
+    return Group(head, Padding(rows, (0, 0, 0, INDENT)), *map(_fix, provider.fixes))
+
+
+def _version(version: Version) -> Text:
+    if version.fits:
+        return Text(f"{version.found}, as this build wants ({version.wanted})", "dim")
+    found = "not found" if version.found is None else f"found {version.found}"
+    return Text(f"this build wants {version.wanted}; {found}")
+
+
+def _fix(fix: Fix) -> RenderableType:
+    """The command in one piece, on a line of its own where it needs one: it is there to be pasted."""
+    rows = _grid(INDENT)
+    command = Text(fix.command or "", "bold")
+    note = Text(f"({fix.note})" if fix.note and fix.command else fix.note or "")
+    apart = len(command) > PASTED
+    lines = [line for line in ((note,) if apart else (command, note)) if line.plain]
+    for label, line in zip_longest(["to fix"], lines, fillvalue=""):
+        rows.add_row(label, line)
+    shown = Padding(rows, (0, 0, 0, INDENT))
+    return Group(shown, Padding(command, (0, 0, 0, 2 * INDENT))) if apart else shown
+
+
+def _finding(finding: Finding) -> RenderableType:
+    return Group(Text(f"\nwarning: {finding.problem}", "yellow"), _fix(finding.fix))
+
+
+def _verdict(checkup: Checkup) -> Text:
+    broken = [provider.name for provider in checkup.providers if provider.name in checkup.asked and not provider.works]
+    if broken:
+        return Text(f"\nNOT WORKING: {', '.join(broken)}", "bold red")
+    return Text(
+        f"\nWORKING: {', '.join(provider.name for provider in checkup.providers if provider.works)}", "bold green"
+    )
+
+
+def _grid(indent: int = 0) -> Table:
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True, min_width=LABEL - indent)
+    rows.add_column(overflow="fold")
+    return rows

@@ -1,0 +1,144 @@
+"""PyTorch as a runner beside the sessions: the same arrays in and out, eager or compiled, in channels-last."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.runtime.providers import TORCH_COMPILE, TORCH_RUNNERS
+from resnetx.runtime.session import TensorInfo
+from resnetx.runtime.threads import default_threads
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+MODES = ("default", "max-autotune", "max-autotune-no-cudagraphs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchOptions:
+    """How a module is run. Channels-last is the layout that oneDNN's convolutions want; compiling knows it as well."""
+
+    precision: str = "fp32"
+    memory_format: str = "channels_last"
+    mode: str = "default"
+
+    @classmethod
+    def parse(cls, options: Mapping[str, str], *, provider: str) -> "TorchOptions":
+        choices: dict[str, Sequence[str]] = {"precision": tuple(DTYPES), "memory_format": tuple(LAYOUTS)}
+        if provider == TORCH_COMPILE:
+            choices["mode"] = MODES
+        for key, value in options.items():
+            if key not in choices:
+                raise UsageError(f"The provider {provider} has no option {key[:80]!r}; it has {', '.join(choices)}.")
+            if value not in choices[key]:
+                raise UsageError(f"The option {key} is one of {', '.join(choices[key])}; found {value[:40]!r}.")
+        return cls(**options)
+
+
+class TorchRunner:
+    """A module in evaluation mode, run with arrays by name; on the CPU."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        provider: str,
+        inputs: Sequence[TensorInfo],
+        outputs: Sequence[TensorInfo],
+        options: TorchOptions,
+        threads: int,
+    ) -> None:
+        self.provider = provider
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.effective_precision = options.precision
+        self.options = {
+            "precision": options.precision,
+            "memory_format": options.memory_format,
+            "intra_op_num_threads": str(threads),
+            "torch": torch.__version__,
+        }
+        self._dtype = DTYPES[options.precision]
+        self._layout = LAYOUTS[options.memory_format]
+        own = module.to(self._dtype).eval()
+        own.to(memory_format=self._layout)  # type: ignore[call-overload]  # torch's stub lacks this form
+        self.placement: tuple[tuple[str, int], ...] = (
+            (provider, sum(1 for child in own.modules() if not any(True for _ in child.children()))),
+        )
+        self._call: Callable[..., Any] = own
+        if provider == TORCH_COMPILE:
+            self.options["mode"] = options.mode
+            # A graph break would run a part of the network in Python without a word: it is an error instead.
+            self._call = torch.compile(own, fullgraph=True, dynamic=False, mode=options.mode)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._arrays(self._run(self._tensors(feeds)))
+
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], object]:
+        """A run over tensors that are in PyTorch's hands already, in its layout."""
+        tensors = self._tensors(feeds)
+        return lambda: self._run(tensors)
+
+    def _tensors(self, feeds: Mapping[str, np.ndarray]) -> list[Tensor]:
+        return [self._tensor(torch.from_numpy(feeds[info.name])) for info in self.inputs]
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor
+        layout = self._layout if tensor.dim() == 4 else torch.contiguous_format
+        return tensor.to(dtype=self._dtype, memory_format=layout)
+
+    def _run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        try:
+            with torch.inference_mode():
+                result = self._call(*tensors)
+        except Exception as error:  # torch and its compiler raise types of their own, with no base below Exception
+            self._explain(error)
+        return [result] if isinstance(result, Tensor) else pytree.tree_leaves(result)
+
+    def _explain(self, error: Exception) -> NoReturn:
+        said = next(iter(str(error).split("\n")), "").strip()[:300] or type(error).__name__
+        if self.provider == TORCH_COMPILE:
+            problem = compile_problem()
+            if problem:
+                raise RuntimeUnavailableError(f"The provider {TORCH_COMPILE} does not work here: {problem}") from error
+        raise GraphError(f"PyTorch could not run the model ({self.provider}): {said}") from error
+
+    def _arrays(self, results: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        return {
+            info.name: (leaf.float() if leaf.is_floating_point() else leaf).numpy()
+            for info, leaf in zip(self.outputs, results, strict=True)
+        }
+
+
+def open_torch(
+    module: nn.Module,
+    *,
+    provider: str,
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
+    options: Mapping[str, str],
+    threads: int | None = None,
+) -> TorchRunner:
+    """A runner for a module whose inputs and outputs bear the names of the file that it was exported to."""
+    if provider not in TORCH_RUNNERS:
+        raise UsageError(f"PyTorch runs as {' or '.join(TORCH_RUNNERS)}; found {provider[:60]!r}.")
+    chosen = TorchOptions.parse(options, provider=provider)
+    count = threads or default_threads()
+    torch.set_num_threads(count)
+    return TorchRunner(module, provider=provider, inputs=inputs, outputs=outputs, options=chosen, threads=count)
+
+
+def compile_problem() -> str | None:
+    """Why torch.compile does not work here, found out by compiling one function; None if it works."""
+    try:
+        answer = torch.compile(lambda x: (x * 2 + 1).relu(), fullgraph=True, dynamic=False)(torch.ones(8))
+    except Exception as error:  # as above
+        said = next(iter(str(error).split("\n")), "").strip()[:300]
+        return f"it cannot compile one line ({said}). It needs a C++ compiler: install g++."
+    return None if torch.equal(answer, torch.full((8,), 3.0)) else "what it compiles computes something else."
