@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resnetx import __version__
-from resnetx.cli import bench, doctor, export, inspect, simplify, verify
+from resnetx.cli import bench, compare, doctor, export, inspect, simplify, verify
 from resnetx.errors import ResnetxError
 
 # Without rich markup Typer's help needs no rich, which would double the time of `--help`.
@@ -43,6 +43,7 @@ app.command("simplify")(simplify.simplify)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
 
 

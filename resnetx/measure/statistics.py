@@ -95,9 +95,9 @@ def student_t(level: float, freedom: int) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3
 
 
-def draw_rounds(count: int, *, seed: int = 0) -> np.ndarray:
+def draw_rounds(count: int, *, resamples: int = RESAMPLES) -> np.ndarray:
     """How often each of `count` rounds is drawn in each resample; the same draws each time, for the same figures."""
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)
     return np.asarray(draws, dtype=np.float64)
 
 
@@ -112,8 +112,9 @@ def resampled_quantiles(rounds: Sequence[np.ndarray], draws: np.ndarray, *, shar
 
 
 def _candidates(rounds: Sequence[np.ndarray], share: float) -> np.ndarray:
-    quantiles = [np.quantile(samples, share) for samples in rounds]
-    pooled = np.sort(np.concatenate([*rounds, quantiles]))
+    # Quantiles that are samples: between interpolated ones the pooled quantile need not lie.
+    quantiles = [np.quantile(samples, share, method="inverted_cdf") for samples in rounds]
+    pooled = np.sort(np.concatenate(rounds))
     inside: np.ndarray = pooled[(pooled >= min(quantiles)) & (pooled <= max(quantiles))]
     if inside.size <= CANDIDATES:
         return inside

@@ -1,0 +1,189 @@
+"""Two benchmarks held against each other, row by row: what became slower or faster, and what cannot be told."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from resnetx.errors import UsageError
+from resnetx.measure.benched import BenchCase, Benchmark, Limits
+from resnetx.measure.contrast import Contrast, contrast_rounds
+from resnetx.measure.matching import Key, interleaved, label_case, label_some, machine_differences, match_cases
+from resnetx.measure.statistics import MIN_ROUNDS, summarize, valid_rounds
+
+SCHEMA = "resnetx.comparison/1"
+Verdict = Literal["faster", "slower", "same", "can't tell"]
+# Two processes that run the same file differ by up to this much for good: memory lies elsewhere.
+SMALLEST_CHANGE = 0.01
+# An interval that stays within this is as good as no change.
+SAME_WITHIN = 0.03
+# Room for what two runs of one thing differ by, and far enough below 5 % to find that nearly always.
+MAX_SLOWDOWN = 0.02
+# Peaks of one machine, measured twice, differ by less than this while nothing disturbs it.
+PEAK_NOISE = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow:
+    """One case in both runs. `ratio` is new over old in time, above 1 is slower; None where it cannot be told."""
+
+    model: str
+    provider: str
+    batch: int
+    threads: int
+    concurrency: int
+    boundary: str
+    old_ms: float | None
+    new_ms: float | None
+    verdict: Verdict
+    ratio: float | None = None
+    interval: tuple[float, float] | None = None
+    reading: str | None = None
+    past_limit: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`interleaved` says whether the two runs took turns. `notes` is what a reader of the rows must know."""
+
+    old: str
+    new: str
+    max_slowdown: float
+    interleaved: bool
+    rows: tuple[ComparedRow, ...]
+    only_old: tuple[str, ...] = ()
+    only_new: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row is slower past the limit beyond doubt."""
+        return not any(row.past_limit for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "passed": self.passed, **asdict(self)}
+
+
+def compare(
+    old: Benchmark,
+    new: Benchmark,
+    *,
+    names: tuple[str, str] = ("old", "new"),
+    max_slowdown: float = MAX_SLOWDOWN,
+    any_machine: bool = False,
+) -> Comparison:
+    """Every case that both runs have. Runs of different machines are refused unless `any_machine`."""
+    differences = machine_differences(old.machine, new.machine)
+    if differences and not any_machine:
+        raise UsageError(
+            f"{names[0]} and {names[1]} come from different machines ({'; '.join(differences)}), and a ratio between "
+            "them says nothing about the models. Run both on one machine, or accept it with --any-machine."
+        )
+    olds, news, renamed = match_cases(old.cases, new.cases)
+    shared = [key for key in news if key in olds]
+    if not shared:
+        raise UsageError(
+            f"{names[0]} and {names[1]} have no case in common: {label_some(old.cases)} against "
+            f"{label_some(new.cases)}. Rows are matched by model, provider, batch, threads, concurrency and boundary; "
+            "run bench with the same options."
+        )
+    paired = interleaved(old, new)
+    # Of different machines the ratio is what was asked for, and the machine may well explain it.
+    shift = 0.0 if paired or differences else _machine_shift(old.limits, new.limits)
+    rows = tuple(
+        _row(olds[key], news[key], paired=paired, shift=shift, count=len(shared), limit=max_slowdown) for key in shared
+    )
+    if all(row.old_ms is None or row.new_ms is None for row in rows):
+        raise UsageError(f"No case has times in both {names[0]} and {names[1]}: {rows[0].reason}")
+    return Comparison(
+        old=names[0],
+        new=names[1],
+        max_slowdown=max_slowdown,
+        interleaved=paired,
+        rows=rows,
+        only_old=tuple(label_case(case) for key, case in olds.items() if key not in news),
+        only_new=tuple(label_case(case) for key, case in news.items() if key not in olds),
+        notes=(*renamed, *_notes(differences, shift), *_precision_notes(olds, news)),
+    )
+
+
+def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: int, limit: float) -> ComparedRow:
+    row = ComparedRow(
+        model=new.model,
+        provider=new.provider,
+        batch=new.batch,
+        threads=new.threads,
+        concurrency=new.concurrency,
+        boundary=new.boundary,
+        old_ms=summarize(old, None).median_ms,
+        new_ms=summarize(new, None).median_ms,
+        verdict="can't tell",
+        reason=_obstacle(old, new),
+    )
+    if row.reason:
+        return row
+    before, after = valid_rounds(old), valid_rounds(new)
+    beside = paired and len(before) == len(after) == len(old.samples_ms) == len(new.samples_ms)
+    contrast = contrast_rounds(before, after, paired=beside, rows=count)
+    if contrast is None:
+        fewest = min(len(before), len(after))
+        return replace(row, reason=f"{fewest} rounds are too few; {MIN_ROUNDS} are the least, and 20 are good.")
+    return _judged(row, _shifted(contrast, shift), limit)
+
+
+def _judged(row: ComparedRow, contrast: Contrast, limit: float) -> ComparedRow:
+    changed = 1 + SMALLEST_CHANGE
+    verdict: Verdict = "can't tell"
+    if contrast.low > changed:
+        verdict = "slower"
+    elif contrast.high < 1 / changed:
+        verdict = "faster"
+    elif contrast.low > 1 / (1 + SAME_WITHIN) and contrast.high < 1 + SAME_WITHIN:
+        verdict = "same"
+    return replace(
+        row,
+        verdict=verdict,
+        ratio=contrast.ratio,
+        interval=(contrast.low, contrast.high),
+        reading=contrast.reading,
+        past_limit=contrast.low > max(1 + limit, changed),
+    )
+
+
+def _obstacle(old: BenchCase, new: BenchCase) -> str | None:
+    for name, case in (("old", old), ("new", new)):
+        if case.status in ("failed", "timed out"):
+            return f"It {case.status} in the {name} run{': ' + case.error if case.error else '.'}"
+        if not valid_rounds(case):
+            return f"The {name} run has no times of it."
+    return None
+
+
+def _machine_shift(old: Limits | None, new: Limits | None) -> float:
+    """By how much the machine itself was slower (or faster, below 0) in the new run, as the log of its peaks' ratio."""
+    before, after = (None if limits is None else limits.fp32_gflops for limits in (old, new))
+    shift = math.log(before / after) if before and after else 0.0
+    return shift if abs(shift) > PEAK_NOISE else 0.0
+
+
+def _shifted(contrast: Contrast, shift: float) -> Contrast:
+    """An interval that reaches to where the ratio would lie if the machine is all that changed."""
+    corrected = math.exp(-shift)
+    return replace(contrast, low=contrast.low * min(1.0, corrected), high=contrast.high * max(1.0, corrected))
+
+
+def _notes(differences: Sequence[str], shift: float) -> Iterable[str]:
+    if differences:
+        yield f"The runs come from different machines ({'; '.join(differences)})."
+    if shift:
+        word = "slower" if shift > 0 else "faster"
+        yield f"The machine itself was {math.expm1(abs(shift)):.0%} {word} in the new run; intervals reach to cover it."
+
+
+def _precision_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:
+    """A faster run in a coarser precision is often the point; it is compared, and said."""
+    for key, new in news.items():
+        before = olds[key].effective_precision if key in olds else new.effective_precision
+        if before != new.effective_precision:
+            yield f"{label_case(new)}: computed in {before} in the old run, in {new.effective_precision} in the new."
