@@ -14,7 +14,7 @@ from resnetx.measure.statistics import MIN_ROUNDS, summarize, valid_rounds
 SCHEMA = "resnetx.comparison/1"
 Verdict = Literal["faster", "slower", "same", "can't tell"]
 # Two processes that run the same file differ by up to this much for good: memory lies elsewhere.
-SMALLEST_CHANGE = 0.01
+SMALLEST_CHANGE = 0.015
 # An interval that stays within this is as good as no change.
 SAME_WITHIN = 0.03
 # Room for what two runs of one thing differ by, and far enough below 5 % to find that nearly always.
