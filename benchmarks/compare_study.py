@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 import resnetx
-from resnetx.benchmarking import run_benchmark
-from resnetx.benchplan import BenchOptions
+from resnetx.bench.plan import BenchOptions
+from resnetx.bench.run import run_benchmark
 from resnetx.graph.card import ModelCard
 from resnetx.measure.benched import BenchCase, Benchmark
 from resnetx.measure.comparison import ComparedRow, compare
@@ -59,7 +59,7 @@ class SlowedRunner:
 
 def work() -> None:
     """The process of one case: bench's own, but for the runner of the slow copy."""
-    from resnetx.benchworker import CaseOrder, main, open_runner
+    from resnetx.bench.worker import CaseOrder, main, open_runner
 
     def open_case(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
         runner, seconds = open_runner(order, card)

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import resnetx
-from resnetx import benchmarking
-from resnetx.benchcase import RunningCase, case_order
-from resnetx.benchmarking import Nobody, interrupted, passed, run_benchmark
-from resnetx.benchplan import BenchOptions, plan_cases
-from resnetx.benchworker import CaseOrder, Worker
+from resnetx.bench import run as benchmarking
+from resnetx.bench.case import RunningCase, case_order
+from resnetx.bench.plan import BenchOptions, plan_cases
+from resnetx.bench.run import Nobody, interrupted, passed, run_benchmark
+from resnetx.bench.worker import CaseOrder, Worker
 from resnetx.errors import ResnetxError, RuntimeUnavailableError, UsageError
 from resnetx.graph.card import ModelCard
 from resnetx.measure.benched import BenchCase, Benchmark
@@ -299,7 +299,7 @@ class Stale:
 
 @pytest.mark.parametrize("fault", [None, Stale])
 def test_a_runner_that_repeats_its_first_answer_is_caught(folder: Path, tmp_path: Path, fault: Any) -> None:
-    from resnetx.benchtruth import write_truths
+    from resnetx.bench.truths import write_truths
 
     (plan,) = plan_cases([folder / "ours.onnx"], QUICK)
     card = plan.model.card

@@ -14,11 +14,7 @@ ORDER = ("model", "graph", "runtime", "measure", "report", "cli")
 # Modules that compose the stages; the packages below the command line know nothing of them.
 COMPOSING = {
     "api",
-    "benchcase",
-    "benchmarking",
-    "benchplan",
-    "benchtruth",
-    "benchworker",
+    "bench",
     "pipeline",
     "rebuild",
     "simplification",

@@ -52,8 +52,8 @@ def bench(
     """
     import json
 
-    from resnetx.benchmarking import interrupted, passed, run_benchmark
-    from resnetx.benchplan import BenchOptions, parse_boundary
+    from resnetx.bench.plan import BenchOptions, parse_boundary
+    from resnetx.bench.run import interrupted, passed, run_benchmark
     from resnetx.cli.benchwatch import watch_benchmark
     from resnetx.cli.terminal import console
     from resnetx.files import require_writable, write_whole

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from resnetx.benchcase import RunningCase, case_environment, case_order
-from resnetx.benchplan import BenchOptions, plan_cases
-from resnetx.benchtruth import NO_REFERENCE, write_truths
+from resnetx.bench.case import RunningCase, case_environment, case_order
+from resnetx.bench.plan import BenchOptions, plan_cases
+from resnetx.bench.truths import NO_REFERENCE, write_truths
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.graph.isolated import PYTHON
 from resnetx.measure.benched import BenchCase, Benchmark, Limits
@@ -21,7 +21,7 @@ from resnetx.measure.stability import stability_warnings
 from resnetx.runtime.machine import read_machine
 from resnetx.runtime.providers import TORCH_RUNNERS
 
-WORKER = (*PYTHON, "resnetx.benchworker")
+WORKER = (*PYTHON, "resnetx.bench.worker")
 
 
 class Watch(Protocol):

@@ -1,6 +1,6 @@
 """The process of one benchmark case: opens its runner, times rounds when told to, and verifies what it timed.
 
-Its parent is `benchmarking.py`; they speak JSON, a line a message.
+Its parent is `run.py`; they speak JSON, a line a message.
 """
 
 import json

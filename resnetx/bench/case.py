@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnetx.benchplan import BenchOptions, PlannedCase
+from resnetx.bench.plan import BenchOptions, PlannedCase
 from resnetx.measure.benched import BenchCase, ColdStart, Status
 from resnetx.measure.child import Child, ChildError
 from resnetx.measure.disturbance import Disturbance, total
