@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -16,26 +15,20 @@ from resnetx.files import require_writable, whole_file
 from resnetx.graph.card import embed_card, parity_suffix
 from resnetx.graph.choices import PRECISIONS, Exporter, Precision
 from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
-from resnetx.graph.interior import check_structure, expose, softmax_input
+from resnetx.graph.interior import check_structure, softmax_input
 from resnetx.graph.precision import convert_precision
 from resnetx.measure.exported import Export, SimplifyOutcome
 from resnetx.measure.golden import write_golden
 from resnetx.measure.inputs import card_inputs, extreme_images, synthetic_images
 from resnetx.measure.parity import Parity
-from resnetx.measure.verification import (
-    Feeds,
-    batch_sizes,
-    example_feeds,
-    image_batches,
-    run_batches,
-    verify_classifier,
-    verify_module,
-)
+from resnetx.measure.verification import batch_sizes, example_feeds, image_batches
 from resnetx.model.deploy import Deployed
 from resnetx.runtime.reference import run_references
 from resnetx.runtime.session import newest_opset, open_session
 from resnetx.simplification import simplify_checked
 from resnetx.subject import Subject
+from resnetx.truth import Truth
+from resnetx.verifying import VerifyOptions, verify_on
 
 Step = Callable[[str], None]
 
@@ -118,56 +111,53 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
 
 def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions) -> Parity:
     """Run the file that was just written, and hold it against the module; keep the golden bundle if it passes."""
+    card = subject.card
+    if card.output == "probabilities" and softmax_input(model) is None:
+        raise GraphError("The exported graph has no Softmax, though probabilities were asked for.")
+    truth, extremes = _truth(subject, options)
+    verdict = verify_on(open_session(path), model, card, truth, precision=options.precision, options=VerifyOptions())
+    if options.golden and verdict.parity.passed:
+        write_golden(
+            options.golden,
+            inputs=subject.inputs,
+            outputs=truth.outputs,
+            feeds=truth.feeds,
+            references=truth.references,
+            about={
+                "architecture": card.architecture,
+                "weights_sha256": card.weights.sha256,
+                "input": card.input,
+                "extreme_batches": extremes,
+            },
+        )
+    return verdict.parity
+
+
+def _truth(subject: Subject, options: ExportOptions) -> tuple[Truth, list[int]]:
+    """The module's own answers, and which batches are extremes: a golden bundle holds those too."""
     card, module = subject.card, subject.module
-    assert subject.outputs is not None
     sizes = batch_sizes(options.batch)
-    classifier = isinstance(module, Deployed)
     precisions = sorted({options.precision, "fp32", "int8"} if options.golden else {options.precision})
+    extremes: list[int] = []
     if isinstance(module, Deployed):
         assert card.image_size is not None
+        outputs: tuple[str, ...] = ("logits",)
         images = card_inputs(card, synthetic_images(max(*sizes, 2), card.image_size))
         batches = image_batches(sizes)
         feeds = [[images[batch]] for batch in batches]
         network = module.with_logits()
         references = run_references(network, [[images]], precisions=precisions).rearranged(batches)
         if options.golden:
-            extremes = card_inputs(card, extreme_images(max(sizes), card.image_size))
-            feeds.append([extremes])
-            references = references.followed_by(run_references(network, [[extremes]], precisions=precisions))
+            loud = card_inputs(card, extreme_images(max(sizes), card.image_size))
+            extremes.append(len(feeds))
+            feeds.append([loud])
+            references = references.followed_by(run_references(network, [[loud]], precisions=precisions))
     else:
+        assert subject.outputs is not None
+        outputs = subject.outputs
         feeds = example_feeds(sizes, [tensor.numpy() for tensor in subject.example])
         references = run_references(module, feeds, precisions=precisions)
-    runs = run_batches(open_session(path), feeds)
-    if classifier:
-        logits = [run["logits"] for run in runs] if card.output == "logits" else _logits(model, feeds)
-        checks = verify_classifier(runs, logits, references, output=card.output, precision=options.precision)
-    else:
-        checks = verify_module(runs, references, names=subject.outputs, precision=options.precision)
-    parity = Parity(precision=options.precision, checks=checks)
-    if options.golden and parity.passed:
-        write_golden(
-            options.golden,
-            inputs=subject.inputs,
-            outputs=("logits",) if classifier else subject.outputs,
-            feeds=feeds,
-            references=references,
-            about={
-                "architecture": card.architecture,
-                "weights_sha256": card.weights.sha256,
-                "input": card.input,
-                "extreme_batches": [len(feeds) - 1] if classifier else [],
-            },
-        )
-    return parity
-
-
-def _logits(model: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
-    """The logits inside a file that puts out something made of them."""
-    name = softmax_input(model)
-    if name is None:
-        raise GraphError("The exported graph has no Softmax, though probabilities were asked for.")
-    session = open_session(expose(model, name).SerializeToString())
-    return [run[name].astype(np.float64) for run in run_batches(session, feeds)]
+    return Truth(description="PyTorch in float64", outputs=outputs, feeds=feeds, references=references), extremes
 
 
 def _of_batch(tensor: Tensor, batch: int) -> Tensor:

@@ -49,14 +49,17 @@ def changed_types(before: GraphCounts, after: GraphCounts) -> tuple[tuple[str, i
 
 
 def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph and, however deep, the graphs inside its nodes (the branches of If, the bodies of Loop and Scan)."""
+    """A graph and, however deep, those inside its nodes (branches of If, bodies of Loop and Scan).
+
+    A graph counts in whatever attribute it is, also in one that claims to be of another type.
+    """
     waiting = [graph]
     while waiting:
         current = waiting.pop()
         yield current
         for node in current.node:
             for attribute in node.attribute:
-                if attribute.type == AttributeProto.GRAPH:
+                if attribute.HasField("g"):
                     waiting.append(attribute.g)
                 waiting.extend(attribute.graphs)
 

@@ -1,7 +1,6 @@
 """ONNX files from strangers, read so that a hostile one is refused before it costs anything."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from resnetx.errors import FileError, GraphError
+from resnetx.graph.diff import graphs_of
 from resnetx.graph.external import ExternalData, open_plain
 from resnetx.graph.tensors import data_problem, form_problem, tensors_of
 from resnetx.graph.wire import WireError, check_wire
@@ -108,7 +108,7 @@ def _model_problem(model: ModelProto) -> str | None:
 
 def _graph_problem(graph: GraphProto, external: ExternalData) -> str | None:
     """What is wrong with a graph or one inside it; weights from other files are loaded on the way."""
-    for inner in _all_graphs(graph):
+    for inner in graphs_of(graph):
         problem = (
             _nodes_problem(inner)
             or _names_problem(inner)
@@ -117,19 +117,6 @@ def _graph_problem(graph: GraphProto, external: ExternalData) -> str | None:
         if problem:
             return problem
     return None
-
-
-def _all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
-    """Every graph in every attribute, whatever type the attribute claims to be of."""
-    waiting = [graph]
-    while waiting:
-        current = waiting.pop()
-        yield current
-        for node in current.node:
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    waiting.append(attribute.g)
-                waiting.extend(attribute.graphs)
 
 
 def _nodes_problem(graph: GraphProto) -> str | None:
