@@ -364,3 +364,26 @@ def test_the_reason_and_the_fix_stand_in_the_error(monkeypatch: pytest.MonkeyPat
     pretend(monkeypatch, "cuda", problem=lambda: "broken on purpose")
     with pytest.raises(RuntimeUnavailableError, match="broken on purpose; to fix it: pip install"):
         open_session(small_classifier(), provider="cuda")
+
+
+@pytest.mark.parametrize("provider", WORKING)
+def test_a_batch_that_is_fixed_on_opening(provider: str) -> None:
+    """The same numbers as with a free batch, each run in arrays of its own, and no other batch."""
+    model = small_classifier()
+    free = open_session(model, provider=provider)
+    fixed = open_session(model, provider=provider, dimensions={"batch": 3})
+    assert fixed.options["free_dimension.batch"] == "3"
+    assert [info.shape[0] for info in (*fixed.inputs, *fixed.outputs)] == [3, 3]
+    name = fixed.inputs[0].name
+    first, second = (fixed.run({name: images(3, seed)}) for seed in (1, 2))
+    for seed, result in ((1, first), (2, second)):
+        expected = free.run({name: images(3, seed)})
+        for output, array in result.items():
+            np.testing.assert_allclose(array, expected[output], rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(*(next(iter(result.values())) for result in (first, second)))
+    strided = np.repeat(images(3, 1), 2, axis=-1)[..., ::2]
+    assert all(np.array_equal(array, first[output]) for output, array in fixed.run({name: strided}).items())
+    with pytest.raises(GraphError):
+        fixed.run({name: images(2)})
+    with pytest.raises(GraphError):
+        fixed.run({})

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from resnetx.errors import UsageError
+from resnetx.runtime.enginecache import check_engine_options
 from resnetx.runtime.openvino import openvino_properties
 from resnetx.runtime.providers import Precision, Provider
 from resnetx.runtime.threads import default_threads
@@ -58,6 +59,8 @@ class Settings:
     native: Mapping[str, str]
     # Variables that libraries read when they start, for want of an option.
     environment: Mapping[str, str] = field(default_factory=dict)
+    # Sizes of free dimensions by name, where the caller promises to feed no other.
+    dimensions: Mapping[str, int] = field(default_factory=dict)
 
     def session_options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
@@ -65,13 +68,16 @@ class Settings:
             setattr(options, name, _field_value(name, value))
         for key, value in self.keys.items():
             options.add_session_config_entry(key, value)
+        for name, size in self.dimensions.items():
+            options.add_free_dimension_override_by_name(name, size)
         return options
 
     def in_force(self) -> dict[str, str]:
         """Every option by its name; fields that were not set are read from the runtime's own defaults."""
         options = self.session_options()
         unset = {name: str(int(getattr(options, name))) for name in FIELDS if name not in self.fields}
-        return dict(sorted({**unset, **self.fields, **self.keys, **self.native, **self.environment}.items()))
+        sizes = {f"free_dimension.{name}": str(size) for name, size in self.dimensions.items()}
+        return dict(sorted({**unset, **self.fields, **self.keys, **self.native, **self.environment, **sizes}.items()))
 
 
 def resolve_settings(
@@ -110,6 +116,8 @@ def _native_options(provider: Provider, options: Mapping[str, str]) -> dict[str,
         return openvino_properties(options)
     if provider.name == "cpu" and options:
         raise _unknown(next(iter(options)), provider)
+    if provider.name == "tensorrt":
+        check_engine_options(options)
     return dict(options)  # the GPU providers refuse what they do not know themselves
 
 

@@ -1,7 +1,7 @@
 """A session: one ONNX file open on one provider that is proved to be the one that runs it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +32,7 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
     "tensor(bool)": np.bool_,
 }
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,40 @@ class Session:
         self.fallback = facts.fallback
         self.inputs = tuple(_tensor_info(node) for node in native.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in native.get_outputs())
+        sizes = [size for info in (*self.inputs, *self.outputs) for size in info.shape]
+        row = BY_NAME[facts.provider]
+        self._binds_outputs = row.binds_outputs and not facts.fallback and all(isinstance(size, int) for size in sizes)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [output.name for output in self.outputs]
         try:
+            if self._binds_outputs and all(_fits(info, feeds) for info in self.inputs):
+                return self._run_bound(feeds)
             return dict(zip(names, self.native.run(names, dict(feeds)), strict=True))
         except Exception as error:  # the runtime raises its own types, which share no base below Exception
             raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
+
+    def _run_bound(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs are written into arrays made here; a binding a call, as several threads may run the session."""
+        binding = self.native.io_binding()
+        for info in self.inputs:
+            binding.bind_cpu_input(info.name, feeds[info.name])
+        results = {info.name: np.empty([int(size) for size in info.shape], info.dtype) for info in self.outputs}
+        for name, array in results.items():
+            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        self.native.run_with_iobinding(binding)
+        return results
+
+
+def _fits(info: TensorInfo, feeds: Mapping[str, np.ndarray]) -> bool:
+    """Whether an array can be handed over as it lies; what is wrong with another one, the runtime says best."""
+    array = feeds.get(info.name)
+    return (
+        isinstance(array, np.ndarray)
+        and array.flags.c_contiguous
+        and array.dtype == info.dtype
+        and array.shape == info.shape
+    )
 
 
 def open_session(
@@ -87,20 +115,23 @@ def open_session(
     precision: Precision = "f32",
     options: Mapping[str, str] = NO_OPTIONS,
     threads: int | None = None,
+    dimensions: Mapping[str, int] = NO_SIZES,
     optimize: bool = True,
     allow_fallback: bool = False,
 ) -> Session:
     """Open a file, or a serialized model, on a provider, and make sure that this provider runs it.
 
     The precision f32 pins every provider to honest float32, for comparing numbers; `default` leaves it as fast as
-    the provider chooses. Without `optimize`, ONNX Runtime runs the graph as it stands. `options` are native ones, and
-    override what is chosen here. A session that would run elsewhere is an error, unless falling back is allowed: then
+    the provider chooses. `dimensions` are sizes of free dimensions by name, for a session that is fed no others.
+    Without `optimize`, ONNX Runtime runs the graph as it stands. `options` are native ones, and override what is
+    chosen here. A session that would run elsewhere is an error, unless falling back is allowed: then
     it says so.
     """
     refuse_configured_models()
     row = best_provider() if provider.strip().lower() == AUTO else find_provider(provider)
     level = {} if optimize else {"graph_optimization_level": "disable"}
     settings = resolve_settings(row, precision=precision, threads=threads, options=level | dict(options))
+    settings = replace(settings, dimensions=dimensions)
     stored = stored_precision(model)
     native, reason = _open(row, model, settings)
     if reason and not allow_fallback:
@@ -109,7 +140,7 @@ def open_session(
             "Choose another provider: nothing falls back to one that was not named."
         )
     if native is None:
-        settings = Settings(fields=settings.fields, keys=settings.keys, native={})
+        settings = replace(settings, native={}, environment={})
         native, _ = _open(BY_NAME["cpu"], model, settings)
         assert native is not None
     placement = count_placement(placed_nodes(native), row)
