@@ -4,14 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 
-.PHONY: setup demo test check lint types clean
+.PHONY: setup demo test check lint types peers clean
 
 setup: $(STAMP)
 
 # torchvision and timm serve as peers in tests only, and would pull another torch: without dependencies.
 $(STAMP): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hub,images]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hub,images,loadgen]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvision timm
 	touch $(STAMP)
 
@@ -33,5 +33,14 @@ types: setup
 
 check: lint types test
 
+# Our speed beside that of others, in an environment that holds them; takes some ten minutes of a quiet machine.
+peers: $(VENV)-peers/.setup-done
+	$(VENV)-peers/bin/python benchmarks/peers.py
+
+$(VENV)-peers/.setup-done: benchmarks/peers.txt
+	test -x $(VENV)-peers/bin/python || $(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) $(VENV)-peers out
