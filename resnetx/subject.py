@@ -3,12 +3,14 @@
 import copy
 import importlib.metadata
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from resnetx import __version__
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, Weights
 from resnetx.model.checkpoint import load_checkpoint, load_network, weights_sha256
@@ -195,4 +197,9 @@ def module_subject(module: nn.Module, example: Tensor | Sequence[Tensor] | None)
 
 
 def tool_versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in ("resnetx", "torch", "onnx", "onnxscript", "onnxsim")}
+    """Of what is installed: nothing is simplified without a simplifier, and a checkout knows its own version."""
+    versions = {"resnetx": __version__}
+    for name in ("torch", "onnx", "onnxscript", "onnxsim"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions

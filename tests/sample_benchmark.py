@@ -63,7 +63,7 @@ def sample_benchmark() -> Benchmark:
             "percentiles": [50, 90, 99],
             "scenario": "latency",
             "verify": True,
-            "provider_options": ["NUM_STREAMS=1"],
+            "provider_options": {"openvino:NUM_STREAMS": "1"},
         },
     )
 
@@ -83,6 +83,7 @@ def sample_case(model: str, provider: str, batch: int, random_numbers: random.Ra
         threads=2,
         effective_precision=precision,
         options={"intra_op_num_threads": "2", "graph_optimization_level": "99"},
+        provider_options={"NUM_STREAMS": "1"} if provider == "openvino" else {},
         placement=[(provider, 123)],
         parity=sample_parity(batch, passed=True),
         cold=ColdStart(session_s=0.61 * speed, first_run_ms=usual * 3),

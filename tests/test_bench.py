@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's limits have tests of their own, and take seconds."""
-    monkeypatch.setattr(benchmarking, "measured_limits", lambda threads: None)
+    monkeypatch.setattr(benchmarking, "measured_limits", lambda threads, gpu: None)
 
 
 def case_of(benchmark: Benchmark, **wanted: Any) -> BenchCase:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from resnetx.cli.compare import parse_share
 from resnetx.cli.main import app
+from resnetx.cli.options import parse_share
 from resnetx.errors import FileError, ResnetxError, UsageError
 from resnetx.measure.benched import BenchCase, Benchmark, Limits
 from resnetx.measure.benchfile import read_benchmark

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from resnetx.errors import UsageError
 from resnetx.measure import limits
-from resnetx.measure.limits import BEST, SAMPLES, best_rate, measure_limits
+from resnetx.measure.benched import Limits
+from resnetx.measure.limits import BEST, SAMPLES, best_rate, measure_limits, with_gpu_limits
 from resnetx.runtime import peaks
 
 
@@ -157,6 +158,32 @@ def test_the_limits_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.threads == 1
     rates = (found.fp32_gflops, found.bf16_gflops, found.int8_gops, found.bandwidth_gb_s)
     assert all(value is not None and 0 < value < 1e7 for value in rates)
+
+
+def test_what_a_gpu_would_be_measured_with_computes_what_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # PyTorch gives the same products on a processor, where their answers can be looked at.
+    for precision in ("fp32", "tf32", "fp16", "bf16", "int8"):
+        (work,) = peaks.gpu_products(precision, 64, device="cpu")
+        product = work.run()
+        assert isinstance(product, torch.Tensor) and product.shape == (64, 64) and work.amount == 2 * 64**3
+        assert float(product.float().std()) > 1
+    monkeypatch.setattr(peaks, "GPU_STREAM_MB", 4)
+    copy, add = peaks.gpu_streams(device="cpu")
+    assert (copy.amount, add.amount) == (8 * 2**20, 12 * 2**20)
+    assert torch.equal(add.run(), torch.full((2**20,), 2.0))  # type: ignore[arg-type]
+
+
+def test_the_limits_of_a_gpu_stand_beside_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GPU_SIZES", (32, 64))
+    monkeypatch.setattr(peaks, "GPU_STREAM_MB", 4)
+    own = Limits(threads=2, fp32_gflops=5.0)
+    before = torch.get_float32_matmul_precision()
+    found = with_gpu_limits(own, device="cpu", clock=_ticking(), budget_s=0.001)
+    assert (found.threads, found.fp32_gflops) == (2, 5.0) and torch.get_float32_matmul_precision() == before
+    rates = (found.gpu_fp32_gflops, found.gpu_tf32_gflops, found.gpu_fp16_gflops, found.gpu_bf16_gflops)
+    assert all(value is not None and value > 0 for value in (*rates, found.gpu_int8_gops, found.gpu_bandwidth_gb_s))
+    if not torch.cuda.is_available():
+        assert with_gpu_limits(own) == own
 
 
 def test_no_threads() -> None:

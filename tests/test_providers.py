@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from resnetx.errors import UsageError
-from resnetx.runtime import openvino, probe, providers, threads
+from resnetx.runtime import enginecache, openvino, probe, providers, threads
+from resnetx.runtime.binding import GRAPH_SWITCHES
 from resnetx.runtime.libraries import missing_libraries, needed_libraries, runtime_folder
 from resnetx.runtime.options import FIELDS, HIDDEN_KEYS, resolve_settings
 from resnetx.runtime.probe import EXACT_IN, PRECISIONS, best_provider, coarsest, why_not
@@ -58,7 +59,11 @@ def test_option_names_stand_in_the_installed_provider(name: str) -> None:
     library = runtime_folder() / f"libonnxruntime_providers_{name}.so"
     if not library.exists():
         pytest.skip(f"this build of ONNX Runtime has no {name}")
-    assert [setting.key for setting in BY_NAME[name].settings if not holds(library, setting.key)] == []
+    own = [setting.key for setting in BY_NAME[name].settings]
+    passed = [*own, *(switch for switch in GRAPH_SWITCHES if switch.startswith("trt_") == (name == "tensorrt"))]
+    if name == "tensorrt":
+        passed += [enginecache.FOLDER, enginecache.TIMING_SWITCH, enginecache.TIMING_FOLDER, *enginecache.PROFILE]
+    assert [key for key in passed if not holds(library, key)] == []
     assert not holds(library, "use_tf33")
 
 

@@ -1,15 +1,18 @@
 """What a benchmark will run: options checked, models looked into, and every combination as a case."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from resnetx.bench.scenarios import DEFAULT_BATCHES, check_batches, check_load
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.inspect import Inspection, ValueInfo, inspect_model
-from resnetx.graph.onnxfile import read_onnx
+from resnetx.graph.onnxfile import read_onnx_file
+from resnetx.measure.load import DEFAULT_S, LoadOptions
 from resnetx.runtime.options import MAX_THREADS
 from resnetx.runtime.providers import AUTO, BY_NAME, LONG_SUFFIX, TORCH_RUNNERS
 from resnetx.runtime.threads import default_threads
@@ -22,21 +25,23 @@ Boundary = Literal["host", "device"]
 class BenchOptions:
     """How to measure; None is the default. An option of a provider is named `k`, or `provider:k` for that one alone.
 
-    `duration_s` is for each case, over all its rounds. `timeout_s` is for each answer of a case: opening it (with the
-    first run and the warm-up), a round, and verifying.
+    `duration_s` is for each case, over all its rounds; with `load`, for each run of LoadGen. `timeout_s` is for each
+    answer of a case: opening it (with the first run and the warm-up), a round or a run of LoadGen, and verifying.
     """
 
     providers: tuple[str, ...] = (AUTO,)
     batches: tuple[int, ...] | None = None
     threads: int | None = None
     duration_s: float = 5.0
-    rounds: int = 10
+    rounds: int = 20
     warmup: int = 5
     concurrency: int = 1
     percentiles: tuple[float, ...] = (50, 90, 95, 99)
     boundary: Boundary = "host"
+    load: LoadOptions | None = None
     verify: bool = True
     provider_options: Mapping[str, str] = field(default_factory=dict)
+    allow_fallback: bool = False
     timeout_s: float = 300.0
 
     def threads_in_force(self) -> int:
@@ -45,9 +50,13 @@ class BenchOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchModel:
-    """A file, as far as a benchmark must know it; `fixed_batch` is None where any batch may go in."""
+    """A file, as far as a benchmark must know it; `fixed_batch` is None where any batch may go in.
+
+    `sha256` is None where weights lie in other files, because then these bytes alone don't say what it computes.
+    """
 
     path: Path
+    sha256: str | None = None
     card: ModelCard | None
     macs: int | None
     fixed_batch: int | None
@@ -70,6 +79,9 @@ class PlannedCase:
 def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCase]:
     """Every model on every provider in every batch; an impossible wish is an error before anything runs."""
     _check_numbers(options)
+    if options.load is not None:
+        duration_s, concurrency, boundary = options.duration_s, options.concurrency, options.boundary
+        check_load(options.load, duration_s=duration_s, concurrency=concurrency, boundary=boundary)
     providers = [_provider(name) for name in options.providers]
     _refuse_twice("provider", providers)
     _refuse_twice("model", [str(path.resolve()) for path in models])
@@ -78,14 +90,15 @@ def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCas
     return [
         PlannedCase(model=model, provider=provider, batch=batch, options=chosen[provider])
         for model in looked
-        for batch in _batches(model, options.batches)
+        for batch in _batches(model, options.batches, options.load)
         for provider in providers
     ]
 
 
 def look_into(path: Path) -> BenchModel:
     """The facts of a file; one that takes more than an image is refused."""
-    model = read_onnx(path)
+    file = read_onnx_file(path)
+    model = file.model
     inspection = inspect_model(model)
     if len(inspection.inputs) != 1:
         names = ", ".join(value.name[:60] for value in inspection.inputs) or "none"
@@ -94,12 +107,18 @@ def look_into(path: Path) -> BenchModel:
         )
     return BenchModel(
         path=path,
+        sha256=None if file.external_bytes else _file_sha256(path),
         card=read_card(model),
         macs=inspection.macs,
         fixed_batch=_fixed_batch(path, inspection),
         inputs=inspection.inputs,
         outputs=inspection.outputs,
     )
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fixed_batch(path: Path, inspection: Inspection) -> int | None:
@@ -109,10 +128,12 @@ def _fixed_batch(path: Path, inspection: Inspection) -> int | None:
     return shape[0] if shape and isinstance(shape[0], int) else None
 
 
-def _batches(model: BenchModel, asked: tuple[int, ...] | None) -> tuple[int, ...]:
+def _batches(model: BenchModel, asked: tuple[int, ...] | None, load: LoadOptions | None) -> tuple[int, ...]:
     fixed = model.fixed_batch
     if asked is None:
-        return (fixed or 1,)
+        return (fixed or (DEFAULT_BATCHES.get(load.scenario, 1) if load else 1),)
+    if load is not None and fixed is None:
+        check_batches(load, asked)
     if fixed is not None and set(asked) != {fixed}:
         raise UsageError(
             f"{model.path} takes batches of {fixed} only, and --batch {','.join(map(str, asked))} was asked for; "
@@ -126,6 +147,20 @@ def parse_boundary(text: str) -> Boundary:
         if text == boundary:
             return cast(Boundary, boundary)
     raise UsageError(f"--boundary is host or device; found {text[:40]!r}.")
+
+
+def chosen_duration(asked: float | None, load: LoadOptions | None) -> float:
+    default = BenchOptions.duration_s if load is None else DEFAULT_S
+    return default if asked is None else asked
+
+
+def chosen_rounds(asked: int | None, load: LoadOptions | None) -> int:
+    if asked is not None and load is not None:
+        raise UsageError(
+            f"--rounds are turns of the scenario latency; {load.scenario} runs for --duration at a stretch, because "
+            "traffic that waits for its turn is no traffic. Leave --rounds out."
+        )
+    return BenchOptions.rounds if asked is None else asked
 
 
 def _check_numbers(options: BenchOptions) -> None:

@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from resnetx.bench.case import RunningCase, case_environment, case_order
+from resnetx.bench.helper import WORKER, computed_truths, measured_limits
+from resnetx.bench.loads import load_settings, run_loads
 from resnetx.bench.plan import BenchOptions, plan_cases
-from resnetx.bench.truths import NO_REFERENCE, write_truths
+from resnetx.bench.truths import NO_REFERENCE
 from resnetx.errors import RuntimeUnavailableError
-from resnetx.graph.isolated import PYTHON
 from resnetx.measure.benched import BenchCase, Benchmark, Limits
-from resnetx.measure.child import Child
-from resnetx.measure.disturbance import Disturbance
+from resnetx.measure.child import Child, ChildError
 from resnetx.measure.rounds import interleaved_order
 from resnetx.measure.stability import stability_warnings
 from resnetx.runtime.machine import read_machine
 from resnetx.runtime.providers import TORCH_RUNNERS
-
-WORKER = (*PYTHON, "resnetx.bench.worker")
 
 
 class Watch(Protocol):
@@ -49,11 +47,24 @@ def run_benchmark(
     watch: Watch | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
-    """Run every case; one that fails is a row that says so. Ctrl-C ends the run early, and what there is returns."""
+    """Every model in every way that the options ask for."""
     look = watch or Nobody()
     look.step("reading the models")
-    cases = [RunningCase(plan=plan, options=options) for plan in plan_cases(models, options)]
+    plans = plan_cases(models, options)
+    return run_cases([RunningCase(plan=plan, options=options) for plan in plans], options, watch=look, worker=worker)
+
+
+def run_cases(
+    cases: Sequence[RunningCase],
+    options: BenchOptions,
+    *,
+    watch: Watch | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Benchmark:
+    """Run the cases in turns; one that fails is a row that says so. Ctrl-C ends it early, and what there is returns."""
+    look = watch or Nobody()
     limits: Limits | None = None
+    settings = _settings(options)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnetx-bench-")))
@@ -61,16 +72,22 @@ def run_benchmark(
             _open_all(cases, folder, worker, stack, look)
             _require_one_open(cases)
             look.step("measuring the limits of the machine")
-            limits = measured_limits(options.threads_in_force())
+            try:
+                limits = measured_limits(options.threads_in_force(), gpu=any(case.on_gpu for case in cases))
+            except ChildError as error:
+                settings["limits_problem"] = str(error)
             truths = _truths(cases, folder, look) if options.verify else {}
-            _run_rounds(cases, options, look)
+            if options.load is None:
+                _run_rounds(cases, options, look)
+            else:
+                run_loads(cases, options, look.step)
             _verify_all(cases, truths, look)
     return Benchmark(
         created=created,
         machine=read_machine().to_json(),
         limits=limits,
         cases=tuple(_with_stability(case.result()) for case in cases),
-        settings=_settings(options),
+        settings=settings,
     )
 
 
@@ -79,9 +96,12 @@ def _with_stability(case: BenchCase) -> BenchCase:
 
 
 def passed(benchmark: Benchmark) -> bool:
-    """Whether every case ran to its end, and none was found to compute something else than its reference."""
+    """Whether every case ran to its end, none computes something else than its reference, and servers keep up."""
     return all(
-        case.status == "ok" and (case.parity is None or case.parity.get("passed", True)) for case in benchmark.cases
+        case.status == "ok"
+        and (case.parity is None or case.parity.get("passed", True))
+        and (case.load is None or case.load.kept)
+        for case in benchmark.cases
     )
 
 
@@ -105,7 +125,8 @@ def _open_all(
 ) -> None:
     """One after another: a cold start beside another one would be slower."""
     for number, case in enumerate(cases):
-        watch.step(f"opening {case.title}")
+        slow = ", which may build an engine for minutes" if case.plan.provider == "tensorrt" else ""
+        watch.step(f"opening {case.title}{slow}")
         if case.plan.provider in TORCH_RUNNERS and not case.plan.model.has_reference:
             case.fail(
                 f"{case.plan.provider} runs the network that a model card describes, and {case.plan.model.path.name} "
@@ -130,7 +151,7 @@ def _require_one_open(cases: Sequence[RunningCase]) -> None:
 
 def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[int, Path | str]:
     """For each open case the golden file to verify against, or why there is none."""
-    alive = [number for number, case in enumerate(cases) if case.alive]
+    alive = [number for number, case in enumerate(cases) if case.alive and case.options.verify]
     truths: dict[int, Path | str] = {}
     for model in dict.fromkeys(cases[number].plan.model.path for number in alive):
         numbers = [number for number in alive if cases[number].plan.model.path == model]
@@ -143,7 +164,14 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
         precisions = sorted({str(cases[number].facts["effective_precision"]) for number in numbers})
         own = folder / f"truth{numbers[0]}"
         own.mkdir()
-        golden = write_truths(first.card, batches, precisions, own, input_name=first.inputs[0].name)
+        golden = computed_truths(
+            first.card,
+            batches,
+            precisions,
+            own,
+            input_name=first.inputs[0].name,
+            threads=cases[numbers[0]].options.threads_in_force(),
+        )
         truths |= {
             number: golden if isinstance(golden, str) else golden[cases[number].plan.batch] for number in numbers
         }
@@ -161,8 +189,7 @@ def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watc
         answer = case.ask({"do": "round", "seconds": seconds}, more_s=2 * seconds)
         if answer is not None:
             case.rounds.append([float(sample) for sample in answer["samples_ms"]])
-            case.peak_memory_mb = answer["peak_memory_mb"]
-            case.disturbances.append(Disturbance(**answer.get("disturbance", {})))
+            case.took(answer)
     watch.cases([case.result() for case in cases], len(order), len(order))
 
 
@@ -191,12 +218,8 @@ def _settings(options: BenchOptions) -> dict[str, Any]:
         "concurrency": options.concurrency,
         "percentiles": list(options.percentiles),
         "boundary": options.boundary,
+        **load_settings(options.load),
         "verify": options.verify,
         "provider_options": dict(options.provider_options),
+        "allow_fallback": options.allow_fallback,
     }
-
-
-def measured_limits(threads: int) -> Limits:
-    from resnetx.measure.limits import measure_limits
-
-    return measure_limits(threads)

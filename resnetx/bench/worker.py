@@ -9,22 +9,26 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from resnetx.errors import ResnetxError
+from resnetx.bench.helper import HELPS
+from resnetx.bench.meters import Meters
+from resnetx.bench.system import run_in_pieces, takes_any_size
+from resnetx.errors import GraphError, ResnetxError
 from resnetx.graph.card import ModelCard
-from resnetx.measure.disturbance import watch_processors
 from resnetx.measure.golden import read_golden
+from resnetx.measure.load import Scenario
 from resnetx.measure.parity import Check, Parity
 from resnetx.measure.verification import verify_classifier, verify_module
-from resnetx.measure.worker import Runner, Stopwatch, peak_memory_mb, runner_calls, timed_feeds
+from resnetx.measure.worker import Runner, Stopwatch, runner_calls, timed_feeds
 from resnetx.runtime.answers import References
+from resnetx.runtime.enginecache import engine_origin, named_folders, with_engine_cache
 from resnetx.runtime.providers import AUTO, TORCH_RUNNERS
-from resnetx.runtime.session import TensorInfo
+from resnetx.runtime.session import Session, TensorInfo, open_session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +40,10 @@ class CaseOrder:
     batch: int
     threads: int
     options: dict[str, str]
+    allow_fallback: bool
     boundary: str
     concurrency: int
+    scenario: Scenario | None
     warmup: int
     card: str | None
     inputs: list[tuple[str, str, list[int | str]]]
@@ -51,21 +57,49 @@ def open_runner(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float
     """The runner, and the seconds that building it took; importing libraries is not counted."""
     if order.provider in TORCH_RUNNERS:
         return _open_torch(order, card)
-    from resnetx.runtime.binding import DeviceSession
+    from resnetx.runtime.binding import DeviceSession, graph_options
     from resnetx.runtime.probe import best_provider
-    from resnetx.runtime.session import open_session
 
     provider = best_provider().name if order.provider == AUTO else order.provider
-    begin = time.perf_counter()
-    session = open_session(
+    options = order.options
+    if provider == "tensorrt":
+        options = with_engine_cache(Path(order.model), options, inputs=_tensors(order.inputs), batch=order.batch)
+    bound = order.boundary == "device"
+    one_caller = order.concurrency == 1 and order.scenario is None
+    graph = graph_options(provider, options, bound=bound, one_caller=one_caller)
+    try:
+        begin = time.perf_counter()
+        session = _open_session(order, provider, graph | options)
+    except GraphError:
+        # A model of which a node must run elsewhere has no graph, and that is no reason not to run it.
+        if not graph.keys() - options.keys():
+            raise
+        begin = time.perf_counter()
+        session = _open_session(order, provider, options)
+    runner: Runner = DeviceSession(session) if bound else session
+    return runner, time.perf_counter() - begin
+
+
+def _open_session(order: CaseOrder, provider: str, options: Mapping[str, str]) -> Session:
+    return open_session(
         Path(order.model),
         provider=provider,
         precision="default",
-        options=order.options,
+        options=options,
         threads=order.threads,
+        dimensions=fixed_dimensions(order),
+        allow_fallback=order.allow_fallback,
     )
-    runner: Runner = DeviceSession(session) if order.boundary == "device" else session
-    return runner, time.perf_counter() - begin
+
+
+def fixed_dimensions(order: CaseOrder) -> dict[str, int]:
+    """The batch, where its dimension is free and has a name of its own: providers are faster where they know it."""
+    shapes = [tuple(shape) for _, _, shape in order.inputs]
+    batch = shapes[0][0] if shapes[0] else None
+    if order.scenario == "server":
+        return {}  # runs whatever waits, up to the batch
+    named = isinstance(batch, str) and batch and shapes[0].count(batch) == 1
+    return {str(batch): order.batch} if named else {}
 
 
 def _open_torch(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
@@ -97,7 +131,9 @@ class Worker:
 
     def open(self, request: Mapping[str, Any]) -> dict[str, Any]:
         order = CaseOrder(**request["case"])
-        self._batch = order.batch
+        self._order = order
+        opened_at = time.time()
+        self._meters = Meters(order.provider, order.options)
         self._card = None if order.card is None else ModelCard.from_json(order.card)
         self._runner, session_s = self._opener(order, self._card)
         feeds = timed_feeds(self._runner.inputs, self._card, batch=order.batch)
@@ -106,29 +142,56 @@ class Worker:
         self._stopwatch = Stopwatch(calls, concurrency=order.concurrency)
         first_run_ms = self._stopwatch.first_ms()
         self._stopwatch.warm_up(order.warmup)
+        self._meters.settle(self._runner)
         return {
             "provider": self._runner.provider,
             "effective_precision": self._runner.effective_precision,
             "placement": [list(pair) for pair in self._runner.placement],
-            "options": dict(self._runner.options),
+            "options": named_folders(self._runner.options),
+            "engine": engine_origin(self._runner.options, opened_at),
+            "fallback": getattr(self._runner, "fallback", None),
             "session_s": session_s,
             "first_run_ms": first_run_ms,
         }
 
     def round(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        disturbance = watch_processors()
+        taken = self._meters.watch()
         samples = self._stopwatch.round_ms(float(request["seconds"]))
-        return {
-            "samples_ms": samples,
-            "peak_memory_mb": peak_memory_mb(),
-            "disturbance": disturbance().to_json(),
-        }
+        return {"samples_ms": samples, **taken(sum(samples) / 1e3 / self._order.concurrency)}
+
+    def prepare(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ready for traffic; how many samples a second it may bear, rather too many."""
+        assert self._order.scenario is not None
+        from resnetx.bench.load import Load
+
+        self._load = Load(
+            self._runner,
+            self._card,
+            scenario=self._order.scenario,
+            batch=self._order.batch,
+            concurrency=self._order.concurrency,
+        )
+        return {"samples_per_s": self._load.guess(self._stopwatch, float(request["seconds"]))}
+
+    def load(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """One run of LoadGen."""
+        taken, begin = self._meters.watch(), time.perf_counter()
+        run = self._load.run(seconds=request["seconds"], rate=request["rate"], bound_ms=request["bound_ms"])
+        return {"run": asdict(run), **taken(time.perf_counter() - begin)}
 
     def verify(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The very runner that was timed, on inputs that it has not seen, against the answers of the reference."""
+        """The very runner that was timed, on inputs that it has not seen, against the answers of the reference.
+
+        A server ran batches of every size: there every other batch goes in by pieces.
+        """
         golden = read_golden(Path(request["golden"]))
         names = [info.name for info in self._runner.inputs]
-        runs = [self._runner.run(dict(zip(names, feeds, strict=True))) for feeds in golden.feeds]
+        batches = [dict(zip(names, feeds, strict=True)) for feeds in golden.feeds]
+        pieces = self._order.scenario == "server" and self._order.batch > 1 and takes_any_size(self._runner)
+        runs = [
+            run_in_pieces(self._runner, feeds) if pieces and number % 2 else self._runner.run(feeds)
+            for number, feeds in enumerate(batches)
+        ]
         precision = self._runner.effective_precision
         checks = output_checks(runs, golden.references, card=self._card, outputs=golden.outputs, precision=precision)
         return {"parity": Parity(precision=precision, checks=checks).to_json()}
@@ -156,7 +219,14 @@ def output_checks(
 def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer each request until there are no more. Between them the process waits, and takes no processor time."""
     worker = Worker(opener)
-    steps = {"open": worker.open, "round": worker.round, "verify": worker.verify}
+    steps = {
+        "open": worker.open,
+        "round": worker.round,
+        "prepare": worker.prepare,
+        "load": worker.load,
+        "verify": worker.verify,
+        **HELPS,
+    }
     for line in requests:
         request = json.loads(line)
         if hasattr(signal, "alarm"):

@@ -1,11 +1,24 @@
 """`resnetx bench`: latency and throughput under every provider, with the verdict on what was timed."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile, parse_ints, parse_numbers, parse_pairs, parse_words
+from resnetx.cli.options import (
+    AnyMachine,
+    JsonFile,
+    MaxSlowdown,
+    parse_ints,
+    parse_max_slowdown,
+    parse_numbers,
+    parse_pairs,
+    parse_words,
+)
+from resnetx.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnetx.bench.against import Against
 
 
 def bench(
@@ -21,13 +34,43 @@ def bench(
         ),
     ] = None,
     batch: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Batch sizes.  [default: 1, or the one that the file fixes]")
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Batch sizes; in a scenario, the most samples that run together.  [default: the one that the file "
+            "fixes, or 1; 8 in multi-stream, server and offline]",
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Of each case.  [default: the cores it may use]")] = None,
-    duration: Annotated[float, typer.Option(metavar="S", help="Seconds of timing for each case.")] = 5.0,
-    rounds: Annotated[int, typer.Option(help="Turns that the cases take, in an order that reverses.")] = 10,
+    duration: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Seconds of timing for each case; in a scenario, of each run of LoadGen.  [default: 5; 10]",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Turns that the cases take, in an order that reverses.  [default: 20]")
+    ] = None,
     warmup: Annotated[int, typer.Option(help="Untimed runs of each case before its first round.")] = 5,
     concurrency: Annotated[int, typer.Option(help="Runs at a time, from as many threads.")] = 1,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="latency: runs, one after another; or traffic of MLPerf's LoadGen: single-stream, multi-stream, "
+            "server, offline.",
+        ),
+    ] = "latency",
+    target_qps: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N", help="Queries a second in server.  [default: look for the highest that keeps the bound]"
+        ),
+    ] = None,
+    latency_bound: Annotated[
+        float | None, typer.Option(metavar="MS", help="What p99 must stay within in server.  [default: 15]")
+    ] = None,
     percentile: Annotated[str, typer.Option(metavar="P,P,...", help="Percentiles of latency.")] = "50,90,95,99",
     boundary: Annotated[
         str, typer.Option(metavar="host|device", help="Between which arrays is timed: in the host's memory or not.")
@@ -39,6 +82,15 @@ def bench(
             metavar="[PROVIDER:]K=V", help="An option of a provider's own, such as torch:precision=bf16; repeatable."
         ),
     ] = None,
+    allow_fallback: Annotated[
+        bool, typer.Option("--allow-fallback", help="Where a provider doesn't run a model, time what does, and say so.")
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="BASE.json", help="Judge this run against an earlier one, which runs again in turns."),
+    ] = None,
+    max_slowdown: MaxSlowdown = None,
+    any_machine: AnyMachine = False,
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which a case that gives no answer has failed.")
     ] = 300.0,
@@ -47,41 +99,72 @@ def bench(
 ) -> None:
     """Time models on providers: each case in a process of its own, in interleaved rounds, verified afterwards.
 
-    Exit status: 0 every case ran and agrees with its reference; 1 one did not; 2 nothing could be run. Ctrl-C shows
-    and writes what there is, and exits with 130.
+    With --against each case of the earlier run whose model is still here, byte for byte, runs again beside the new
+    one; of the others the stored samples are compared.
+
+    Exit status: 0 every case ran and agrees with its reference; 1 one did not, or is slower than in the run that it is
+    held against, or serves no rate (or not --target-qps) within its bound; 2 nothing could be run. Ctrl-C and SIGTERM
+    show and write what there is, and exit with 130 and 143.
     """
     import json
 
-    from resnetx.bench.plan import BenchOptions, parse_boundary
+    from resnetx.bench.against import judge, run_against
+    from resnetx.bench.plan import BenchOptions, chosen_duration, chosen_rounds, parse_boundary
     from resnetx.bench.run import interrupted, passed, run_benchmark
+    from resnetx.bench.scenarios import parse_load
     from resnetx.cli.benchwatch import watch_benchmark
+    from resnetx.cli.signals import sigterm_interrupts
     from resnetx.cli.terminal import console
     from resnetx.files import require_writable, write_whole
     from resnetx.report.bench import render_bench
+    from resnetx.report.comparison import render_comparison
 
+    earlier = _earlier_run(against, max_slowdown, any_machine)
+    load = parse_load(scenario, target_qps, latency_bound)
     options = BenchOptions(
         providers=parse_words(provider or ["auto"], "--provider"),
         batches=None if batch is None else parse_ints(batch, "--batch"),
         threads=threads,
-        duration_s=duration,
-        rounds=rounds,
+        duration_s=chosen_duration(duration, load),
+        rounds=chosen_rounds(rounds, load),
         warmup=warmup,
         concurrency=concurrency,
         percentiles=parse_numbers(percentile, "--percentile"),
         boundary=parse_boundary(boundary),
+        load=load,
         verify=not no_verify,
         provider_options=parse_pairs(provider_option or [], "--provider-option"),
+        allow_fallback=allow_fallback,
         timeout_s=timeout,
     )
     for target in filter(None, (json_file, html)):
         require_writable(target)
-    with watch_benchmark() as watch:
-        result = run_benchmark(models, options, watch=watch)
+    with sigterm_interrupts() as ending, watch_benchmark() as watch:
+        if earlier is None:
+            result = run_benchmark(models, options, watch=watch)
+        else:
+            result = run_against(models, options, earlier, watch=watch)
+    comparison = None if earlier is None else judge(result, earlier)
     if json_file:
         write_whole(json_file, json.dumps(result.to_json()) + "\n")
     if html:
         from resnetx.report.html import render_html
 
-        write_whole(html, render_html(result))
+        write_whole(html, render_html(result, comparison))
     console().print(render_bench(result))
-    raise typer.Exit(130 if interrupted(result) else 0 if passed(result) else 1)
+    if comparison is not None:
+        console().print("", render_comparison(comparison))
+    good = passed(result) and (comparison is None or comparison.passed)
+    raise typer.Exit(ending.status if interrupted(result) else 0 if good else 1)
+
+
+def _earlier_run(file: Path | None, max_slowdown: str | None, any_machine: bool) -> "Against | None":
+    from resnetx.bench.against import Against
+    from resnetx.measure.benchfile import read_benchmark
+
+    if file is None:
+        if max_slowdown is not None or any_machine:
+            raise UsageError("--max-slowdown and --any-machine are for a comparison: say with which run, by --against.")
+        return None
+    limit = parse_max_slowdown(max_slowdown)
+    return Against(path=file, base=read_benchmark(file), max_slowdown=limit, any_machine=any_machine)

@@ -5,20 +5,14 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile
-from resnetx.errors import UsageError
+from resnetx.cli.options import AnyMachine, JsonFile, MaxSlowdown, parse_max_slowdown
 
 
 def compare(
     old: Annotated[Path, typer.Argument(metavar="OLD.json", help="What bench --json wrote.", show_default=False)],
     new: Annotated[Path, typer.Argument(metavar="NEW.json", help="The run to judge.", show_default=False)],
-    max_slowdown: Annotated[
-        str,
-        typer.Option(metavar="N%", help="The slowdown that is accepted. To find slowdowns of 5 %, accept less."),
-    ] = "2%",
-    any_machine: Annotated[
-        bool, typer.Option("--any-machine", help="Compare runs of different machines or versions all the same.")
-    ] = False,
+    max_slowdown: MaxSlowdown = None,
+    any_machine: AnyMachine = False,
     json_file: JsonFile = None,
 ) -> None:
     """Compare two benchmarks row by row: faster, slower, same, or can't tell.
@@ -36,7 +30,7 @@ def compare(
     from resnetx.measure.comparison import compare as compare_benchmarks
     from resnetx.report.comparison import render_comparison
 
-    limit = parse_share(max_slowdown, "--max-slowdown")
+    limit = parse_max_slowdown(max_slowdown)
     if json_file:
         require_writable(json_file)
     result = compare_benchmarks(
@@ -50,15 +44,3 @@ def compare(
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     console().print(render_comparison(result))
     raise typer.Exit(0 if result.passed else 1)
-
-
-def parse_share(text: str, option: str) -> float:
-    """`5%` as 0.05. A bare number is refused: 5 and 0.05 both might mean five percent."""
-    number = text.strip().removesuffix("%")
-    try:
-        share = float(number) / 100
-    except ValueError:
-        share = -1.0
-    if not text.strip().endswith("%") or not 0 <= share < float("inf"):
-        raise UsageError(f"{option} takes a percentage of 0 or more, such as 5%; found {text!r}.")
-    return share

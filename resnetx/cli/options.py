@@ -8,6 +8,15 @@ import typer
 from resnetx.errors import UsageError
 
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+MaxSlowdown = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N%", help="The slowdown that is accepted. To find slowdowns of 5 %, accept less.  [default: 2%]"
+    ),
+]
+AnyMachine = Annotated[
+    bool, typer.Option("--any-machine", help="Compare runs of different machines or versions all the same.")
+]
 
 
 def parse_ints(text: str, option: str) -> tuple[int, ...]:
@@ -44,6 +53,24 @@ def parse_batch(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise UsageError(f"--batch takes a number or the word dynamic; found {text!r}.") from error
+
+
+def parse_share(text: str, option: str) -> float:
+    """`5%` as 0.05. A bare number is refused: 5 and 0.05 both might mean five percent."""
+    number = text.strip().removesuffix("%")
+    try:
+        share = float(number) / 100
+    except ValueError:
+        share = -1.0
+    if not text.strip().endswith("%") or not 0 <= share < float("inf"):
+        raise UsageError(f"{option} takes a percentage of 0 or more, such as 5%; found {text!r}.")
+    return share
+
+
+def parse_max_slowdown(text: str | None) -> float:
+    from resnetx.measure.comparison import MAX_SLOWDOWN
+
+    return MAX_SLOWDOWN if text is None else parse_share(text, "--max-slowdown")
 
 
 def parse_pairs(texts: list[str], option: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from resnetx.errors import FileError
+from resnetx.measure.load import LoadResult
 
 SCHEMA = "resnetx.bench/1"
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
@@ -16,26 +17,44 @@ Status = Literal["ok", "failed", "timed out", "interrupted"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The machine's peaks, measured in the same run on the same threads; None where it could not be measured."""
+    """The machine's peaks, measured in the same run on the same threads; None where it could not be measured.
+
+    Those of the GPU are measured where a case runs on it.
+    """
 
     threads: int
     fp32_gflops: float | None = None
     bf16_gflops: float | None = None
     int8_gops: float | None = None
     bandwidth_gb_s: float | None = None
+    gpu_fp32_gflops: float | None = None
+    gpu_tf32_gflops: float | None = None
+    gpu_fp16_gflops: float | None = None
+    gpu_bf16_gflops: float | None = None
+    gpu_int8_gops: float | None = None
+    gpu_bandwidth_gb_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStart:
-    """What a process pays once: building the session, and the first run in each shape."""
+    """What a process pays once: building the session, and the first run in each shape.
+
+    `engine` is where TensorRT's came from, if it was kept: `built`, which is most of `session_s`, or `from cache`.
+    """
 
     session_s: float
     first_run_ms: float
+    engine: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchCase:
-    """One model on one provider in one batch size. `samples_ms` holds a list a round, in the order they were run."""
+    """One model on one provider in one batch size. `samples_ms` holds a list a round, in the order they were run.
+
+    `provider_options` are those that were given, `options` all that were in force. `model_sha256` is None where the
+    file alone doesn't hold the model. `fallback` is why the provider didn't run the model, where that was allowed.
+    `energy_j` is what `energy_of` took in all timed rounds together.
+    """
 
     model: str
     provider: str
@@ -45,14 +64,19 @@ class BenchCase:
     boundary: Literal["host", "device"] = "host"
     concurrency: int = 1
     options: dict[str, str] = field(default_factory=dict)
+    provider_options: dict[str, str] = field(default_factory=dict)
+    model_sha256: str | None = None
+    fallback: str | None = None
     placement: list[tuple[str, int]] = field(default_factory=list)
     parity: dict[str, Any] | None = None
     cold: ColdStart | None = None
     macs: int | None = None
     samples_ms: list[list[float]] = field(default_factory=list)
+    load: LoadResult | None = None
     peak_memory_mb: float | None = None
     gpu_memory_mb: float | None = None
     energy_j: float | None = None
+    energy_of: str | None = None
     status: Status = "ok"
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -64,13 +88,18 @@ class BenchCase:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A whole run. `machine` says what it ran on: processor, cores, memory, versions."""
+    """A whole run. `machine` says what it ran on: processor, cores, memory, versions.
+
+    `base_cases` are cases of an earlier run that ran again in the rounds of this one; `interleaved_with` among the
+    settings is then when that run was created.
+    """
 
     created: str
     machine: dict[str, Any]
     limits: Limits | None
     cases: tuple[BenchCase, ...]
     settings: dict[str, Any] = field(default_factory=dict)
+    base_cases: tuple[BenchCase, ...] = ()
 
     @property
     def percentiles(self) -> tuple[float, ...]:
@@ -101,10 +130,11 @@ class Benchmark:
                 )
             return cls(
                 created=str(data["created"]),
-                machine=dict(data["machine"]),
+                machine={**data["machine"]},
                 limits=None if data["limits"] is None else Limits(**data["limits"]),
                 cases=tuple(_case(row) for row in data["cases"]),
-                settings=dict(data.get("settings", {})),
+                settings={**data.get("settings", {})},
+                base_cases=tuple(_case(row) for row in data.get("base_cases", [])),
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FileError(f"{source} is not a benchmark that `resnetx bench --json` wrote ({error}).") from error
@@ -114,6 +144,7 @@ def _case(row: dict[str, Any]) -> BenchCase:
     names = {item.name for item in fields(BenchCase)}
     known = {name: value for name, value in row.items() if name in names}
     known["cold"] = None if known.get("cold") is None else ColdStart(**known["cold"])
+    known["load"] = None if known.get("load") is None else LoadResult.from_json(known["load"])
     known["placement"] = [(str(name), int(count)) for name, count in known.get("placement", [])]
     known["samples_ms"] = [[float(sample) for sample in samples] for samples in known.get("samples_ms", [])]
     return BenchCase(**known)

@@ -8,7 +8,16 @@ from typing import Any, Literal
 from resnetx.errors import UsageError
 from resnetx.measure.benched import BenchCase, Benchmark, Limits
 from resnetx.measure.contrast import Contrast, contrast_rounds
-from resnetx.measure.matching import Key, interleaved, label_case, label_some, machine_differences, match_cases
+from resnetx.measure.matching import (
+    Key,
+    label_case,
+    machine_differences,
+    match_runs,
+    nothing_in_common,
+    require_rounds,
+    require_same_machine,
+    shorten,
+)
 from resnetx.measure.statistics import MIN_ROUNDS, summarize, valid_rounds
 
 SCHEMA = "resnetx.comparison/1"
@@ -25,7 +34,10 @@ PEAK_NOISE = 0.03
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRow:
-    """One case in both runs. `ratio` is new over old in time, above 1 is slower; None where it cannot be told."""
+    """One case in both runs. `ratio` is new over old in time, above 1 is slower; None where it cannot be told.
+
+    `interleaved` says whether the two took turns.
+    """
 
     model: str
     provider: str
@@ -33,6 +45,7 @@ class ComparedRow:
     threads: int
     concurrency: int
     boundary: str
+    interleaved: bool
     old_ms: float | None
     new_ms: float | None
     verdict: Verdict
@@ -45,7 +58,7 @@ class ComparedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`interleaved` says whether the two runs took turns. `notes` is what a reader of the rows must know."""
+    """`interleaved` says whether all rows took turns. `notes` is what a reader of the rows must know."""
 
     old: str
     new: str
@@ -74,25 +87,20 @@ def compare(
     any_machine: bool = False,
 ) -> Comparison:
     """Every case that both runs have. Runs of different machines are refused unless `any_machine`."""
-    differences = machine_differences(old.machine, new.machine)
-    if differences and not any_machine:
-        raise UsageError(
-            f"{names[0]} and {names[1]} come from different machines ({'; '.join(differences)}), and a ratio between "
-            "them says nothing about the models. Run both on one machine, or accept it with --any-machine."
-        )
-    olds, news, renamed = match_cases(old.cases, new.cases)
+    require_rounds(old, new, names)
+    if not any_machine:
+        require_same_machine(old.machine, new.machine, names)
+    olds, news, turns, renamed = match_runs(old, new)
     shared = [key for key in news if key in olds]
     if not shared:
-        raise UsageError(
-            f"{names[0]} and {names[1]} have no case in common: {label_some(old.cases)} against "
-            f"{label_some(new.cases)}. Rows are matched by model, provider, batch, threads, concurrency and boundary; "
-            "run bench with the same options."
-        )
-    paired = interleaved(old, new)
+        raise nothing_in_common(old.cases, new.cases, names)
+    apart = any(key not in turns for key in shared)
+    differences = machine_differences(old.machine, new.machine) if apart else ()
     # Of different machines the ratio is what was asked for, and the machine may well explain it.
-    shift = 0.0 if paired or differences else _machine_shift(old.limits, new.limits)
+    shift = _machine_shift(old.limits, new.limits) if apart and not differences else 0.0
     rows = tuple(
-        _row(olds[key], news[key], paired=paired, shift=shift, count=len(shared), limit=max_slowdown) for key in shared
+        _row(olds[key], news[key], paired=key in turns, shift=shift, count=len(shared), limit=max_slowdown)
+        for key in shared
     )
     if all(row.old_ms is None or row.new_ms is None for row in rows):
         raise UsageError(f"No case has times in both {names[0]} and {names[1]}: {rows[0].reason}")
@@ -100,11 +108,11 @@ def compare(
         old=names[0],
         new=names[1],
         max_slowdown=max_slowdown,
-        interleaved=paired,
+        interleaved=not apart,
         rows=rows,
         only_old=tuple(label_case(case) for key, case in olds.items() if key not in news),
         only_new=tuple(label_case(case) for key, case in news.items() if key not in olds),
-        notes=(*renamed, *_notes(differences, shift), *_precision_notes(olds, news)),
+        notes=(*renamed, *_notes(differences, shift), *_precision_notes(olds, news), *_option_notes(olds, news)),
     )
 
 
@@ -116,6 +124,7 @@ def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: i
         threads=new.threads,
         concurrency=new.concurrency,
         boundary=new.boundary,
+        interleaved=paired,
         old_ms=summarize(old, None).median_ms,
         new_ms=summarize(new, None).median_ms,
         verdict="can't tell",
@@ -129,7 +138,7 @@ def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: i
     if contrast is None:
         fewest = min(len(before), len(after))
         return replace(row, reason=f"{fewest} rounds are too few; {MIN_ROUNDS} are the least, and 20 are good.")
-    return _judged(row, _shifted(contrast, shift), limit)
+    return _judged(row, contrast if paired else _shifted(contrast, shift), limit)
 
 
 def _judged(row: ComparedRow, contrast: Contrast, limit: float) -> ComparedRow:
@@ -179,6 +188,17 @@ def _notes(differences: Sequence[str], shift: float) -> Iterable[str]:
     if shift:
         word = "slower" if shift > 0 else "faster"
         yield f"The machine itself was {math.expm1(abs(shift)):.0%} {word} in the new run; intervals reach to cover it."
+
+
+def _option_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:
+    for key, new in news.items():
+        before = olds[key].provider_options if key in olds else new.provider_options
+        if before != new.provider_options:
+            yield f"{label_case(new)}: {_given(before)} in the old run, {_given(new.provider_options)} in the new."
+
+
+def _given(options: Mapping[str, str]) -> str:
+    return shorten(", ".join(f"{name}={value}" for name, value in options.items())) or "no options"
 
 
 def _precision_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +11,7 @@ from resnetx.errors import UsageError
 from resnetx.measure.benched import Limits
 
 if TYPE_CHECKING:
-    from resnetx.runtime.peaks import Precision
+    from resnetx.runtime.peaks import GpuPrecision, Precision
 
 Clock = Callable[[], int]
 # For each of the three precisions, and for the streams.
@@ -22,6 +23,8 @@ BEST = 3
 # Smallest first: each one's time tells whether there is time for the next. Small ones stay in the caches, large ones
 # fill machines with many cores and wide units.
 SIZES = (256, 512, 1024, 2048, 4096)
+# A GPU is not busy with less.
+GPU_SIZES = (1024, 2048, 4096, 8192)
 
 
 class Work(Protocol):
@@ -57,6 +60,29 @@ def measure_limits(threads: int, *, clock: Clock = time.perf_counter_ns, budget_
             int8_gops=rate(products("int8")),
             bandwidth_gb_s=rate([(0, peaks.streams)]),
         )
+
+
+def with_gpu_limits(
+    limits: Limits, *, device: str = "cuda", clock: Clock = time.perf_counter_ns, budget_s: float = BUDGET_S
+) -> Limits:
+    """The same, with the best that PyTorch reaches on the GPU; None for what it cannot compute there."""
+    from resnetx.runtime import peaks
+
+    def rate(precision: "GpuPrecision") -> float | None:
+        products = partial(peaks.gpu_products, precision, device=device)
+        with peaks.on_gpu(precision):
+            tasks = [(peaks.operations(size), partial(products, size)) for size in GPU_SIZES]
+            return best_rate(tasks, clock=clock, budget_s=budget_s)
+
+    return replace(
+        limits,
+        gpu_fp32_gflops=rate("fp32"),
+        gpu_tf32_gflops=rate("tf32"),
+        gpu_fp16_gflops=rate("fp16"),
+        gpu_bf16_gflops=rate("bf16"),
+        gpu_int8_gops=rate("int8"),
+        gpu_bandwidth_gb_s=best_rate([(0, partial(peaks.gpu_streams, device=device))], clock=clock, budget_s=budget_s),
+    )
 
 
 def best_rate(tasks: Iterable[Task], *, clock: Clock, budget_s: float) -> float | None:

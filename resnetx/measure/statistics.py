@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from resnetx.measure.benched import BenchCase, Limits
+from resnetx.measure.load import SAMPLES_PER_QUERY, LoadResult
+from resnetx.runtime.gpus import runs_on_gpu
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 # A percentile needs so many samples beyond it: 100 for p90, 200 for p95, 1,000 for p99.
@@ -23,8 +25,6 @@ RESAMPLES = 4000
 CANDIDATES = 512
 # Where in the file of a stranger a time is no time.
 SHORTEST_MS, LONGEST_MS = 1e-7, 1e10
-# The measured limits are the processor's.
-DEVICE_PROVIDERS = {"cuda", "tensorrt"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +36,22 @@ class Summary:
     percentiles_ms: dict[str, float | None] | None = None
     images_per_s: float | None = None
     limit_fraction: float | None = None
+    joules_per_image: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         latency = {"median": self.median_ms, "ci95": self.ci95_ms, **(self.percentiles_ms or {})}
-        return {"latency_ms": latency, "images_per_s": self.images_per_s, "limit_fraction": self.limit_fraction}
+        return {
+            "latency_ms": latency,
+            "images_per_s": self.images_per_s,
+            "limit_fraction": self.limit_fraction,
+            "joules_per_image": self.joules_per_image,
+        }
 
 
 def summarize(case: BenchCase, limits: Limits | None, *, percentiles: Sequence[float] = PERCENTILES) -> Summary:
     """The figures of one case. `images_per_s` is what `concurrency` callers together get through at the median."""
+    if case.load is not None:
+        return _summarize_load(case, case.load, limits, percentiles)
     rounds = valid_rounds(case)
     if not rounds:
         return Summary()
@@ -56,6 +64,20 @@ def summarize(case: BenchCase, limits: Limits | None, *, percentiles: Sequence[f
         percentiles_ms={f"p{share:g}": _percentile(samples, share) for share in percentiles},
         images_per_s=images_per_s,
         limit_fraction=_limit_fraction(case, images_per_s, limits),
+        joules_per_image=_joules_per_image(case),
+    )
+
+
+def _summarize_load(case: BenchCase, load: LoadResult, limits: Limits | None, percentiles: Sequence[float]) -> Summary:
+    """Latencies of queries as LoadGen counts them; it has no rounds, and so no interval."""
+    known, rate = load.run.percentiles_ms, load.run.samples_per_s
+    samples = load.run.queries * SAMPLES_PER_QUERY.get(load.scenario, 1)
+    return Summary(
+        median_ms=known.get("p50"),
+        percentiles_ms={f"p{share:g}": known.get(f"p{share:g}") for share in percentiles},
+        images_per_s=rate,
+        limit_fraction=None if rate is None else _limit_fraction(case, rate, limits),
+        joules_per_image=case.energy_j / samples if case.energy_j and samples else None,
     )
 
 
@@ -126,10 +148,27 @@ def _percentile(samples: np.ndarray, share: float) -> float | None:
     return float(np.percentile(samples, share)) if enough else None
 
 
+def _joules_per_image(case: BenchCase) -> float | None:
+    """Of all the images of the rounds in which it was measured."""
+    images = case.batch * sum(len(samples) for samples in case.samples_ms)
+    return case.energy_j / images if case.energy_j and images else None
+
+
 def _limit_fraction(case: BenchCase, images_per_s: float, limits: Limits | None) -> float | None:
     """Of the peak in the precision that really computed; None where that was not measured on as many threads."""
-    if limits is None or case.macs is None or case.threads != limits.threads or case.provider in DEVICE_PROVIDERS:
+    if limits is None or case.macs is None or case.fallback:
         return None
-    peaks = {"fp32": limits.fp32_gflops, "bf16": limits.bf16_gflops, "int8": limits.int8_gops}
+    if runs_on_gpu(case.provider, case.options):
+        peaks = {
+            "fp32": limits.gpu_fp32_gflops,
+            "tf32": limits.gpu_tf32_gflops,
+            "fp16": limits.gpu_fp16_gflops,
+            "bf16": limits.gpu_bf16_gflops,
+            "int8": limits.gpu_int8_gops,
+        }
+    elif case.threads == limits.threads:
+        peaks = {"fp32": limits.fp32_gflops, "bf16": limits.bf16_gflops, "int8": limits.int8_gops}
+    else:
+        return None
     peak = peaks.get(case.effective_precision)
     return 2 * case.macs * images_per_s / (peak * 1e9) if peak else None

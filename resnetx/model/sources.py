@@ -11,7 +11,7 @@ from resnetx.model.remote.address import parse_hub_address, parse_web_address
 from resnetx.model.remote.download import Progress, fetch_file
 from resnetx.model.remote.hub import fetch_snapshot
 
-__all__ = ["SCHEMES", "Progress", "Source", "resolve_source"]
+__all__ = ["SCHEMES", "Progress", "Source", "default_cache", "resolve_source"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 NEARLY = re.compile(r"(hf|https?):", re.IGNORECASE)
@@ -68,7 +68,7 @@ def _from_hub(text: str, cache: Path | None, progress: Progress | None) -> Sourc
 
 def _from_web(text: str, cache: Path | None, progress: Progress | None) -> Source:
     address = parse_web_address(text)
-    path = fetch_file(address, cache=cache or _default_cache(), progress=progress)
+    path = fetch_file(address, cache=cache or default_cache(), progress=progress)
     return Source(path=path, description=address.shown, sha256=address.sha256)
 
 
@@ -80,7 +80,8 @@ SCHEMES: dict[str, Callable[[str, Path | None, Progress | None], Source]] = {
 }
 
 
-def _default_cache() -> Path:
+def default_cache() -> Path:
+    """Where what was fetched, or took long to build, is kept: `RESNETX_CACHE`, or the user's own cache folder."""
     if own := os.environ.get("RESNETX_CACHE"):
         return Path(own).expanduser()
     if (shared := os.environ.get("XDG_CACHE_HOME")) and Path(shared).is_absolute():

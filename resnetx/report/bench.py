@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from resnetx.measure.benched import BenchCase, Benchmark
-from resnetx.report.bench_rows import BenchRow, bench_rows, by_model
+from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
+from resnetx.report.load_words import bound_verdict, captions, load_notes, verdict
 
 NOTHING = Text("-", "dim")
 
@@ -18,8 +19,11 @@ def render_bench(benchmark: Benchmark) -> RenderableType:
     rows = bench_rows(benchmark)
     parts: list[RenderableType] = []
     for model, own in by_model(rows).items():
-        parts += [Text(_plain(model), "bold"), _figures(own), Text(), _costs(own), Text()]
-    return Group(*parts, *_all_notes(rows), _ending(rows))
+        loaded = any(row.case.load is not None for row in own)
+        parts += [Text(_plain(model), "bold"), *(Text(_plain(words), "yellow") for words in captions(own))]
+        parts += [_load_figures(own) if loaded else _figures(own), Text(), _costs(own)]
+        parts += [*_device_costs(own), Text()]
+    return Group(*parts, *_all_notes(rows), *_limits_note(benchmark), _ending(rows))
 
 
 def render_progress(cases: Sequence[BenchCase]) -> Table:
@@ -41,7 +45,7 @@ def _figures(rows: Sequence[BenchRow]) -> Table:
         summary = row.summary
         low_high = summary.ci95_ms
         table.add_row(
-            Text(_plain(f"* {row.case.provider}" if row.best else f"  {row.case.provider}")),
+            _provider(row),
             _plain(row.case.effective_precision) if row.case.cold else NOTHING,
             str(row.case.batch),
             _number(summary.median_ms),
@@ -53,6 +57,41 @@ def _figures(rows: Sequence[BenchRow]) -> Table:
             style="bold" if row.best else "",
         )
     return table
+
+
+def _load_figures(rows: Sequence[BenchRow]) -> Table:
+    """In MLPerf's scenarios: the figure of merit, and what LoadGen says of the run."""
+    units = list(dict.fromkeys(row.case.load.unit for row in rows if row.case.load is not None))
+    served = any(row.case.load is not None and row.case.load.scenario == "server" for row in rows)
+    rates = ["img/s"] if all(unit.endswith(" ms") for unit in units) else []
+    numeric = ("batch", *units, *(("p99 ms",) if served else ()), *rates, "limit", "x torch")
+    words = (*(("bound",) if served else ()), "LoadGen", "parity")
+    names = ((name, True) for name in numeric)
+    table = _table(("provider", False), ("prec", False), *names, *((name, False) for name in words))
+    for row in rows:
+        summary, load = row.summary, row.case.load
+        known = {} if load is None else {load.unit: load.figure}
+        bound = None if load is None else bound_verdict(load)
+        table.add_row(
+            _provider(row),
+            _plain(row.case.effective_precision) if row.case.cold else NOTHING,
+            str(row.case.batch),
+            *(_number(known.get(unit)) for unit in units),
+            *([_number(load.run.percentiles_ms.get("p99") if load else None)] if served else []),
+            *(_number(summary.images_per_s) for _ in rates),
+            NOTHING if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}",
+            _number(row.ratio),
+            *([NOTHING if bound is None else Text(bound, "" if bound == "kept" else "bold red")] if served else []),
+            NOTHING if load is None else Text(verdict(load), "green" if load.run.valid else "yellow"),
+            _parity(row),
+            style="bold" if row.best else "",
+        )
+    return table
+
+
+def _provider(row: BenchRow) -> Text:
+    """Marked, because the words for a fallback need the room of a table with fewer columns."""
+    return Text(_plain(f"{'*' if row.best else ' '} {row.case.provider}{'' if row.case.fallback is None else '!'}"))
 
 
 def _costs(rows: Sequence[BenchRow]) -> Table:
@@ -69,7 +108,7 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
     for row in rows:
         case, known = row.case, row.summary.percentiles_ms or {}
         table.add_row(
-            Text(_plain(f"  {case.provider}")),
+            Text(_plain(f"  {provider_in_words(case)}")),
             str(case.batch),
             *(_number(known.get(name)) for name in percentiles),
             _number(case.cold.session_s if case.cold else None),
@@ -78,6 +117,32 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
             Text(_plain(", ".join(f"{count} {name}" for name, count in case.placement)) or "-"),
         )
     return table
+
+
+def _device_costs(rows: Sequence[BenchRow]) -> list[RenderableType]:
+    """What only some machines tell: the GPU's memory, energy, and where TensorRT's engine came from."""
+    told = [row for row in rows if _told_by_device(row)]
+    if not told:
+        return []
+    table = _table(
+        ("provider", False), ("batch", True), ("GPU MB", True), ("J/img", True), ("energy of", False), ("engine", False)
+    )
+    for row in told:
+        case = row.case
+        table.add_row(
+            Text(_plain(f"  {provider_in_words(case)}")),
+            str(case.batch),
+            NOTHING if case.gpu_memory_mb is None else f"{case.gpu_memory_mb:.0f}",
+            _number(row.summary.joules_per_image),
+            _plain(case.energy_of or "-"),
+            _plain((case.cold and case.cold.engine) or "-"),
+        )
+    return [Text(), table]
+
+
+def _told_by_device(row: BenchRow) -> bool:
+    engine = row.case.cold and row.case.cold.engine
+    return any(each is not None for each in (row.case.gpu_memory_mb, row.summary.joules_per_image, engine))
 
 
 def _parity(row: BenchRow) -> Text:
@@ -111,12 +176,22 @@ def _notes(row: BenchRow) -> list[tuple[str, str]]:
         *([(case.error, "red")] if case.error else []),
         *((str(check["reason"]), "red") for check in failed),
         *([(str(reason), "yellow")] if reason else []),
+        *((words, "yellow") for words in (load_notes(case.load) if case.load else ())),
         *((warning, "yellow") for warning in case.warnings),
     ]
 
 
+def _limits_note(benchmark: Benchmark) -> list[Text]:
+    problem = benchmark.settings.get("limits_problem")
+    return [Text(_plain(f"The machine's limits were not measured: {problem}"), "yellow")] if problem else []
+
+
 def _ending(rows: Sequence[BenchRow]) -> Text:
-    words = ["* the most images a second"] if any(row.best for row in rows) else []
+    best = next((row.case for row in rows if row.best), None)
+    merit = "the most images a second" if best is None or best.load is None else f"the best {best.load.unit}"
+    words = [] if best is None else [f"* {merit}"]
+    if any(row.case.fallback is not None for row in rows):
+        words.append("! fell back")
     if any(row.checks for row in rows):
         words.append("parity in multiples of PyTorch's own error")
     if any(row.summary.limit_fraction is not None for row in rows):

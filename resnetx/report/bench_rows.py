@@ -20,7 +20,10 @@ DISTINGUISHING = {
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One case. `series` is its provider and whatever else sets it apart; `ratio` is its throughput over torch's."""
+    """One case. `series` is its provider and whatever else sets it apart; `ratio` is its throughput over torch's.
+
+    In a scenario of MLPerf, `ratio` and `best` go by the figure of merit.
+    """
 
     index: int
     case: BenchCase
@@ -46,7 +49,8 @@ class BenchRow:
     @property
     def rounds(self) -> list[list[float]]:
         """The samples that are times; a file from elsewhere may hold infinities."""
-        kept = ([sample for sample in samples if isfinite(sample)] for samples in self.case.samples_ms)
+        rounds = self.case.samples_ms if self.case.load is None else [self.case.load.run.samples_ms]
+        kept = ([sample for sample in samples if isfinite(sample)] for samples in rounds)
         return [samples for samples in kept if samples]
 
 
@@ -54,19 +58,28 @@ def bench_rows(benchmark: Benchmark) -> tuple[BenchRow, ...]:
     summaries = [summarize(case, benchmark.limits, percentiles=benchmark.percentiles) for case in benchmark.cases]
     pairs = list(zip(benchmark.cases, summaries, strict=True))
     fields = _distinguishing(benchmark.cases)
-    torch = {_setting(case): summary.images_per_s for case, summary in pairs if case.provider == "torch"}
+    torch = {_setting(case): _score(case, summary) for case, summary in pairs if case.provider == "torch"}
     best = _best(pairs)
     return tuple(
         BenchRow(
             index=index,
             case=case,
             summary=summary,
-            series=", ".join([case.provider, *(DISTINGUISHING[name].format(getattr(case, name)) for name in fields)]),
-            ratio=_ratio(summary.images_per_s, torch.get(_setting(case))),
+            series=", ".join(
+                [provider_in_words(case), *(DISTINGUISHING[name].format(getattr(case, name)) for name in fields)]
+            ),
+            ratio=_ratio(_score(case, summary), torch.get(_setting(case))),
             best=index in best,
         )
         for index, (case, summary) in enumerate(pairs)
     )
+
+
+def provider_in_words(case: BenchCase) -> str:
+    """The provider, and where it was allowed to fall back and did, what ran instead."""
+    if case.fallback is None:
+        return case.provider
+    return f"{case.provider}->{'+'.join(name for name, _ in case.placement) or '?'}"
 
 
 def by_model(rows: Iterable[BenchRow]) -> dict[str, list[BenchRow]]:
@@ -84,7 +97,16 @@ def _distinguishing(cases: tuple[BenchCase, ...]) -> list[str]:
 
 
 def _setting(case: BenchCase) -> Hashable:
-    return case.model, case.batch, case.threads, case.concurrency, case.boundary
+    return case.model, case.batch, case.threads, case.concurrency, case.boundary, _scenario(case)
+
+
+def _scenario(case: BenchCase) -> str | None:
+    return None if case.load is None else case.load.scenario
+
+
+def _score(case: BenchCase, summary: Summary) -> float | None:
+    """What makes one row better than another: a scenario's figure of merit, else throughput."""
+    return summary.images_per_s if case.load is None else case.load.score
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:
@@ -92,10 +114,11 @@ def _ratio(value: float | None, base: float | None) -> float | None:
 
 
 def _best(pairs: list[tuple[BenchCase, Summary]]) -> set[int]:
-    """The highest throughput of each model among the rows that are not wrong, where there is a choice."""
-    rates: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    """The highest score of each model among the rows that are not wrong, where there is a choice."""
+    rates: dict[Hashable, list[tuple[float, int]]] = defaultdict(list)
     for index, (case, summary) in enumerate(pairs):
         correct = case.parity is None or case.parity.get("passed", True)
-        if case.status == "ok" and correct and summary.images_per_s is not None:
-            rates[case.model].append((summary.images_per_s, -index))
+        score = _score(case, summary)
+        if case.status == "ok" and correct and score is not None:
+            rates[case.model, _scenario(case)].append((score, -index))
     return {-max(entries)[1] for entries in rates.values() if len(entries) > 1}

@@ -34,8 +34,8 @@ def bench_command(case: BenchCase, settings: Mapping[str, Any]) -> str:
         if settings.get(name) is not None:
             words += [flag, _value(settings[name])]
     words += [flag for name, (flag, when) in SWITCHES.items() if settings.get(name) is when]
-    for pair in _pairs(settings.get("provider_options")):
-        words += ["--provider-option", pair]
+    for name, value in case.provider_options.items():
+        words += ["--provider-option", f"{name}={value}"]
     return " ".join(_quote(str(word)) for word in words)
 
 
@@ -44,13 +44,7 @@ def _value(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _pairs(options: object) -> list[str]:
-    if isinstance(options, Mapping):
-        return [f"{key}={value}" for key, value in options.items()]
-    return [str(option) for option in options] if isinstance(options, list | tuple) else []
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _quote(word: str) -> str:

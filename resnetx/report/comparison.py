@@ -14,14 +14,30 @@ MAX_NAMES = 8
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """A table a model, what could not be compared, and the verdict."""
-    together = "in turns" if comparison.interleaved else "one after the other"
-    head = Text.assemble((_safe(comparison.old), "bold"), " -> ", (_safe(comparison.new), "bold"), f"  run {together}")
-    parts: list[RenderableType] = [head]
+    names = (_safe(comparison.old), "bold"), " -> ", (_safe(comparison.new), "bold")
+    parts: list[RenderableType] = [Text.assemble(*names, f"  {turns_in_words(comparison)}")]
     for model in dict.fromkeys(row.model for row in comparison.rows):
         rows = [row for row in comparison.rows if row.model == model]
         parts += [Text(), Text(_safe(model), "bold"), _table(rows), *_reasons(rows)]
-    parts += [Text(), *_remarks(comparison), _verdict(comparison)]
+    style = "bold green" if comparison.passed else "bold red"
+    parts += [Text(), *_remarks(comparison), Text(verdict_in_words(comparison), style)]
     return Group(*parts)
+
+
+def turns_in_words(comparison: Comparison) -> str:
+    if comparison.interleaved:
+        return "run in turns"
+    some = any(row.interleaved for row in comparison.rows)
+    return "some rows run in turns" if some else "run one after the other"
+
+
+def verdict_in_words(comparison: Comparison) -> str:
+    limit = f"{comparison.max_slowdown * 100:.3g}"
+    slow = sum(row.past_limit for row in comparison.rows)
+    if slow:
+        rows = "1 row is" if slow == 1 else f"{slow} rows are"
+        return f"SLOWER: {rows} more than {limit} % slower, beyond doubt"
+    return f"PASSED: no row is more than {limit} % slower beyond doubt"
 
 
 def _table(rows: list[ComparedRow]) -> Table:
@@ -36,8 +52,8 @@ def _table(rows: list[ComparedRow]) -> Table:
             str(row.batch),
             _time(row.old_ms),
             _time(row.new_ms),
-            _change(row.ratio),
-            "" if row.interval is None else f"{_change(row.interval[0])} to {_change(row.interval[1])}",
+            change_in_words(row.ratio),
+            interval_in_words(row),
             _mark(row),
         )
     return table
@@ -82,26 +98,22 @@ def _advice(comparison: Comparison) -> str:
     return "What can't be told may be, where both take turns: bench NEW --against OLD; or with a longer --duration."
 
 
-def _verdict(comparison: Comparison) -> Text:
-    limit = f"{comparison.max_slowdown * 100:.3g}"
-    slow = sum(row.past_limit for row in comparison.rows)
-    if slow:
-        rows = "1 row is" if slow == 1 else f"{slow} rows are"
-        return Text(f"SLOWER: {rows} more than {limit} % slower, beyond doubt", "bold red")
-    return Text(f"PASSED: no row is more than {limit} % slower beyond doubt", "bold green")
-
-
 def _time(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}" if value < 100 else f"{value:.1f}"
+    return "" if value is None else f"{value:.1f}" if value >= 100 else f"{value:.3f}" if value >= 1 else f"{value:.4f}"
 
 
-def _change(ratio: float | None) -> str:
+def change_in_words(ratio: float | None) -> str:
     """`+4.9 %`, and a factor where a percentage would not be read."""
     if ratio is None:
         return ""
     if ratio >= 10:
         return f"x{ratio:.3g}" if ratio < 1e6 else "beyond"
     return f"{(ratio - 1) * 100:+.1f} %"
+
+
+def interval_in_words(row: ComparedRow) -> str:
+    low, high = row.interval or (None, None)
+    return "" if row.interval is None else f"{change_in_words(low)} to {change_in_words(high)}"
 
 
 def _safe(text: str) -> str:

@@ -5,14 +5,19 @@ from hashlib import sha256
 from importlib.resources import files
 
 from resnetx.measure.benched import Benchmark
+from resnetx.measure.comparison import Comparison
 from resnetx.report.bench_rows import BenchRow, bench_rows
+from resnetx.report.html_comparison import comparison_section
 from resnetx.report.html_figures import latency_section, limit_section, throughput_section
+from resnetx.report.html_load import load_section
 from resnetx.report.html_sections import machine_section, parity_section, placement_section, reproduce_section
 from resnetx.report.html_table import results_table
 from resnetx.report.markup import Html, element, join, number, shorten
 
 SECTIONS = (
     ("results", "Results"),
+    ("load", "Scenario"),
+    ("comparison", "Against the earlier run"),
     ("throughput", "Throughput against batch"),
     ("limit", "Fraction of the limit"),
     ("latency", "Latency by round"),
@@ -23,7 +28,7 @@ SECTIONS = (
 )
 
 
-def render_html(benchmark: Benchmark) -> str:
+def render_html(benchmark: Benchmark, comparison: Comparison | None = None) -> str:
     """The same benchmark gives the same page, byte for byte."""
     rows = bench_rows(benchmark)
     styles = {series: index for index, series in enumerate(dict.fromkeys(row.series for row in rows))}
@@ -37,7 +42,12 @@ def render_html(benchmark: Benchmark) -> str:
         "machine": machine_section(benchmark),
         "reproduce": reproduce_section(rows, benchmark.settings),
     }
-    main = [_head(benchmark, rows), *(_section(key, title, bodies[key]) for key, title in SECTIONS)]
+    if any(row.case.load is not None for row in rows):
+        bodies["load"] = load_section(rows)
+    if comparison is not None:
+        bodies["comparison"] = comparison_section(comparison)
+    sections = [(key, title) for key, title in SECTIONS if key in bodies]
+    main = [_head(benchmark, rows, sections), *(_section(key, title, bodies[key]) for key, title in sections)]
     return _page("resnetx benchmark", element("main", None, *main))
 
 
@@ -65,8 +75,8 @@ def _page(title: str, body: Html) -> str:
     return f"<!DOCTYPE html>\n{page}\n"
 
 
-def _head(benchmark: Benchmark, rows: tuple[BenchRow, ...]) -> Html:
-    links = [element("a", {"href": f"#{key}"}, title) for key, title in SECTIONS]
+def _head(benchmark: Benchmark, rows: tuple[BenchRow, ...], sections: list[tuple[str, str]]) -> Html:
+    links = [element("a", {"href": f"#{key}"}, title) for key, title in sections]
     return element(
         "header",
         None,
@@ -82,15 +92,18 @@ def _head(benchmark: Benchmark, rows: tuple[BenchRow, ...]) -> Html:
 def _counts(rows: tuple[BenchRow, ...]) -> list[Html]:
     failed = sum(row.case.status != "ok" for row in rows)
     wrong = sum(row.parity_passed is False for row in rows)
+    late = sum(row.case.load is not None and not row.case.load.kept for row in rows)
     unchecked = sum(row.case.status == "ok" and row.parity_passed is None for row in rows)
     parts = [join([f"{len(rows)} case{'' if len(rows) == 1 else 's'}"])]
     if failed:
         parts.append(join([", ", element("strong", {"class": "bad"}, f"{failed} not finished")]))
     if wrong:
         parts.append(join([", ", element("strong", {"class": "bad"}, f"{wrong} with wrong answers")]))
+    if late:
+        parts.append(join([", ", element("strong", {"class": "bad"}, f"{late} beyond the latency bound")]))
     if unchecked:
         parts.append(join([", ", element("strong", {"class": "warn"}, f"{unchecked} not verified")]))
-    if rows and not failed + wrong + unchecked:
+    if rows and not failed + wrong + late + unchecked:
         parts.append(join([", all finished, and their answers verified"]))
     return [*parts, Html(".")]
 
@@ -98,13 +111,17 @@ def _counts(rows: tuple[BenchRow, ...]) -> list[Html]:
 def _best(rows: tuple[BenchRow, ...]) -> Html:
     items = []
     for row in rows:
-        if row.best and row.summary.images_per_s is not None:
+        load = row.case.load
+        if row.best and load is not None and load.figure is not None:
+            figure = element("strong", None, f"{number(float(load.figure))} {load.unit}")
+            items.append(element("li", None, f"{shorten(row.case.model, 90)}: ", figure, f" on {row.label}"))
+        elif row.best and row.summary.images_per_s is not None:
             ratio = "" if row.ratio is None else f", {number(row.ratio)} times torch at this batch"
             figure = element("strong", None, f"{number(row.summary.images_per_s)} images/s")
             items.append(element("li", None, f"{shorten(row.case.model, 90)}: ", figure, f" on {row.label}{ratio}"))
     if not items:
         return Html()
-    title = element("p", {"class": "dim"}, "Highest throughput of each model, among the rows that are not wrong:")
+    title = element("p", {"class": "dim"}, "The best row of each model, among those that are not wrong:")
     return join([title, element("ul", {"class": "fastest"}, *items)])
 
 

@@ -19,6 +19,10 @@ LIMITS = {
     "int8_gops": ("int8 peak", " GOP/s"),
     "bandwidth_gb_s": ("memory bandwidth", " GB/s"),
 }
+GPU_LIMITS = {f"gpu_{name}": (f"GPU {title}", unit) for name, (title, unit) in LIMITS.items() if name != "threads"} | {
+    "gpu_tf32_gflops": ("GPU tf32 peak", " GFLOP/s"),
+    "gpu_fp16_gflops": ("GPU fp16 peak", " GFLOP/s"),
+}
 
 
 def placement_section(rows: Sequence[BenchRow]) -> Html:
@@ -33,7 +37,7 @@ def placement_section(rows: Sequence[BenchRow]) -> Html:
         if row.case.placement
     ]
     words = "The nodes of each graph by the provider that really ran them, as the runtime reports after optimizing."
-    return _listed(words, ["model", "case", "share", "nodes"], lines, "Placement of nodes")
+    return listed(words, ["model", "case", "share", "nodes"], lines, "Placement of nodes")
 
 
 def parity_section(rows: Sequence[BenchRow]) -> Html:
@@ -43,7 +47,7 @@ def parity_section(rows: Sequence[BenchRow]) -> Html:
         "PyTorch itself makes in that precision."
     )
     heads = ["model", "case", "verdict", "output", "batch", "× PyTorch's error", "allowed", "top-1 agreement", "why"]
-    return _listed(words, heads, lines, "Parity of each case")
+    return listed(words, heads, lines, "Parity of each case")
 
 
 def machine_section(benchmark: Benchmark) -> Html:
@@ -51,6 +55,9 @@ def machine_section(benchmark: Benchmark) -> Html:
     peaks: list[tuple[str, object]] = (
         [(title, _peak(getattr(limits, name), unit)) for name, (title, unit) in LIMITS.items()] if limits else []
     )
+    gpu = {name: getattr(limits, name, None) for name in GPU_LIMITS}
+    if any(value is not None for value in gpu.values()):
+        peaks += [(title, _peak(gpu[name], unit)) for name, (title, unit) in GPU_LIMITS.items()]
     parts: list[tuple[str, list[tuple[str, object]]]] = [
         ("Machine", list(_flat(benchmark.machine))),
         ("Limits, measured in this run", peaks or [("limits", "not measured")]),
@@ -99,7 +106,7 @@ def _peak(value: float | None, unit: str) -> str:
     return "not measured" if value is None else f"{number(value)}{unit}"
 
 
-def _listed(words: str, heads: Sequence[str], lines: Sequence[Sequence[object]], label: str) -> Html:
+def listed(words: str, heads: Sequence[str], lines: Sequence[Sequence[object]], label: str) -> Html:
     if not lines:
         return element("p", {"class": "dim"}, "Nothing was measured that could be shown here.")
     head = element("tr", None, *(element("th", {"scope": "col"}, title) for title in heads))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from resnetx.report.bench_rows import BenchRow
+from resnetx.report.bench_rows import BenchRow, provider_in_words
 from resnetx.report.markup import Html, element, join, number, shorten
 
 Figure = Callable[[BenchRow], float | None]
@@ -100,7 +100,9 @@ def _columns(rows: Sequence[BenchRow]) -> list[Column]:
         _figure("first", "first run ms", lambda row: None if row.case.cold is None else row.case.cold.first_run_ms),
         _figure("memory", "peak MB", lambda row: row.case.peak_memory_mb),
         _figure("gpu", "GPU MB", lambda row: row.case.gpu_memory_mb),
-        _figure("energy", "energy J", lambda row: row.case.energy_j),
+        _figure("energy", "J/image", lambda row: row.summary.joules_per_image),
+        _maybe("energy-of", "energy of", lambda row: row.case.energy_of),
+        _maybe("engine", "engine", lambda row: row.case.cold.engine if row.case.cold else None),
         Column(key="placement", title="placement", show=_placement, order=_placed_share),
         _figure("threads", "threads", lambda row: row.case.threads),
         _figure("concurrency", "at once", _concurrency(rows)),
@@ -120,15 +122,25 @@ def _text(key: str, title: str, value: Callable[[BenchRow], str]) -> Column:
     return Column(key=key, title=title, show=lambda row: join([value(row)]), order=value, numeric=False)
 
 
+def _maybe(key: str, title: str, value: Callable[[BenchRow], str | None]) -> Column:
+    def show(row: BenchRow) -> Html:
+        words = value(row)
+        return NOTHING if words is None else join([words])
+
+    return Column(key=key, title=title, show=show, order=value, numeric=False)
+
+
 def _model(row: BenchRow) -> Html:
     return element("span", {"class": "name"}, shorten(row.case.model, 120))
 
 
 def _provider(row: BenchRow) -> Html:
     """What a row is worth stands beside its name, because on a narrow screen the verdicts are out of sight."""
-    parts: list[object] = [element("a", {"href": f"#case-{row.index}"}, shorten(row.case.provider, 60))]
+    parts: list[object] = [element("a", {"href": f"#case-{row.index}"}, shorten(provider_in_words(row.case), 60))]
     if row.best:
         parts += [" ", element("span", {"class": "tag good"}, "★ best")]
+    if row.case.fallback is not None:
+        parts += [" ", element("span", {"class": "tag warn"}, "⚠ fell back")]
     if row.parity_passed is False:
         parts += [" ", element("span", {"class": "tag bad"}, "✗ wrong")]
     if row.case.status != "ok":

@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from resnetx.graph.isolated import readable
 QUERY = ("name", "driver_version", "memory.total", "compute_cap")
 TIMEOUT_S = 20
 NVIDIA = "0x10de"
+PROVIDERS = {"cuda", "tensorrt"}
 # A driver at work, and how Linux in Windows reaches a GPU: some containers show these, and no PCI device.
 DEVICE_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
@@ -23,6 +24,11 @@ class Gpu:
     driver: str
     memory_mb: int | None
     compute_capability: str | None
+
+
+def runs_on_gpu(provider: str, options: Mapping[str, str]) -> bool:
+    """Whether a runner with these options computes there; PyTorch is told where by an option."""
+    return provider in PROVIDERS or options.get("device") == "cuda"
 
 
 def find_gpus(command: str = "nvidia-smi") -> tuple[Gpu, ...]:

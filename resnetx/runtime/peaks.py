@@ -1,4 +1,4 @@
-"""Work that shows what the processor can do at most: matrix products by precision, and streams through memory."""
+"""Work that shows what a processor or GPU can do at most: matrix products by precision, and streams through memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +12,13 @@ from resnetx.runtime.machine import usable_memory_mb
 from resnetx.runtime.providers import BY_NAME
 
 Precision = Literal["fp32", "bf16", "int8"]
+GpuPrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+GPU_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Three streams of this size are more than most caches hold; machines with little memory get smaller ones.
 STREAM_MB = 128
 SHARE_OF_MEMORY = 16
+# Several times the largest cache of a GPU.
+GPU_STREAM_MB = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,52 @@ def streams() -> list[Work]:
         Work(name="copy", amount=2 * size, run=lambda: out.copy_(first)),
         Work(name="add", amount=3 * size, run=lambda: torch.add(first, second, out=out)),
     ]
+
+
+@contextmanager
+def on_gpu(precision: GpuPrecision) -> Iterator[None]:
+    """Let torch's products of float32 use TF32, or not; what was set before comes back."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def gpu_products(precision: GpuPrecision, size: int, *, device: str = "cuda") -> list[Work]:
+    """The product of two square matrices on the GPU, waited for. Zeros would need less power than real numbers do."""
+    if precision == "int8":
+        left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8, device=device) for _ in "ab")
+        # The layout of the second that the int8 kernels of cuBLAS take.
+        right, out = right.t(), torch.empty(size, size, dtype=torch.int32, device=device)
+        return [_waited("torch._int_mm", operations(size), lambda: torch._int_mm(left, right, out=out), device)]
+    dtype = GPU_TYPES[precision]
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in "ab")
+    out = torch.empty(size, size, dtype=dtype, device=device)
+    return [_waited("torch.mm", operations(size), lambda: torch.mm(left, right, out=out), device)]
+
+
+def gpu_streams(*, device: str = "cuda") -> list[Work]:
+    """Copying and adding arrays in the GPU's memory that no cache holds."""
+    free = torch.cuda.mem_get_info()[0] // 2**20 if device == "cuda" else GPU_STREAM_MB * SHARE_OF_MEMORY
+    count = max(1, min(GPU_STREAM_MB, free // SHARE_OF_MEMORY)) * 2**20 // 4
+    first, second, out = (torch.ones(count, device=device) for _ in "abc")
+    return [
+        _waited("copy", 8 * count, lambda: out.copy_(first), device),
+        _waited("add", 12 * count, lambda: torch.add(first, second, out=out), device),
+    ]
+
+
+def _waited(name: str, amount: int, call: Callable[[], object], device: str) -> Work:
+    def run() -> object:
+        result = call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    return Work(name=name, amount=amount, run=run)
 
 
 def _possible(make: Callable[[int, int], Work], size: int, threads: int) -> Work | None:

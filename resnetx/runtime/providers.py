@@ -48,6 +48,8 @@ class Provider:
     # None where nothing but a measurement tells.
     precision: Callable[[Mapping[str, str]], str] | None = None
     f32_environment: tuple[tuple[str, str], ...] = ()
+    # Whether writing outputs into arrays made beforehand, where all shapes are fixed, is faster than run() itself.
+    binds_outputs: bool = False
 
     def defaults(self, precision: Precision) -> dict[str, str]:
         chosen = {each.key: each.f32 if precision == "f32" else each.fast for each in self.settings}
@@ -100,7 +102,14 @@ PROVIDERS = (
         settings=(
             Setting(key="trt_fp16_enable", fast="0", f32="0", why="half precision is asked for, never assumed"),
             Setting(key="trt_bf16_enable", fast="0", f32="0", why="the same"),
-            Setting(key="trt_engine_cache_enable", fast="0", f32="0", why="a stale engine has given wrong outputs"),
+            Setting(
+                key="trt_engine_cache_enable",
+                fast="0",
+                f32="0",
+                why="a stale engine has given wrong outputs; bench turns it on, in a folder for this very case",
+            ),
+            Setting(key="trt_timing_cache_enable", fast="0", f32="0", why="the same"),
+            Setting(key="trt_cuda_graph_enable", fast="0", f32="0", why="it needs fixed shapes and bound buffers"),
         ),
         companion="cuda",
         precision=_tensorrt_precision,
@@ -114,9 +123,19 @@ PROVIDERS = (
         settings=(
             Setting(key="use_tf32", fast="1", f32="0", why="TF32 keeps 10 of float32's 23 bits, and is on by default"),
             Setting(key="cudnn_conv_algo_search", fast="EXHAUSTIVE", f32="EXHAUSTIVE", why="slow once, fast after"),
-            Setting(key="prefer_nhwc", fast="0", f32="0", why="ONNX Runtime's default, said aloud"),
-            Setting(key="fuse_conv_bias", fast="0", f32="0", why="the same"),
-            Setting(key="enable_cuda_graph", fast="0", f32="0", why="it needs fixed shapes and bound buffers"),
+            Setting(
+                key="prefer_nhwc",
+                fast="0",
+                f32="0",
+                why="the default; NHWC suits tensor cores, above all in fp16, but not all operators have it",
+            ),
+            Setting(key="fuse_conv_bias", fast="0", f32="0", why="ONNX Runtime's default, said aloud"),
+            Setting(
+                key="enable_cuda_graph",
+                fast="0",
+                f32="0",
+                why="it needs one shape, bound buffers and one caller; bench --boundary device has and uses them",
+            ),
         ),
         precision=_cuda_precision,
     ),
@@ -135,6 +154,7 @@ PROVIDERS = (
         ),
         attach=attach_openvino,
         threads_key="INFERENCE_NUM_THREADS",
+        binds_outputs=True,
     ),
     Provider(
         name="cpu",
