@@ -181,7 +181,7 @@ def test_the_memory_of_this_process_where_the_driver_knows_it() -> None:
     assert memory.peak_mb == 700 and memory.counted
 
 
-@pytest.mark.parametrize("pid", [None, os.getpid()])
+@pytest.mark.parametrize("pid", [None, os.getpid()], ids=["absent", "here"])
 def test_what_was_taken_meanwhile_where_the_driver_does_not(pid: int | None) -> None:
     # Between its turns others take and give back: 900 -> 2000 is not this process's doing.
     memory = GpuMemory(GpuMeter(fake_nvml(pid, None, 100, 600, 900, 1000, 2000, 1900), None))
