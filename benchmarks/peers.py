@@ -103,7 +103,7 @@ def native_openvino(order: CaseOrder, hint: str) -> PeerRunner:
     def call(images: np.ndarray) -> np.ndarray:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        return own.request.infer({0: images}, share_inputs=True)[0]
+        return np.array(own.request.infer({0: images}, share_inputs=True, share_outputs=True)[0])
 
     precision = {"bf16": "bf16", "f32": "fp32"}[compiled.get_property("INFERENCE_PRECISION_HINT").to_string()]
     runner = PeerRunner(f"openvino-native-{hint.lower()}", call, precision, order)
@@ -141,7 +141,7 @@ def open_row(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
     return runner, seconds
 
 
-def planned(model: Path, options: BenchOptions) -> list[RunningCase]:
+def planned(model: Path, options: BenchOptions, only: list[str]) -> list[RunningCase]:
     looked = look_into(model)
     return [
         RunningCase(
@@ -153,6 +153,7 @@ def planned(model: Path, options: BenchOptions) -> list[RunningCase]:
         for batch in options.batches or (1, 8)
         for callers, names in ((1, LATENCY), (CALLERS, THROUGHPUT))
         for name in names
+        if not only or name in only
     ]
 
 
@@ -195,9 +196,7 @@ def _row(case: BenchCase, best: BenchCase | None) -> dict[str, Any]:
 def _line(row: Mapping[str, Any]) -> str:
     if row["error"]:
         return f"  {row['row']:27} {row['error'][:90]}"
-    ratio = (
-        "" if row["ours_over_this"] is None else "ours / this {:.3f} [{:.3f}, {:.3f}]".format(*row["ours_over_this"])
-    )
+    ratio = "" if row["ratio"] is None else "ours / this {:.3f} [{:.3f}, {:.3f}]".format(*row["ratio"])
     agrees = {True: "agrees", False: "DISAGREES", None: "not verified"}[row["parity"]]
     figures = f"{row['median_ms']:8.2f} ms {row['images_per_s']:7.1f} img/s"
     return f"  {row['row']:27} {row['precision']:5} {figures}  {ratio}  {agrees}"
@@ -209,6 +208,7 @@ def main() -> None:
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of timing for each row")
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--only", default="", help="some of the rows, by name: " + ", ".join((*LATENCY, *THROUGHPUT)))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     options = BenchOptions(
@@ -216,12 +216,12 @@ def main() -> None:
         duration_s=arguments.duration,
         rounds=arguments.rounds,
     )
-    worker = (sys.executable, __file__, "--row")
+    worker, only = (sys.executable, __file__, "--row"), [name for name in arguments.only.split(",") if name]
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
         resnetx.export(resnetx.resnet_config(arguments.depth), model, verify=False)
         with watch_benchmark() as watch:
-            result = run_cases(planned(model, options), options, watch=watch, worker=worker)
+            result = run_cases(planned(model, options, only), options, watch=watch, worker=worker)
     print(f"ResNet-{arguments.depth}, {result.machine.get('processor')}, {options.threads_in_force()} threads")
     for warning in dict.fromkeys(warning for case in result.cases for warning in case.warnings):
         print(f"  {warning}")

@@ -381,6 +381,14 @@ def test_a_batch_that_is_fixed_on_opening(provider: str) -> None:
         for output, array in result.items():
             np.testing.assert_allclose(array, expected[output], rtol=1e-5, atol=1e-5)
     assert not np.array_equal(*(next(iter(result.values())) for result in (first, second)))
+    placed = [fixed.place({name: images(3, seed)}) for seed in (1, 2)]
+    assert all(np.array_equal(feeds[name], images(3, seed)) for feeds, seed in zip(placed, (1, 2), strict=True))
+    again = fixed.run(placed[1]), fixed.run(placed[0])
+    assert all(np.array_equal(array, second[output]) for output, array in again[0].items())
+    assert all(np.array_equal(array, first[output]) for output, array in again[1].items())
+    del placed, again  # their memory may be another array's from here on
+    others = [images(3, seed) for seed in range(3, 9)]
+    assert len({fixed.run({name: each})[output].tobytes() for each in others for output in first}) == len(others)
     strided = np.repeat(images(3, 1), 2, axis=-1)[..., ::2]
     assert all(np.array_equal(array, first[output]) for output, array in fixed.run({name: strided}).items())
     with pytest.raises(GraphError):

@@ -137,6 +137,8 @@ class Worker:
         self._card = None if order.card is None else ModelCard.from_json(order.card)
         self._runner, session_s = self._opener(order, self._card)
         feeds = timed_feeds(self._runner.inputs, self._card, batch=order.batch)
+        if isinstance(self._runner, Session):
+            feeds = [self._runner.place(feed) for feed in feeds]
         bound = getattr(self._runner, "bind", None) if order.boundary == "device" else None
         calls = [bound(feed) for feed in feeds] if bound else runner_calls(self._runner, feeds)
         self._stopwatch = Stopwatch(calls, concurrency=order.concurrency)

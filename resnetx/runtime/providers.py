@@ -48,8 +48,8 @@ class Provider:
     # None where nothing but a measurement tells.
     precision: Callable[[Mapping[str, str]], str] | None = None
     f32_environment: tuple[tuple[str, str], ...] = ()
-    # Whether writing outputs into arrays made beforehand, where all shapes are fixed, is faster than run() itself.
-    binds_outputs: bool = False
+    # Whether it wants tensors in memory of its own, so that placing them there once saves copies: `placed.py`.
+    places: bool = False
 
     def defaults(self, precision: Precision) -> dict[str, str]:
         chosen = {each.key: each.f32 if precision == "f32" else each.fast for each in self.settings}
@@ -154,7 +154,7 @@ PROVIDERS = (
         ),
         attach=attach_openvino,
         threads_key="INFERENCE_NUM_THREADS",
-        binds_outputs=True,
+        places=True,
     ),
     Provider(
         name="cpu",

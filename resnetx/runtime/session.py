@@ -12,6 +12,7 @@ import onnxruntime as ort
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.opening import OpeningError, first_line, open_native, refuse_configured_models
 from resnetx.runtime.options import Settings, resolve_settings
+from resnetx.runtime.placed import PlacedRuns
 from resnetx.runtime.placement import count_placement, fallback_reason, placed_nodes
 from resnetx.runtime.probe import best_provider, coarsest, provider_precision, why_not
 from resnetx.runtime.providers import AUTO, BY_NAME, Precision, Provider, find_provider
@@ -73,39 +74,21 @@ class Session:
         self.inputs = tuple(_tensor_info(node) for node in native.get_inputs())
         self.outputs = tuple(_tensor_info(node) for node in native.get_outputs())
         sizes = [size for info in (*self.inputs, *self.outputs) for size in info.shape]
-        row = BY_NAME[facts.provider]
-        self._binds_outputs = row.binds_outputs and not facts.fallback and all(isinstance(size, int) for size in sizes)
+        places = BY_NAME[facts.provider].places and not facts.fallback and all(isinstance(size, int) for size in sizes)
+        self._placed = PlacedRuns(native, self.inputs, self.outputs) if places else None
+
+    def place(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same values where the provider reads them itself, for runs that need not copy them first."""
+        return dict(feeds) if self._placed is None else self._placed.place(feeds)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         names = [output.name for output in self.outputs]
         try:
-            if self._binds_outputs and all(_fits(info, feeds) for info in self.inputs):
-                return self._run_bound(feeds)
+            if self._placed is not None and self._placed.fits(feeds):
+                return self._placed.run(feeds)
             return dict(zip(names, self.native.run(names, dict(feeds)), strict=True))
         except Exception as error:  # the runtime raises its own types, which share no base below Exception
             raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
-
-    def _run_bound(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Outputs are written into arrays made here; a binding a call, as several threads may run the session."""
-        binding = self.native.io_binding()
-        for info in self.inputs:
-            binding.bind_cpu_input(info.name, feeds[info.name])
-        results = {info.name: np.empty([int(size) for size in info.shape], info.dtype) for info in self.outputs}
-        for name, array in results.items():
-            binding.bind_output(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        self.native.run_with_iobinding(binding)
-        return results
-
-
-def _fits(info: TensorInfo, feeds: Mapping[str, np.ndarray]) -> bool:
-    """Whether an array can be handed over as it lies; what is wrong with another one, the runtime says best."""
-    array = feeds.get(info.name)
-    return (
-        isinstance(array, np.ndarray)
-        and array.flags.c_contiguous
-        and array.dtype == info.dtype
-        and array.shape == info.shape
-    )
 
 
 def open_session(

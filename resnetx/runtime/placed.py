@@ -1,0 +1,97 @@
+"""Arrays where the provider reads and writes them itself, for sessions whose shapes are all fixed.
+
+A plugin provider says which memory it wants. What lies elsewhere is copied for every run into memory that is allocated
+for every run, also where both are the host's, as for OpenVINO: 4 % of a ResNet-50 in bf16 with a batch of 8. Here the
+memory is allocated once for each thread, and what was put there beforehand is not copied at all.
+"""
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as native_types
+
+
+class Tensor(Protocol):
+    """As `session.TensorInfo`, which lies further up."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def shape(self) -> tuple[int | str, ...]: ...
+
+
+class PlacedRuns:
+    """Runs of one session. Several threads may run it: each has buffers of its own."""
+
+    def __init__(self, native: ort.InferenceSession, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        self._native = native
+        self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+        self._reads = dict(zip((info.name for info in inputs), native.get_input_memory_infos(), strict=True))
+        self._writes = dict(zip((info.name for info in outputs), native.get_output_memory_infos(), strict=True))
+        self._known: dict[int, Any] = {}
+        self._own = threading.local()
+
+    def place(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The same values in memory that the provider reads; they stay there as long as these arrays live."""
+        return {info.name: self._placed(info, feeds[info.name]) for info in self._inputs}
+
+    def fits(self, feeds: Mapping[str, np.ndarray]) -> bool:
+        """Whether these can be handed over as they lie; what is wrong with others, the runtime says best."""
+        arrays = [(info, feeds.get(info.name)) for info in self._inputs]
+        return all(
+            isinstance(array, np.ndarray)
+            and array.flags.c_contiguous
+            and array.dtype == info.dtype
+            and array.shape == info.shape
+            for info, array in arrays
+        )
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        own = self._own
+        if not hasattr(own, "binding"):
+            own.binding = self._native.io_binding()
+            own.inputs = {info.name: _allocated(info, self._reads[info.name]) for info in self._inputs}
+            own.outputs = {info.name: _allocated(info, self._writes[info.name]) for info in self._outputs}
+            for name, value in own.outputs.items():
+                own.binding._iobinding.bind_ortvalue_output(name, value)
+        for name, value in own.inputs.items():
+            known = self._known.get(feeds[name].ctypes.data)
+            if known is None:
+                value.update_inplace(feeds[name])
+            own.binding._iobinding.bind_ortvalue_input(name, known or value)
+        self._native.run_with_iobinding(own.binding)
+        # Copies: the next run writes over the originals.
+        return {name: np.array(value.numpy()) for name, value in own.outputs.items()}
+
+    def _placed(self, info: Tensor, array: np.ndarray) -> np.ndarray:
+        value = _allocated(info, self._reads[info.name])
+        value.update_inplace(np.ascontiguousarray(array))
+        shown: np.ndarray = np.from_dlpack(_Shown(value))
+        address = shown.ctypes.data
+        self._known[address] = value
+        weakref.finalize(shown, self._known.pop, address)
+        return shown
+
+
+class _Shown:
+    """A value of the runtime, as NumPy asks for what it shall look at without a copy."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __dlpack__(self, **wishes: object) -> Any:
+        return self._value.to_dlpack()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0  # the host's memory
+
+
+def _allocated(info: Tensor, memory: Any) -> Any:
+    make = native_types.OrtValue.ortvalue_from_shape_and_type_for_memory_info
+    return make(list(info.shape), info.dtype.type, memory)
