@@ -4,7 +4,8 @@
     python benchmarks/peers.py [--depth 50] [--batch 1,8] [--duration 10] [--rounds 20] [--json FILE]
 
 Every row is a process of its own, opened by what its users call, fed the same host arrays and held against PyTorch in
-float64. Ratios are images a second of ours over the peer's, above 1 is ours faster, with the interval that `resnetx compare` gives.
+float64. Ratios are images a second of ours over the peer's, above 1 is ours faster, with the interval that `compare`
+would give.
 One caller at a time tells latency; two at a time, with a request each, what OpenVINO's throughput hint is made for.
 """
 
