@@ -17,12 +17,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import resnetx
+from resnetx.bench import run
 from resnetx.bench.plan import BenchOptions
 from resnetx.bench.run import run_benchmark
 from resnetx.graph.card import ModelCard
@@ -120,6 +122,8 @@ def main() -> None:
     parser.add_argument("--apart", action="store_true", help="benchmark the three one after the other")
     parser.add_argument("--json", type=Path, help="keep the samples, a line a comparison")
     options = parser.parse_args()
+    if not options.apart:  # the machine's peaks matter to runs that did not take turns, and take four seconds
+        run.measured_limits = lambda threads, gpu=False: None
     bench = BenchOptions(providers=("cpu",), duration_s=options.duration, rounds=options.rounds, verify=False)
     rows: dict[tuple[str, str], list[ComparedRow]] = {pair: [] for pair in (*FALSE_ALARMS, *FINDS)}
     with tempfile.TemporaryDirectory() as folder:
@@ -128,16 +132,18 @@ def main() -> None:
         resnetx.export(config, models[0], image_size=options.image_size, verify=False)
         for copy in models[1:]:
             shutil.copy(models[0], copy)
-        for number in range(options.comparisons):
-            runs = one_comparison(models, bench, apart=options.apart)
-            for pair, found in rows.items():
-                found.append(compare(runs[pair[0]], runs[pair[1]]).rows[0])
-            shown = [f"A/A {show(rows[FALSE_ALARMS[0]][-1])}", f"A/B {show(rows[FINDS[0]][-1])}"]
-            print(f"{number + 1:4}  {'   '.join(shown)}", flush=True)
-            if options.json:
-                with options.json.open("a") as stream:
-                    stream.write(json.dumps({name: run.cases[0].samples_ms for name, run in runs.items()}) + "\n")
-    report(rows)
+        with suppress(KeyboardInterrupt):  # what there is until then is reported
+            for number in range(options.comparisons):
+                runs = one_comparison(models, bench, apart=options.apart)
+                for pair, found in rows.items():
+                    found.append(compare(runs[pair[0]], runs[pair[1]]).rows[0])
+                shown = [f"A/A {show(rows[FALSE_ALARMS[0]][-1])}", f"A/B {show(rows[FINDS[0]][-1])}"]
+                print(f"{number + 1:4}  {'   '.join(shown)}", flush=True)
+                if options.json:
+                    with options.json.open("a") as stream:
+                        stream.write(json.dumps({name: run.cases[0].samples_ms for name, run in runs.items()}) + "\n")
+    if rows[FINDS[0]]:
+        report(rows)
 
 
 if __name__ == "__main__":
