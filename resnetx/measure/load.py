@@ -161,7 +161,12 @@ def highest_rate(
     The last question asked is about the rate returned: what it answered is a run of its own, and not the lucky one
     that the search stopped at. A rate that fails it gives way to one below, in steps that grow.
     """
-    rate = _bisected(bears, *_bracket(bears, min(max(start, lowest), highest), lowest, highest), tolerance)
+
+    def borne(rate: float) -> bool:
+        # A single stall of a shared machine fails a short run: a rate is given up when it failed twice.
+        return bears(rate) or bears(rate)
+
+    rate = _bisected(borne, *_bracket(borne, min(max(start, lowest), highest), lowest, highest), tolerance)
     step = tolerance
     while rate is not None and not bears(rate):
         rate, step = (None if rate <= lowest else max(lowest, rate / (1 + step))), 2 * step
@@ -173,7 +178,13 @@ def _bracket(
 ) -> tuple[float | None, float | None]:
     """A rate that is borne and one that is not; None for one that there is not."""
     if not bears(start):
-        return (lowest if start > lowest and bears(lowest) else None), start
+        bad = start
+        while bad > lowest:
+            below = max(bad / 2, lowest)
+            if bears(below):
+                return below, bad
+            bad = below
+        return None, bad
     rate = start
     while rate < highest:
         above = min(2 * rate, highest)
