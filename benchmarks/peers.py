@@ -154,7 +154,7 @@ def planned(model: Path, options: BenchOptions, only: list[str]) -> list[Running
             ),
             options=replace(options, concurrency=callers),
         )
-        for batch in options.batches or (1, 8)
+        for batch in options.batches or ()
         for callers, names in ((1, LATENCY), (CALLERS, THROUGHPUT))
         for name in names
         if not only or name in only

@@ -57,7 +57,7 @@ def sample_benchmark() -> Benchmark:
         limits=Limits(threads=2, fp32_gflops=370.0, bf16_gflops=2500.0, int8_gops=3700.0, bandwidth_gb_s=21.5),
         cases=tuple(cases),
         settings={
-            "duration": 5.0,
+            "duration_s": 5.0,
             "rounds": 8,
             "warmup": 5,
             "percentiles": [50, 90, 99],

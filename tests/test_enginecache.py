@@ -18,7 +18,7 @@ from resnetx.runtime.enginecache import (
     SWITCH,
     TIMING_FOLDER,
     TIMING_SWITCH,
-    check_engine_options,
+    checked_engine_options,
     engine_key,
     engine_origin,
     named_folders,
@@ -174,7 +174,7 @@ def test_engines_need_a_folder_where_bench_makes_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"needs a folder of your own.*{FOLDER}=FOLDER"):
         settings(**{SWITCH: "1"})
     with pytest.raises(UsageError):
-        check_engine_options({SWITCH: "True"})
+        checked_engine_options({SWITCH: "True"})
     own = private_folder(tmp_path / "own")
     assert settings(**{SWITCH: "1", FOLDER: str(own)})[FOLDER] == str(own)
     own.chmod(0o777)

@@ -325,7 +325,7 @@ def test_missing_figures_leave_their_columns_out(monkeypatch: pytest.MonkeyPatch
 def test_command_of_a_row() -> None:
     options = {"NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
     case = simple_case(model="my model.onnx", provider="openvino", batch=8, concurrency=2, provider_options=options)
-    settings = {"duration": 5.0, "rounds": 8, "percentiles": [50, 90], "verify": False, "target_qps": None}
+    settings = {"duration_s": 5.0, "rounds": 8, "percentiles": [50, 90], "verify": False, "target_qps": None}
     # What was given for all providers together stands among the settings; a row repeats its own alone.
     settings |= {"provider_options": {"torch:precision": "bf16"}, "seed": 3, "allow_fallback": False}
     assert bench_command(case, settings) == (

@@ -319,6 +319,29 @@ def test_the_rate_found_is_borne_and_one_a_little_higher_is_not(
         assert asked[-1] == found
 
 
+def test_one_stall_costs_a_run_and_not_the_rate() -> None:
+    """A shared machine fails one run at any rate; only a rate that fails twice is beyond the system."""
+    asked: list[float] = []
+
+    def borne(rate: float) -> bool:
+        asked.append(rate)
+        return len(asked) not in (2, 5) and rate <= 60.0
+
+    found = highest_rate(borne, start=100.0, lowest=1.0, highest=1e4, tolerance=0.05)
+    assert found is not None and 60.0 / 1.05 <= found <= 60.0
+
+
+def test_the_search_goes_down_by_halves() -> None:
+    asked: list[float] = []
+
+    def borne(rate: float) -> bool:
+        asked.append(rate)
+        return rate <= 30.0
+
+    assert highest_rate(borne, start=100.0, lowest=1.0, highest=1e4) is not None
+    assert min(asked) == 25.0
+
+
 @settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=80), st.randoms(use_true_random=False))
 def test_a_moody_system_is_reported_only_at_a_rate_that_it_bore_last(answers: list[bool], random: Any) -> None:

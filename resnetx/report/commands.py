@@ -8,15 +8,12 @@ from resnetx.measure.benched import BenchCase
 
 # Settings by the name of their flag; those that describe the case itself come from the case.
 FLAGS = {
-    "duration": "--duration",
     "duration_s": "--duration",
     "rounds": "--rounds",
     "warmup": "--warmup",
     "scenario": "--scenario",
     "target_qps": "--target-qps",
-    "latency_bound": "--latency-bound",
     "latency_bound_ms": "--latency-bound",
-    "percentile": "--percentile",
     "percentiles": "--percentile",
 }
 SWITCHES = {"allow_fallback": ("--allow-fallback", True), "verify": ("--no-verify", False)}

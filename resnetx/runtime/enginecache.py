@@ -136,16 +136,16 @@ def require_private(folder: Path) -> None:
     )
 
 
-def check_engine_options(options: Mapping[str, str]) -> None:
+def checked_engine_options(options: Mapping[str, str]) -> dict[str, str]:
     """Without a folder, TensorRT would keep engines in the working folder, and run what lies there."""
-    if options.get(SWITCH, "0").lower() not in ON:
-        return
-    if not options.get(FOLDER):
-        raise UsageError(
-            f"{SWITCH}=1 needs a folder of your own for the engines: give {FOLDER}=FOLDER too. (bench makes one for "
-            "each case by itself.)"
-        )
-    require_private(Path(options[FOLDER]))
+    if options.get(SWITCH, "0").lower() in ON:
+        if not options.get(FOLDER):
+            raise UsageError(
+                f"{SWITCH}=1 needs a folder of your own for the engines: give {FOLDER}=FOLDER too. (bench makes one "
+                "for each case by itself.)"
+            )
+        require_private(Path(options[FOLDER]))
+    return dict(options)  # TensorRT refuses what it does not know itself
 
 
 def engine_origin(options: Mapping[str, str], opened_at: float) -> str | None:

@@ -11,8 +11,6 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state
 
 from resnetx.errors import UsageError
-from resnetx.runtime.enginecache import check_engine_options
-from resnetx.runtime.openvino import openvino_properties
 from resnetx.runtime.providers import Precision, Provider
 from resnetx.runtime.threads import default_threads
 
@@ -112,13 +110,11 @@ def resolve_settings(
 
 
 def _native_options(provider: Provider, options: Mapping[str, str]) -> dict[str, str]:
-    if provider.name == "openvino":
-        return openvino_properties(options)
-    if provider.name == "cpu" and options:
-        raise _unknown(next(iter(options)), provider)
-    if provider.name == "tensorrt":
-        check_engine_options(options)
-    return dict(options)  # the GPU providers refuse what they do not know themselves
+    if provider.native_options is None:
+        if options:
+            raise _unknown(next(iter(options)), provider)
+        return {}
+    return provider.native_options(options)
 
 
 def _field_value(name: str, value: str) -> Any:

@@ -8,8 +8,9 @@ from typing import Literal
 import onnxruntime as ort
 
 from resnetx.errors import UsageError
+from resnetx.runtime.enginecache import checked_engine_options
 from resnetx.runtime.libraries import missing_libraries, runtime_folder
-from resnetx.runtime.openvino import attach_openvino, openvino_problem
+from resnetx.runtime.openvino import attach_openvino, openvino_problem, openvino_properties
 
 Precision = Literal["f32", "default"]
 AUTO = "auto"
@@ -48,6 +49,8 @@ class Provider:
     # None where nothing but a measurement tells.
     precision: Callable[[Mapping[str, str]], str] | None = None
     f32_environment: tuple[tuple[str, str], ...] = ()
+    # Its own options as it takes them, checked where it would not; None where it has none.
+    native_options: Callable[[Mapping[str, str]], dict[str, str]] | None = dict
     # Whether it wants tensors in memory of its own, so that placing them there once saves copies: `placed.py`.
     places: bool = False
 
@@ -113,6 +116,7 @@ PROVIDERS = (
         ),
         companion="cuda",
         precision=_tensorrt_precision,
+        native_options=checked_engine_options,
         f32_environment=((TF32_OVERRIDE, "0"),),
     ),
     Provider(
@@ -153,6 +157,7 @@ PROVIDERS = (
             ),
         ),
         attach=attach_openvino,
+        native_options=openvino_properties,
         threads_key="INFERENCE_NUM_THREADS",
         places=True,
     ),
@@ -162,6 +167,7 @@ PROVIDERS = (
         install="pip install --force-reinstall onnxruntime-gpu",
         problem=_cpu_problem,
         precision=lambda options: "fp32",
+        native_options=None,
     ),
 )
 """From the fastest to the one that is always there: the order in which `auto` tries them."""
