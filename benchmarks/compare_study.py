@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 
 import resnetx
-from resnetx.bench import run
-from resnetx.bench.plan import BenchOptions
-from resnetx.bench.run import run_benchmark
+from resnetx.benchmark import run
+from resnetx.benchmark.comparison.compare import ComparedRow, compare
+from resnetx.benchmark.plan import BenchOptions
+from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.run import run_benchmark
+from resnetx.benchmark.stopwatch import Runner
 from resnetx.graph.card import ModelCard
-from resnetx.measure.benched import BenchCase, Benchmark
-from resnetx.measure.comparison import ComparedRow, compare
-from resnetx.measure.worker import Runner
 
 SLOWDOWN = 0.05
 SLOW_NAME = "slower.onnx"
@@ -61,7 +61,7 @@ class SlowedRunner:
 
 def work() -> None:
     """The process of one case: bench's own, but for the runner of the slow copy."""
-    from resnetx.bench.worker import CaseOrder, main, open_runner
+    from resnetx.benchmark.worker import CaseOrder, main, open_runner
 
     def open_case(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
         runner, seconds = open_runner(order, card)

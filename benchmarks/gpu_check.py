@@ -21,9 +21,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnetx.measure.benched import BenchCase, Benchmark
-from resnetx.measure.benchfile import read_benchmark
-from resnetx.measure.statistics import summarize
+from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.result_file import read_benchmark
+from resnetx.benchmark.summary import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--stages", "1,1,1,1", "--width", "16", "--image-size", "64")

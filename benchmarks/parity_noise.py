@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import resnetx
-from resnetx.measure.parity import MAX_MULTIPLE
 from resnetx.model.config import DEPTHS, resnet_config
-from resnetx.runtime.probe import why_not
-from resnetx.verifying import VerifyOptions, verify_file
+from resnetx.runtime.ort.provider_probe import why_not
+from resnetx.verification.parity import MAX_MULTIPLE
+from resnetx.verification.verify import VerifyOptions, verify_file
 
 VARIANTS = ("v1.5", "v1", "textbook", "plain")
 

@@ -23,18 +23,18 @@ from typing import Any
 import numpy as np
 
 import resnetx
-from resnetx.bench.case import RunningCase
-from resnetx.bench.plan import BenchOptions, PlannedCase, look_into
-from resnetx.bench.run import run_cases
-from resnetx.bench.worker import CaseOrder, open_runner
-from resnetx.bench.worker import main as serve
-from resnetx.cli.benchwatch import watch_benchmark
+from resnetx.benchmark.case import RunningCase
+from resnetx.benchmark.comparison.ratio import contrast_rounds
+from resnetx.benchmark.plan import BenchOptions, PlannedCase, look_into
+from resnetx.benchmark.result import BenchCase
+from resnetx.benchmark.run import run_cases
+from resnetx.benchmark.stopwatch import Runner
+from resnetx.benchmark.summary import summarize, valid_rounds
+from resnetx.benchmark.worker import CaseOrder, open_runner
+from resnetx.benchmark.worker import main as serve
+from resnetx.cli.live_view import watch_benchmark
 from resnetx.graph.card import ModelCard
-from resnetx.measure.benched import BenchCase
-from resnetx.measure.contrast import contrast_rounds
-from resnetx.measure.statistics import summarize, valid_rounds
-from resnetx.measure.worker import Runner
-from resnetx.runtime.session import TensorInfo
+from resnetx.runtime.ort.session import TensorInfo
 
 CALLERS = 2
 # What is ours in each comparison: the same kind of row, so that a precision is not taken for speed.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from resnetx.base.vocabulary import Exporter, Precision
+from resnetx.conversion.export import ExportOptions, export_subject
+from resnetx.conversion.result import Export
+from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
 from resnetx.errors import UsageError
-from resnetx.graph.choices import Exporter, Precision
-from resnetx.measure.exported import Export
 from resnetx.model.config import ResNetConfig, Variant
-from resnetx.pipeline import ExportOptions, export_subject
-from resnetx.subject import Wanted, module_subject, resnet_subject
 
 
 def export(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from resnetx.measure.verified import Verification
+    from resnetx.verification.result import Verification
 
 
 class ParityError(AssertionError):
@@ -38,8 +38,8 @@ def assert_parity(
 
     `truth` is a torch module, or the path of a golden bundle; without it the model's own card says what is true.
     """
-    from resnetx.measure.parity import Tolerance
-    from resnetx.verifying import VerifyOptions, verify_file
+    from resnetx.verification.parity import Tolerance
+    from resnetx.verification.verify import VerifyOptions, verify_file
 
     is_path = isinstance(truth, str | Path)
     bundle = golden or (truth if is_path else None)

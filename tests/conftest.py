@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from resnetx.model.config import ResNetConfig, resnet_config
+from resnetx.model.initialization import initialize
 from resnetx.model.network import build_network
-from resnetx.model.random_init import initialize
 
 pytest_plugins = ["pytester"]
 

@@ -18,7 +18,7 @@ from resnetx.cli.options import (
 from resnetx.errors import UsageError
 
 if TYPE_CHECKING:
-    from resnetx.bench.against import Against
+    from resnetx.benchmark.comparison.rerun import Against
 
 
 def bench(
@@ -108,14 +108,14 @@ def bench(
     """
     import json
 
-    from resnetx.bench.against import judge, run_against
-    from resnetx.bench.plan import BenchOptions, chosen_duration, chosen_rounds, parse_boundary
-    from resnetx.bench.run import interrupted, passed, run_benchmark
-    from resnetx.bench.scenarios import parse_load
-    from resnetx.cli.benchwatch import watch_benchmark
+    from resnetx.base.files import require_writable, write_whole
+    from resnetx.benchmark.comparison.rerun import judge, run_against
+    from resnetx.benchmark.loadgen.options import parse_load
+    from resnetx.benchmark.plan import BenchOptions, chosen_duration, chosen_rounds, parse_boundary
+    from resnetx.benchmark.run import interrupted, passed, run_benchmark
+    from resnetx.cli.live_view import watch_benchmark
     from resnetx.cli.signals import sigterm_interrupts
     from resnetx.cli.terminal import console
-    from resnetx.files import require_writable, write_whole
     from resnetx.report.bench import render_bench
     from resnetx.report.comparison import render_comparison
 
@@ -148,7 +148,7 @@ def bench(
     if json_file:
         write_whole(json_file, json.dumps(result.to_json()) + "\n")
     if html:
-        from resnetx.report.html import render_html
+        from resnetx.report.html.page import render_html
 
         write_whole(html, render_html(result, comparison))
     console().print(render_bench(result))
@@ -159,8 +159,8 @@ def bench(
 
 
 def _earlier_run(file: Path | None, max_slowdown: str | None, any_machine: bool) -> "Against | None":
-    from resnetx.bench.against import Against
-    from resnetx.measure.benchfile import read_benchmark
+    from resnetx.benchmark.comparison.rerun import Against
+    from resnetx.benchmark.result_file import read_benchmark
 
     if file is None:
         if max_slowdown is not None or any_machine:

@@ -24,10 +24,10 @@ def compare(
     """
     import json
 
+    from resnetx.base.files import require_writable, write_whole
+    from resnetx.benchmark.comparison.compare import compare as compare_benchmarks
+    from resnetx.benchmark.result_file import read_benchmark
     from resnetx.cli.terminal import console
-    from resnetx.files import require_writable, write_whole
-    from resnetx.measure.benchfile import read_benchmark
-    from resnetx.measure.comparison import compare as compare_benchmarks
     from resnetx.report.comparison import render_comparison
 
     limit = parse_max_slowdown(max_slowdown)

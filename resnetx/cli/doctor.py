@@ -21,8 +21,8 @@ def doctor(
     import json
 
     from resnetx.cli.terminal import console, show_progress
+    from resnetx.doctor.checkup import examine
     from resnetx.report.doctor import render_checkup
-    from resnetx.runtime.doctor import examine
 
     with show_progress() as progress:
         checkup = examine(provider or (), step=progress.step)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from resnetx.base.vocabulary import Exporter, Precision
 from resnetx.cli.options import JsonFile, parse_batch, parse_ints
-from resnetx.graph.choices import Exporter, Precision
 from resnetx.model.config import Block, Variant
 from resnetx.model.preprocessing import InputForm
 
@@ -75,11 +75,11 @@ def export(
 
     Exit status: 0 written and verified; 1 it disagrees with PyTorch, and nothing was written; 2 it could not run.
     """
+    from resnetx.base.files import write_whole
     from resnetx.cli.terminal import console, show_progress
-    from resnetx.files import write_whole
-    from resnetx.pipeline import ExportOptions, export_subject
+    from resnetx.conversion.export import ExportOptions, export_subject
+    from resnetx.conversion.subject import Wanted, resnet_subject
     from resnetx.report.export import export_json, render_export
-    from resnetx.subject import Wanted, resnet_subject
 
     wanted = Wanted(
         depth=depth,

@@ -22,8 +22,8 @@ def inspect(
     Multiply-accumulates are for one image. Exit status: 0 shown; 2 the file could not be read.
     """
     from resnetx.cli.terminal import console
-    from resnetx.graph.inspect import inspect_model
-    from resnetx.graph.onnxfile import read_onnx_file
+    from resnetx.graph.inspection.inspect import inspect_model
+    from resnetx.graph.reading.onnx_file import read_onnx_file
     from resnetx.report.inspection import inspection_json, render_inspection, render_layers
 
     shape = None if input_shape is None else parse_shape(input_shape)

@@ -68,7 +68,7 @@ def parse_share(text: str, option: str) -> float:
 
 
 def parse_max_slowdown(text: str | None) -> float:
-    from resnetx.measure.comparison import MAX_SLOWDOWN
+    from resnetx.benchmark.comparison.compare import MAX_SLOWDOWN
 
     return MAX_SLOWDOWN if text is None else parse_share(text, "--max-slowdown")
 

@@ -23,12 +23,12 @@ def simplify(
 
     Exit status: 0 simplified; 1 it could not be simplified, and OUT holds the graph unchanged; 2 it could not run.
     """
+    from resnetx.base.files import write_whole
     from resnetx.cli.terminal import console, show_progress
-    from resnetx.files import write_whole
-    from resnetx.graph.onnxfile import read_onnx
-    from resnetx.graph.simplify import serialize
+    from resnetx.conversion.checked_simplify import simplify_checked
+    from resnetx.graph.reading.onnx_file import read_onnx
+    from resnetx.graph.simplification.simplify import serialize
     from resnetx.report.simplification import render_simplification, simplification_json
-    from resnetx.simplification import simplify_checked
 
     with show_progress() as progress:
         progress.step(f"reading {source.name}")

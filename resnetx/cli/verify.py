@@ -47,13 +47,13 @@ def verify(
     """
     import json
 
+    from resnetx.base.files import write_whole
     from resnetx.cli.terminal import console, show_progress
-    from resnetx.files import write_whole
-    from resnetx.measure.images import read_images
-    from resnetx.measure.parity import Tolerance
+    from resnetx.inputs.image_folder import read_images
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
-    from resnetx.verifying import VerifyOptions, verify_file
+    from resnetx.verification.parity import Tolerance
+    from resnetx.verification.verify import VerifyOptions, verify_file
 
     options = VerifyOptions(
         weights=weights,

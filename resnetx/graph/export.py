@@ -12,9 +12,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from resnetx.base.vocabulary import EXPORTERS, Exporter
 from resnetx.errors import GraphError, UsageError
-from resnetx.graph.choices import EXPORTERS, Exporter
-from resnetx.graph.naming import ModuleTree, name_nodes
+from resnetx.graph.node_names import ModuleTree, name_nodes
 from resnetx.model.deploy import Deployed
 
 DEFAULT_OPSET = 20

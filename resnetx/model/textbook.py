@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from resnetx.errors import UsageError
 from resnetx.model.config import ResNetConfig
-from resnetx.model.names import block_label
+from resnetx.model.layer_names import block_label
 
 
 class TextbookResNet(nn.Module):

@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.measure.benched import BenchCase, Benchmark
+from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
-from resnetx.report.load_words import bound_verdict, captions, load_notes, verdict
+from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
 
 NOTHING = Text("-", "dim")
 

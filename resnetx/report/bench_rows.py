@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from resnetx.measure.benched import BenchCase, Benchmark
-from resnetx.measure.statistics import Summary, summarize
+from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.summary import Summary, summarize
 
 # Where the same model, provider and batch were run more than once, these tell the rows apart.
 DISTINGUISHING = {

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.measure.comparison import ComparedRow, Comparison
+from resnetx.benchmark.comparison.compare import ComparedRow, Comparison
 
 STYLES = {"faster": "green", "slower": "yellow", "same": "", "can't tell": "dim"}
 MAX_NAMES = 8

@@ -8,10 +8,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.runtime.doctor import Checkup, Diagnosis, Finding, Version
-from resnetx.runtime.gpus import Gpu
-from resnetx.runtime.machine import Machine
-from resnetx.runtime.remedies import Fix
+from resnetx.doctor.checkup import Checkup, Diagnosis, Finding, Version
+from resnetx.doctor.fixes import Fix
+from resnetx.machine.facts import Machine
+from resnetx.machine.gpus import Gpu
 
 # Instruction sets in words, for a line that says what the processor has and lacks.
 SPOKEN = {

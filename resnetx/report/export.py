@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.conversion.result import Export
 from resnetx.graph.card import ModelCard
-from resnetx.measure.exported import Export
-from resnetx.measure.parity import Parity
+from resnetx.verification.parity import Parity
 
 UNTRAINED = "random, from seed {seed}: NOT TRAINED, for tests and benchmarks only"
 

@@ -11,8 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.graph.inspect import Inspection, ValueInfo
-from resnetx.graph.macs import Shape
+from resnetx.graph.inspection.inspect import Inspection, ValueInfo
+from resnetx.graph.inspection.macs import Shape
 
 # Tables that end in many rows of little use are cut here; --json has everything.
 MOST_TYPES = 12

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from resnetx.measure.verified import ProviderVerdict, Verification
+from resnetx.verification.result import ProviderVerdict, Verification
 
 
 def render_junit(result: Verification) -> str:

@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.graph.diff import GraphCounts, changed_types
-from resnetx.graph.isolated import readable
-from resnetx.graph.simplify import Simplification
+from resnetx.base.isolation import readable
+from resnetx.graph.counts import GraphCounts, changed_types
+from resnetx.graph.simplification.simplify import Simplification
 
 SCHEMA = "resnetx.simplify/1"
 

@@ -4,9 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.measure.layers import LayerParity
-from resnetx.measure.parity import Check
-from resnetx.measure.verified import ProviderVerdict, Verification
+from resnetx.verification.layers import LayerParity
+from resnetx.verification.parity import Check
+from resnetx.verification.result import ProviderVerdict, Verification
 
 
 def render_verification(result: Verification) -> RenderableType:

@@ -1,0 +1,121 @@
+"""A child process that is asked line by line, in JSON, and may crash, hang or eat memory without harming its parent."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from resnetx.base.isolation import readable
+
+STDERR_TAIL = 4096
+CHUNK = 1 << 16
+# What a child still has after its parent's patience, to end by itself if the parent is no more.
+GRACE_S = 30
+NO_MEMORY = ("bad_alloc", "MemoryError", "Failed to allocate memory", "Cannot allocate memory", "out of memory")
+
+
+class ChildError(Exception):
+    """The child gave no answer, or one that says no. `deliberate` is true where it explained itself."""
+
+    def __init__(self, reason: str, *, timed_out: bool = False, deliberate: bool = False) -> None:
+        super().__init__(reason)
+        self.timed_out = timed_out
+        self.deliberate = deliberate
+
+
+class Child:
+    """One process. It leads a group of its own, so that Ctrl-C reaches the parent alone, and dies with `close`."""
+
+    def __init__(self, command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
+        self._log = folder / "stderr.txt"
+        with self._log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                list(command),
+                env=dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        self._unread = b""
+
+    def ask(self, request: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
+        """The answer to one request; a child that does not give one is ended."""
+        line = json.dumps({**request, "lifetime_s": timeout_s + GRACE_S}).encode() + b"\n"
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+            answer = self._line(time.monotonic() + timeout_s)
+        except BrokenPipeError:
+            answer = None
+        except TimeoutError:
+            self.close()
+            raise ChildError(f"it gave no answer within {timeout_s:g} s", timed_out=True) from None
+        if answer is None:
+            raise ChildError(self._ending())
+        if "error" in answer:
+            raise ChildError(str(answer["error"]), deliberate=bool(answer.get("deliberate")))
+        return answer
+
+    def close(self) -> None:
+        """End it, and whatever it started."""
+        if self._process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _line(self, deadline: float) -> dict[str, Any] | None:
+        """The next line as JSON; None where the child ended, or said something else."""
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        parts = [self._unread]
+        while b"\n" not in parts[-1]:
+            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            data = os.read(descriptor, CHUNK)
+            if not data:
+                return None
+            parts.append(data)
+        line, _, self._unread = b"".join(parts).partition(b"\n")
+        with suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                return answer
+        return None
+
+    def _ending(self) -> str:
+        """How it ended, in words."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        status = self._process.poll()
+        self.close()
+        said = self._last_words()
+        if any(sign in said for sign in NO_MEMORY):
+            return f"it ran out of memory: {readable(said)}"
+        if status is None:
+            how = "it said something that is no answer"
+        elif status == -signal.SIGKILL:
+            how = "it was killed (signal 9), as the system does where memory runs out"
+        elif status < 0:
+            how = f"it crashed ({signal.Signals(-status).name})"
+        else:
+            how = f"it ended with exit status {status}"
+        last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
+        return f"{how}: {readable(last)}" if last else how
+
+    def _last_words(self) -> str:
+        with self._log.open("rb") as stream:
+            stream.seek(max(0, self._log.stat().st_size - STDERR_TAIL))
+            return stream.read().decode(errors="replace")

@@ -1,0 +1,1 @@
+"""Two benchmarks compared row by row."""

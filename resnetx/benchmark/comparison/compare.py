@@ -1,0 +1,209 @@
+"""Two benchmarks held against each other, row by row: what became slower or faster, and what cannot be told."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from resnetx.benchmark.comparison.matching import (
+    Key,
+    label_case,
+    machine_differences,
+    match_runs,
+    nothing_in_common,
+    require_rounds,
+    require_same_machine,
+    shorten,
+)
+from resnetx.benchmark.comparison.ratio import Contrast, contrast_rounds
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits
+from resnetx.benchmark.summary import MIN_ROUNDS, summarize, valid_rounds
+from resnetx.errors import UsageError
+
+SCHEMA = "resnetx.comparison/1"
+Verdict = Literal["faster", "slower", "same", "can't tell"]
+# Two processes that run the same file differ by up to this much for good: memory lies elsewhere.
+SMALLEST_CHANGE = 0.015
+# An interval that stays within this is as good as no change.
+SAME_WITHIN = 0.03
+# Room for what two runs of one thing differ by, and far enough below 5 % to find that nearly always.
+MAX_SLOWDOWN = 0.02
+# Peaks of one machine, measured twice, differ by less than this while nothing disturbs it.
+PEAK_NOISE = 0.03
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow:
+    """One case in both runs. `ratio` is new over old in time, above 1 is slower; None where it cannot be told.
+
+    `interleaved` says whether the two took turns.
+    """
+
+    model: str
+    provider: str
+    batch: int
+    threads: int
+    concurrency: int
+    boundary: str
+    interleaved: bool
+    old_ms: float | None
+    new_ms: float | None
+    verdict: Verdict
+    ratio: float | None = None
+    interval: tuple[float, float] | None = None
+    reading: str | None = None
+    past_limit: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """`interleaved` says whether all rows took turns. `notes` is what a reader of the rows must know."""
+
+    old: str
+    new: str
+    max_slowdown: float
+    interleaved: bool
+    rows: tuple[ComparedRow, ...]
+    only_old: tuple[str, ...] = ()
+    only_new: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row is slower past the limit beyond doubt."""
+        return not any(row.past_limit for row in self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "passed": self.passed, **asdict(self)}
+
+
+def compare(
+    old: Benchmark,
+    new: Benchmark,
+    *,
+    names: tuple[str, str] = ("old", "new"),
+    max_slowdown: float = MAX_SLOWDOWN,
+    any_machine: bool = False,
+) -> Comparison:
+    """Every case that both runs have. Runs of different machines are refused unless `any_machine`."""
+    require_rounds(old, new, names)
+    if not any_machine:
+        require_same_machine(old.machine, new.machine, names)
+    olds, news, turns, renamed = match_runs(old, new)
+    shared = [key for key in news if key in olds]
+    if not shared:
+        raise nothing_in_common(old.cases, new.cases, names)
+    apart = any(key not in turns for key in shared)
+    differences = machine_differences(old.machine, new.machine) if apart else ()
+    # Of different machines the ratio is what was asked for, and the machine may well explain it.
+    shift = _machine_shift(old.limits, new.limits) if apart and not differences else 0.0
+    rows = tuple(
+        _row(olds[key], news[key], paired=key in turns, shift=shift, count=len(shared), limit=max_slowdown)
+        for key in shared
+    )
+    if all(row.old_ms is None or row.new_ms is None for row in rows):
+        raise UsageError(f"No case has times in both {names[0]} and {names[1]}: {rows[0].reason}")
+    return Comparison(
+        old=names[0],
+        new=names[1],
+        max_slowdown=max_slowdown,
+        interleaved=not apart,
+        rows=rows,
+        only_old=tuple(label_case(case) for key, case in olds.items() if key not in news),
+        only_new=tuple(label_case(case) for key, case in news.items() if key not in olds),
+        notes=(*renamed, *_notes(differences, shift), *_precision_notes(olds, news), *_option_notes(olds, news)),
+    )
+
+
+def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: int, limit: float) -> ComparedRow:
+    row = ComparedRow(
+        model=new.model,
+        provider=new.provider,
+        batch=new.batch,
+        threads=new.threads,
+        concurrency=new.concurrency,
+        boundary=new.boundary,
+        interleaved=paired,
+        old_ms=summarize(old, None).median_ms,
+        new_ms=summarize(new, None).median_ms,
+        verdict="can't tell",
+        reason=_obstacle(old, new),
+    )
+    if row.reason:
+        return row
+    before, after = valid_rounds(old), valid_rounds(new)
+    beside = paired and len(before) == len(after) == len(old.samples_ms) == len(new.samples_ms)
+    contrast = contrast_rounds(before, after, paired=beside, rows=count)
+    if contrast is None:
+        fewest = min(len(before), len(after))
+        return replace(row, reason=f"{fewest} rounds are too few; {MIN_ROUNDS} are the least, and 20 are good.")
+    return _judged(row, contrast if paired else _shifted(contrast, shift), limit)
+
+
+def _judged(row: ComparedRow, contrast: Contrast, limit: float) -> ComparedRow:
+    changed = 1 + SMALLEST_CHANGE
+    verdict: Verdict = "can't tell"
+    if contrast.low > changed:
+        verdict = "slower"
+    elif contrast.high < 1 / changed:
+        verdict = "faster"
+    elif contrast.low > 1 / (1 + SAME_WITHIN) and contrast.high < 1 + SAME_WITHIN:
+        verdict = "same"
+    return replace(
+        row,
+        verdict=verdict,
+        ratio=contrast.ratio,
+        interval=(contrast.low, contrast.high),
+        reading=contrast.reading,
+        past_limit=contrast.low > max(1 + limit, changed),
+    )
+
+
+def _obstacle(old: BenchCase, new: BenchCase) -> str | None:
+    for name, case in (("old", old), ("new", new)):
+        if case.status in ("failed", "timed out"):
+            return f"It {case.status} in the {name} run{': ' + case.error if case.error else '.'}"
+        if not valid_rounds(case):
+            return f"The {name} run has no times of it."
+    return None
+
+
+def _machine_shift(old: Limits | None, new: Limits | None) -> float:
+    """By how much the machine itself was slower (or faster, below 0) in the new run, as the log of its peaks' ratio."""
+    before, after = (None if limits is None else limits.fp32_gflops for limits in (old, new))
+    shift = math.log(before / after) if before and after else 0.0
+    return shift if abs(shift) > PEAK_NOISE else 0.0
+
+
+def _shifted(contrast: Contrast, shift: float) -> Contrast:
+    """An interval that reaches to where the ratio would lie if the machine is all that changed."""
+    corrected = math.exp(-shift)
+    return replace(contrast, low=contrast.low * min(1.0, corrected), high=contrast.high * max(1.0, corrected))
+
+
+def _notes(differences: Sequence[str], shift: float) -> Iterable[str]:
+    if differences:
+        yield f"The runs come from different machines ({'; '.join(differences)})."
+    if shift:
+        word = "slower" if shift > 0 else "faster"
+        yield f"The machine itself was {math.expm1(abs(shift)):.0%} {word} in the new run; intervals reach to cover it."
+
+
+def _option_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:
+    for key, new in news.items():
+        before = olds[key].provider_options if key in olds else new.provider_options
+        if before != new.provider_options:
+            yield f"{label_case(new)}: {_given(before)} in the old run, {_given(new.provider_options)} in the new."
+
+
+def _given(options: Mapping[str, str]) -> str:
+    return shorten(", ".join(f"{name}={value}" for name, value in options.items())) or "no options"
+
+
+def _precision_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:
+    """A faster run in a coarser precision is often the point; it is compared, and said."""
+    for key, new in news.items():
+        before = olds[key].effective_precision if key in olds else new.effective_precision
+        if before != new.effective_precision:
+            yield f"{label_case(new)}: computed in {before} in the old run, in {new.effective_precision} in the new."

@@ -1,0 +1,131 @@
+"""Which cases of two benchmarks belong together, and whether their machines do."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.errors import UsageError
+
+MACHINE_FACTS = ("processor", "architecture", "instruction_sets", "cores", "cpus", "cpu_quota", "gpus", "gpu", "python")
+# A newer resnetx on the same machine is what many want to compare.
+OWN_PACKAGE = "resnetx"
+
+
+Key = tuple[str, str, int, int, int, str, int]
+Keyed = dict[Key, BenchCase]
+
+
+def match_runs(old: Benchmark, new: Benchmark) -> tuple[Keyed, Keyed, frozenset[Key], tuple[str, ...]]:
+    """As `match_cases`, and which of them took turns: then either is as it was in its turns.
+
+    The two runs took turns where one of them names the other's `created` as what it was `interleaved_with`: in all
+    cases, or in those of the other that it ran again and keeps as its `base_cases`.
+    """
+    olds, news, notes = match_cases(old.cases, new.cases)
+    turns = olds.keys() & news.keys()
+    if new.settings.get("interleaved_with") == old.created:
+        again, there = match_cases(new.base_cases, new.cases)[0], olds
+    elif old.settings.get("interleaved_with") == new.created:
+        again, there = match_cases(old.cases, old.base_cases)[1], news
+    else:
+        return olds, news, frozenset(), notes
+    if again:
+        turns &= again.keys()
+        there.update({key: again[key] for key in turns})
+    return olds, news, frozenset(turns), notes
+
+
+def match_cases(old: Sequence[BenchCase], new: Sequence[BenchCase]) -> tuple[Keyed, Keyed, tuple[str, ...]]:
+    """The cases of both runs by key, and what was assumed about it.
+
+    Models go by their path; where no path is in both runs, by file name; and a run's only model by being that.
+    """
+    models = [list(dict.fromkeys(case.model for case in cases)) for cases in (old, new)]
+    if set(models[0]) & set(models[1]):
+        return _keyed(old, {}), _keyed(new, {}), ()
+    files = [[PurePath(model).name for model in side] for side in models]
+    if set(files[0]) & set(files[1]) and all(len(set(side)) == len(side) for side in files):
+        by_file = {model: PurePath(model).name for side in models for model in side}
+        return _keyed(old, by_file), _keyed(new, by_file), ()
+    if len(models[0]) == len(models[1]) == 1:
+        note = f"{shorten(models[0][0])} is compared with {shorten(models[1][0])}, the only model of each run."
+        return _keyed(old, {models[0][0]: models[1][0]}), _keyed(new, {}), (note,)
+    return _keyed(old, {}), _keyed(new, {}), ()
+
+
+def _keyed(cases: Iterable[BenchCase], names: Mapping[str, str]) -> Keyed:
+    """Cases alike in all that tells rows apart are told apart by their order."""
+    seen: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+    keyed: Keyed = {}
+    for case in cases:
+        model = names.get(case.model, case.model)
+        key = (model, case.provider, case.batch, case.threads, case.concurrency, case.boundary)
+        keyed[*key, seen[key]] = case
+        seen[key] += 1
+    return keyed
+
+
+def nothing_in_common(old: Sequence[BenchCase], new: Sequence[BenchCase], names: tuple[str, str]) -> UsageError:
+    return UsageError(
+        f"{names[0]} and {names[1]} have no case in common: {label_some(old)} against {label_some(new)}. Rows are "
+        "matched by model, provider, batch, threads, concurrency and boundary; run bench with the same options."
+    )
+
+
+def require_rounds(old: Benchmark, new: Benchmark, names: tuple[str, str]) -> None:
+    """Traffic has a figure and no rounds: how much it would differ the next time is not known."""
+    for name, run in zip(names, (old, new), strict=True):
+        scenarios = sorted({case.load.scenario for case in run.cases if case.load is not None})
+        if scenarios:
+            raise UsageError(
+                f"{name} holds runs of the scenario {', '.join(scenarios)}, one a case, and the rows of a comparison "
+                "are held against each other round by round. Compare runs of bench without --scenario."
+            )
+
+
+def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]) -> None:
+    differences = machine_differences(old, new)
+    if differences:
+        raise UsageError(
+            f"{names[0]} and {names[1]} come from different machines ({'; '.join(differences)}), and a ratio between "
+            "them says nothing about the models. Run both on one machine, or accept it with --any-machine."
+        )
+
+
+def machine_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of the two machines decides how fast they are, and differs."""
+    found = [name for name in MACHINE_FACTS if _written(old.get(name)) != _written(new.get(name))]
+    differences = [f"{name}: {shorten(old.get(name))} against {shorten(new.get(name))}" for name in found]
+    before, after = (_versions(machine) for machine in (old, new))
+    packages = sorted(name for name in {*before, *after} - {OWN_PACKAGE} if before.get(name) != after.get(name))
+    return (
+        *differences,
+        *(f"{name} {before.get(name, 'absent')} against {after.get(name, 'absent')}" for name in packages),
+    )
+
+
+def _written(fact: object) -> str:
+    """As a file would hold it: a list from there is a tuple in a run of this process."""
+    return json.dumps(fact, sort_keys=True, default=str)
+
+
+def _versions(machine: Mapping[str, Any]) -> dict[str, str]:
+    versions = machine.get("versions")
+    return {str(name): shorten(value) for name, value in versions.items()} if isinstance(versions, dict) else {}
+
+
+def shorten(value: object) -> str:
+    text = "not known" if value is None else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def label_case(case: BenchCase) -> str:
+    return f"{case.name}, {case.threads} threads"
+
+
+def label_some(cases: Sequence[BenchCase]) -> str:
+    more = f" and {len(cases) - 2} more" if len(cases) > 2 else ""
+    return ", ".join(shorten(label_case(case)) for case in cases[:2]) + more

@@ -1,0 +1,177 @@
+"""This run against an earlier one: what of the earlier one can run again runs in the same rounds, and both are judged.
+
+A machine drifts from day to day by more than a slowdown that matters; what takes turns drifts together. Where the
+earlier model's very bytes are no longer here, the samples that were stored must do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnetx.benchmark.case import RunningCase
+from resnetx.benchmark.child_tasks import WORKER, best_provider_here
+from resnetx.benchmark.comparison.compare import MAX_SLOWDOWN, Comparison, compare
+from resnetx.benchmark.comparison.matching import match_cases, nothing_in_common, require_same_machine
+from resnetx.benchmark.plan import BenchModel, BenchOptions, PlannedCase, look_into, plan_cases
+from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.run import Nobody, Watch, run_cases
+from resnetx.benchmark.summary import valid_rounds
+from resnetx.errors import ResnetxError, UsageError
+from resnetx.machine.facts import read_machine
+from resnetx.runtime.ort.providers import AUTO
+
+THIS_RUN = "this run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Against:
+    """The earlier run and the file that it was read from, and how the two are to be judged."""
+
+    path: Path
+    base: Benchmark
+    max_slowdown: float = MAX_SLOWDOWN
+    any_machine: bool = False
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return str(self.path), THIS_RUN
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Again:
+    """A case of the base that runs again, as it was and as it runs now, beside the new case at `place`."""
+
+    place: int
+    before: BenchCase
+    now: RunningCase
+
+
+def run_against(
+    models: Sequence[Path],
+    options: BenchOptions,
+    against: Against,
+    *,
+    watch: Watch | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Benchmark:
+    """As `run_benchmark`; what ran again of the base is among the result's `base_cases`."""
+    if options.load is not None:
+        raise UsageError(
+            f"--against compares rounds that took turns, and {options.load.scenario} has none: its traffic runs at a "
+            "stretch. Leave --scenario or --against out."
+        )
+    look = watch or Nobody()
+    look.step("reading the models")
+    if not against.any_machine:
+        require_same_machine(against.base.machine, read_machine().to_json(), against.names)
+    cases = [RunningCase(plan=plan, options=options) for plan in _without_auto(plan_cases(models, options), options)]
+    again, reasons = _plan_again(against, cases)
+    # Each runs beside the case that it is compared with: the nearer in time, the more do they have in common.
+    lineup = [each for place, case in enumerate(cases) for each in (case, *(a.now for a in again if a.place == place))]
+    result = run_cases(lineup, options, watch=look, worker=worker)
+    return _told_apart(result, against, cases, again, lineup, reasons)
+
+
+def judge(new: Benchmark, against: Against) -> Comparison | None:
+    """As `resnetx compare`, and why rows did not run again; None where no case in common has times now."""
+    limit, any_machine = against.max_slowdown, against.any_machine
+    try:
+        result = compare(against.base, new, names=against.names, max_slowdown=limit, any_machine=any_machine)
+    except UsageError:  # all that is left after what was required before the run; the cases say why they failed
+        return None
+    return replace(result, notes=(*new.settings["against"]["notes"], *result.notes))
+
+
+def _without_auto(plans: Sequence[PlannedCase], options: BenchOptions) -> list[PlannedCase]:
+    """Which rows of the base are meant must be known before anything runs."""
+    if all(plan.provider != AUTO for plan in plans):
+        return list(plans)
+    best = best_provider_here(threads=options.threads_in_force())
+    return [replace(plan, provider=best) if plan.provider == AUTO else plan for plan in plans]
+
+
+def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_Again], tuple[str, ...]]:
+    """What of the base runs again, and in words why something does not."""
+    new = [case.result() for case in cases]
+    olds, news, _ = match_cases(against.base.cases, new)
+    shared = [(place, olds[key]) for place, key in enumerate(news) if key in olds]
+    if not shared:
+        raise nothing_in_common(against.base.cases, new, against.names)
+    timed = [(place, before) for place, before in shared if valid_rounds(before)]
+    if not timed:
+        raise UsageError(
+            f"{against.path} has no times of the cases that it has in common with this run, so there is nothing to "
+            "compare with; give a run in which they did not fail."
+        )
+    search = _Search(against.path, [case.plan.model for case in cases])
+    again, reasons = [], []
+    for place, before in timed:
+        found = search.find(before)
+        if isinstance(found, str):
+            reasons.append(f"{found}: its stored samples are compared, which is less exact.")
+            continue
+        if found.sha256 == cases[place].plan.model.sha256:
+            reasons.append(
+                f"{before.model} is still the file that {against.path} timed: only options differ, or chance."
+            )
+        plan = PlannedCase(
+            model=found, provider=before.provider, batch=before.batch, options=dict(before.provider_options)
+        )
+        options = replace(cases[place].options, verify=False)
+        now = RunningCase(plan=plan, options=options, name=f"base {Path(before.model).name}")
+        again.append(_Again(place=place, before=before, now=now))
+    return again, tuple(dict.fromkeys(reasons))
+
+
+class _Search:
+    """Looks for the models of a base, each file once."""
+
+    def __init__(self, base: Path, known: Sequence[BenchModel]) -> None:
+        self._base = base
+        self._seen: dict[Path, BenchModel | str] = {model.path: model for model in known}
+
+    def find(self, case: BenchCase) -> BenchModel | str:
+        """The model with the very bytes that the case timed, or why there is none."""
+        if case.model_sha256 is None:
+            return f"{self._base} does not say which bytes {case.model} had"
+        places = dict.fromkeys((Path(case.model), self._base.parent / Path(case.model).name))
+        looked = [self._look(path) for path in places]
+        same = [model for model in looked if isinstance(model, BenchModel) and model.sha256 == case.model_sha256]
+        if same:
+            return same[0]
+        if any(isinstance(model, BenchModel) for model in looked):
+            return f"{case.model} has been overwritten since {self._base} timed it"
+        return f"{case.model} is not here any more ({looked[0]})"
+
+    def _look(self, path: Path) -> BenchModel | str:
+        if path not in self._seen:
+            try:
+                self._seen[path] = look_into(path)
+            except (ResnetxError, OSError, ValueError) as error:  # a base's author chose the path
+                self._seen[path] = str(error)
+        return self._seen[path]
+
+
+def _told_apart(
+    result: Benchmark,
+    against: Against,
+    cases: Sequence[RunningCase],
+    again: Sequence[_Again],
+    lineup: Sequence[RunningCase],
+    reasons: tuple[str, ...],
+) -> Benchmark:
+    """The new cases as the run, those of the base as its `base_cases`; one that failed now is none."""
+    by_case = {id(case): row for case, row in zip(lineup, result.cases, strict=True)}
+    kept = []
+    for each in again:
+        row = replace(by_case[id(each.now)], model=each.before.model)
+        if row.status in ("ok", "interrupted") and valid_rounds(row):
+            kept.append(row)
+        else:
+            why = f"{row.name} {row.status} when it ran again{f' ({row.error})' if row.error else ''}"
+            reasons = (*reasons, f"{why}: its stored samples are compared, which is less exact.")
+    settings = {**result.settings, "against": {"file": str(against.path), "notes": list(reasons)}}
+    if kept:
+        settings["interleaved_with"] = against.base.created
+    own = tuple(by_case[id(case)] for case in cases)
+    return replace(result, cases=own, settings=settings, base_cases=tuple(kept))

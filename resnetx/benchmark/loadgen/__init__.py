@@ -1,0 +1,1 @@
+"""MLPerf's scenarios with the traffic of MLPerf's LoadGen."""

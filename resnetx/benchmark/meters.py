@@ -1,0 +1,52 @@
+"""What a case takes besides time: memory, the GPU's too, and energy; and who else was at work meanwhile."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from resnetx.benchmark.stopwatch import Runner, peak_memory_mb
+from resnetx.machine.cpu_contention import watch_processors
+from resnetx.machine.energy import watch_power
+from resnetx.machine.gpu_meter import GpuMemory, open_meter
+from resnetx.machine.gpus import runs_on_gpu
+from resnetx.runtime.ort.providers import AUTO
+
+# Where the driver does not count the memory of the case's process.
+TAKEN_WORDS = "GPU memory is what the GPU's free memory shrank by: its driver does not show this process."
+
+
+class Meters:
+    """Opened before the case, so that what its session takes is seen; the GPU's stay with a case that runs there."""
+
+    def __init__(self, provider: str, options: Mapping[str, str]) -> None:
+        device = options.get("device_id", "0")
+        wanted = provider == AUTO or runs_on_gpu(provider, options)
+        self._gpu = open_meter(int(device) if device.isdecimal() else 0) if wanted else None
+        self._memory = None if self._gpu is None else GpuMemory(self._gpu)
+        self._opened = None if self._memory is None else self._memory.watch()
+
+    def settle(self, runner: Runner) -> None:
+        """The case is open, and warm."""
+        if self._opened:
+            self._opened()
+        if not runs_on_gpu(runner.provider, runner.options) or getattr(runner, "fallback", None):
+            self._gpu = self._memory = None
+
+    def watch(self) -> Callable[[float], dict[str, Any]]:
+        """Look now; the function that returns looks again. It is told for how many seconds of that was timed."""
+        disturbance, power = watch_processors(), watch_power(self._gpu)
+        memory = self._memory
+        taken = None if memory is None else memory.watch()
+
+        def stop(timed_s: float) -> dict[str, Any]:
+            energy_j = power(timed_s)
+            if taken:
+                taken()
+            return {
+                "peak_memory_mb": peak_memory_mb(),
+                "gpu_memory_mb": None if memory is None else memory.peak_mb,
+                "notes": [] if memory is None or memory.counted else [TAKEN_WORDS],
+                "energy_j": energy_j,
+                "disturbance": disturbance().to_json(),
+            }
+
+        return stop

@@ -1,0 +1,158 @@
+"""Work that shows what a processor or GPU can do at most: matrix products by precision, and streams through memory."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from resnetx.machine.facts import usable_memory_mb
+from resnetx.runtime.ort.providers import BY_NAME
+
+Precision = Literal["fp32", "bf16", "int8"]
+GpuPrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
+GPU_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Three streams of this size are more than most caches hold; machines with little memory get smaller ones.
+STREAM_MB = 128
+SHARE_OF_MEMORY = 16
+# Several times the largest cache of a GPU.
+GPU_STREAM_MB = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One kernel on data that lies ready. `amount` is operations (two a multiply-add), or bytes for a stream."""
+
+    name: str
+    amount: int
+    run: Callable[[], object]
+
+
+@contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """Let torch use so many threads, and honest float32; what was set before comes back."""
+    before, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_float32_matmul_precision(precision)
+
+
+def operations(size: int) -> int:
+    """Of the product of two square matrices: a multiplication and an addition for each step."""
+    return 2 * size**3
+
+
+def products(precision: Precision, size: int, *, threads: int) -> list[Work]:
+    """The product of two square matrices, by everything here that can compute it: the best of them is the peak."""
+    if precision == "int8":
+        return [work for make in (_torch_int8, _runtime_int8) if (work := _possible(make, size, threads)) is not None]
+    dtype = torch.float32 if precision == "fp32" else torch.bfloat16
+    left, right = (torch.rand(size, size).to(dtype) for _ in "ab")
+    out = torch.empty(size, size, dtype=dtype)
+    return [Work(name="torch.mm", amount=operations(size), run=lambda: torch.mm(left, right, out=out))]
+
+
+def streams() -> list[Work]:
+    """Reading, copying and adding arrays that no cache holds; bytes as the program sees them."""
+    usable = usable_memory_mb() or STREAM_MB * SHARE_OF_MEMORY
+    count = max(1, min(STREAM_MB, usable // SHARE_OF_MEMORY)) * 2**20 // 4
+    first, second, out = (torch.ones(count) for _ in "abc")
+    size = 4 * count
+    return [
+        Work(name="read", amount=size, run=first.sum),
+        Work(name="copy", amount=2 * size, run=lambda: out.copy_(first)),
+        Work(name="add", amount=3 * size, run=lambda: torch.add(first, second, out=out)),
+    ]
+
+
+@contextmanager
+def on_gpu(precision: GpuPrecision) -> Iterator[None]:
+    """Let torch's products of float32 use TF32, or not; what was set before comes back."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def gpu_products(precision: GpuPrecision, size: int, *, device: str = "cuda") -> list[Work]:
+    """The product of two square matrices on the GPU, waited for. Zeros would need less power than real numbers do."""
+    if precision == "int8":
+        left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8, device=device) for _ in "ab")
+        # The layout of the second that the int8 kernels of cuBLAS take.
+        right, out = right.t(), torch.empty(size, size, dtype=torch.int32, device=device)
+        return [_waited("torch._int_mm", operations(size), lambda: torch._int_mm(left, right, out=out), device)]
+    dtype = GPU_TYPES[precision]
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in "ab")
+    out = torch.empty(size, size, dtype=dtype, device=device)
+    return [_waited("torch.mm", operations(size), lambda: torch.mm(left, right, out=out), device)]
+
+
+def gpu_streams(*, device: str = "cuda") -> list[Work]:
+    """Copying and adding arrays in the GPU's memory that no cache holds."""
+    free = torch.cuda.mem_get_info()[0] // 2**20 if device == "cuda" else GPU_STREAM_MB * SHARE_OF_MEMORY
+    count = max(1, min(GPU_STREAM_MB, free // SHARE_OF_MEMORY)) * 2**20 // 4
+    first, second, out = (torch.ones(count, device=device) for _ in "abc")
+    return [
+        _waited("copy", 8 * count, lambda: out.copy_(first), device),
+        _waited("add", 12 * count, lambda: torch.add(first, second, out=out), device),
+    ]
+
+
+def _waited(name: str, amount: int, call: Callable[[], object], device: str) -> Work:
+    def run() -> object:
+        result = call()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    return Work(name=name, amount=amount, run=run)
+
+
+def _possible(make: Callable[[int, int], Work], size: int, threads: int) -> Work | None:
+    """None where this machine or this version of the library cannot: it is one of several ways."""
+    try:
+        return make(size, threads)
+    except Exception:  # both libraries raise types of their own, which share no base below Exception
+        return None
+
+
+def _torch_int8(size: int, threads: int) -> Work:
+    left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8) for _ in "ab")
+    out = torch.empty(size, size, dtype=torch.int32)
+    return Work(name="torch._int_mm", amount=operations(size), run=lambda: torch._int_mm(left, right, out=out))
+
+
+def _runtime_int8(size: int, threads: int) -> Work:
+    """ONNX Runtime's product of unsigned and signed bytes, with the weights packed beforehand as in a network."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from resnetx.runtime.ort.native_session import open_native
+    from resnetx.runtime.ort.session_options import resolve_settings
+
+    numbers = np.random.default_rng(0)
+    shape = [size, size]
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
+        "peak",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, shape)],
+        [numpy_helper.from_array(numbers.integers(-127, 128, shape, np.int8), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    provider = BY_NAME["cpu"]
+    # Threads that spin after a run would slow down what is measured next.
+    options = {"session.intra_op.allow_spinning": "0"}
+    settings = resolve_settings(provider, precision="f32", threads=threads, options=options)
+    session = open_native(provider, model.SerializeToString(), settings)
+    feed = {"x": numbers.integers(0, 256, shape, np.uint8)}
+    return Work(name="MatMulInteger", amount=operations(size), run=lambda: session.run(["y"], feed))

@@ -1,0 +1,225 @@
+"""A benchmark from beginning to end: a process a case, rounds interleaved, and what was timed is what is verified."""
+
+import datetime
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from resnetx.base.worker_process import Child, ChildError
+from resnetx.benchmark.case import RunningCase, case_environment, case_order
+from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
+from resnetx.benchmark.loadgen.driver import load_settings, run_loads
+from resnetx.benchmark.plan import BenchOptions, plan_cases
+from resnetx.benchmark.reference_files import NO_REFERENCE
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits
+from resnetx.benchmark.rounds import interleaved_order
+from resnetx.benchmark.stability import stability_warnings
+from resnetx.errors import RuntimeUnavailableError
+from resnetx.machine.facts import read_machine
+from resnetx.runtime.ort.providers import TORCH_RUNNERS
+
+
+class Watch(Protocol):
+    """Somebody who looks on: told what is being done, and how the cases stand after each round."""
+
+    def step(self, text: str) -> None: ...
+
+    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None: ...
+
+
+class Nobody:
+    """Looks at nothing."""
+
+    def step(self, text: str) -> None:
+        pass
+
+    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
+        pass
+
+
+def run_benchmark(
+    models: Sequence[Path],
+    options: BenchOptions,
+    *,
+    watch: Watch | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Benchmark:
+    """Every model in every way that the options ask for."""
+    look = watch or Nobody()
+    look.step("reading the models")
+    plans = plan_cases(models, options)
+    return run_cases([RunningCase(plan=plan, options=options) for plan in plans], options, watch=look, worker=worker)
+
+
+def run_cases(
+    cases: Sequence[RunningCase],
+    options: BenchOptions,
+    *,
+    watch: Watch | None = None,
+    worker: Sequence[str] = WORKER,
+) -> Benchmark:
+    """Run the cases in turns; one that fails is a row that says so. Ctrl-C ends it early, and what there is returns."""
+    look = watch or Nobody()
+    limits: Limits | None = None
+    settings = _settings(options)
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnetx-bench-")))
+        with _interruptible(cases):
+            _open_all(cases, folder, worker, stack, look)
+            _require_one_open(cases)
+            look.step("measuring the limits of the machine")
+            try:
+                limits = measured_limits(options.threads_in_force(), gpu=any(case.on_gpu for case in cases))
+            except ChildError as error:
+                settings["limits_problem"] = str(error)
+            truths = _truths(cases, folder, look) if options.verify else {}
+            if options.load is None:
+                _run_rounds(cases, options, look)
+            else:
+                run_loads(cases, options, look.step)
+            _verify_all(cases, truths, look)
+    return Benchmark(
+        created=created,
+        machine=read_machine().to_json(),
+        limits=limits,
+        cases=tuple(_with_stability(case.result()) for case in cases),
+        settings=settings,
+    )
+
+
+def _with_stability(case: BenchCase) -> BenchCase:
+    return replace(case, warnings=[*case.warnings, *stability_warnings(case)])
+
+
+def passed(benchmark: Benchmark) -> bool:
+    """Whether every case ran to its end, none computes something else than its reference, and servers keep up."""
+    return all(
+        case.status == "ok"
+        and (case.parity is None or case.parity.get("passed", True))
+        and (case.load is None or case.load.kept)
+        for case in benchmark.cases
+    )
+
+
+def interrupted(benchmark: Benchmark) -> bool:
+    return any(case.status == "interrupted" for case in benchmark.cases)
+
+
+@contextmanager
+def _interruptible(cases: Sequence[RunningCase]) -> Iterator[None]:
+    """Ctrl-C marks the cases that were not through; those that are done stay as they are."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for case in cases:
+            if case.status == "ok" and not case.finished:
+                case.status = "interrupted"
+
+
+def _open_all(
+    cases: Sequence[RunningCase], folder: Path, worker: Sequence[str], stack: ExitStack, watch: Watch
+) -> None:
+    """One after another: a cold start beside another one would be slower."""
+    for number, case in enumerate(cases):
+        slow = ", which may build an engine for minutes" if case.plan.provider == "tensorrt" else ""
+        watch.step(f"opening {case.title}{slow}")
+        if case.plan.provider in TORCH_RUNNERS and not case.plan.model.has_reference:
+            case.fail(
+                f"{case.plan.provider} runs the network that a model card describes, and {case.plan.model.path.name} "
+                "carries none that resnetx can rebuild; leave this provider out for it",
+                "failed",
+                deliberate=True,
+            )
+            continue
+        own = folder / str(number)
+        own.mkdir()
+        case.child = Child(worker, folder=own, environment=case_environment(own, case.options.threads_in_force()))
+        stack.callback(case.child.close)
+        case.facts = case.ask({"do": "open", "case": case_order(case)}) or {}
+
+
+def _require_one_open(cases: Sequence[RunningCase]) -> None:
+    """Where every case declined before it began, there is no result to show, but something to be told."""
+    if all(case.deliberate for case in cases):
+        reasons = dict.fromkeys(f"{case.title}: {case.error}" for case in cases)
+        raise RuntimeUnavailableError(f"Nothing could be run. {' '.join(reasons)}")
+
+
+def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[int, Path | str]:
+    """For each open case the golden file to verify against, or why there is none."""
+    alive = [number for number, case in enumerate(cases) if case.alive and case.options.verify]
+    truths: dict[int, Path | str] = {}
+    for model in dict.fromkeys(cases[number].plan.model.path for number in alive):
+        numbers = [number for number in alive if cases[number].plan.model.path == model]
+        first = cases[numbers[0]].plan.model
+        if not first.has_reference or first.card is None:
+            truths |= dict.fromkeys(numbers, NO_REFERENCE)
+            continue
+        watch.step(f"computing the truth of {model.name}")
+        batches = sorted({cases[number].plan.batch for number in numbers})
+        precisions = sorted({str(cases[number].facts["effective_precision"]) for number in numbers})
+        own = folder / f"truth{numbers[0]}"
+        own.mkdir()
+        golden = computed_truths(
+            first.card,
+            batches,
+            precisions,
+            own,
+            input_name=first.inputs[0].name,
+            threads=cases[numbers[0]].options.threads_in_force(),
+        )
+        truths |= {
+            number: golden if isinstance(golden, str) else golden[cases[number].plan.batch] for number in numbers
+        }
+    return truths
+
+
+def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watch) -> None:
+    order = [number for turn in interleaved_order(len(cases), options.rounds) for number in turn]
+    seconds = options.duration_s / options.rounds
+    for done, number in enumerate(order):
+        case = cases[number]
+        watch.cases([each.result() for each in cases], done, len(order))
+        if not case.alive:
+            continue
+        answer = case.ask({"do": "round", "seconds": seconds}, more_s=2 * seconds)
+        if answer is not None:
+            case.rounds.append([float(sample) for sample in answer["samples_ms"]])
+            case.took(answer)
+    watch.cases([case.result() for case in cases], len(order), len(order))
+
+
+def _verify_all(cases: Sequence[RunningCase], truths: Mapping[int, Path | str], watch: Watch) -> None:
+    for number, truth in truths.items():
+        case = cases[number]
+        if not case.alive:
+            continue
+        if isinstance(truth, str):
+            case.parity = {"reference": None, "reason": truth}
+            continue
+        watch.step(f"verifying {case.title}")
+        answer = case.ask({"do": "verify", "golden": str(truth)})
+        if answer is not None:
+            case.parity = answer["parity"] | {"reference": "PyTorch in float64"}
+
+
+def _settings(options: BenchOptions) -> dict[str, Any]:
+    return {
+        "providers": list(options.providers),
+        "batches": None if options.batches is None else list(options.batches),
+        "threads": options.threads_in_force(),
+        "duration_s": options.duration_s,
+        "rounds": options.rounds,
+        "warmup": options.warmup,
+        "concurrency": options.concurrency,
+        "percentiles": list(options.percentiles),
+        "boundary": options.boundary,
+        **load_settings(options.load),
+        "verify": options.verify,
+        "provider_options": dict(options.provider_options),
+        "allow_fallback": options.allow_fallback,
+    }

@@ -1,0 +1,54 @@
+"""Whether samples can be believed: rounds that differ, a drift from first to last, runs that were disturbed."""
+
+import math
+
+import numpy as np
+
+from resnetx.benchmark.result import BenchCase
+from resnetx.benchmark.summary import MIN_ROUNDS, valid_rounds
+
+# What a quiet machine stays under.
+MAX_SPREAD = 0.05
+MAX_DRIFT = 0.03
+OUTLIER = 2.0
+MAX_OUTLIERS = 0.02
+# A trend that chance gives once in a hundred runs.
+TREND_Z = 2.58
+
+
+def stability_warnings(case: BenchCase) -> tuple[str, ...]:
+    """A sentence for each thing that speaks against the figures of this case; none is good."""
+    rounds = valid_rounds(case)
+    if len(rounds) < MIN_ROUNDS:
+        return (f"Only {len(rounds)} rounds: no interval can be given from fewer than {MIN_ROUNDS}.",) if rounds else ()
+    medians = np.array([np.median(samples) for samples in rounds])
+    found = (_spread(medians), _drift(medians), _outliers(np.concatenate(rounds)))
+    return tuple(warning for warning in found if warning)
+
+
+def _spread(medians: np.ndarray) -> str | None:
+    low, middle, high = np.quantile(medians, [0.25, 0.5, 0.75])
+    spread = float((high - low) / middle)
+    if spread <= MAX_SPREAD:
+        return None
+    return f"Rounds differ: the middle half of their medians lies {spread:.0%} apart."
+
+
+def _drift(medians: np.ndarray) -> str | None:
+    """Theil's slope over the rounds, where Kendall's test finds a trend; a single slow round is none."""
+    count = len(medians)
+    first, second = np.triu_indices(count, k=1)
+    steps = np.log(medians[second] / medians[first])
+    score = float(np.sign(steps).sum())
+    deviation = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
+    drift = math.expm1(float(np.median(steps / (second - first))) * (count - 1))
+    if abs(score) - 1 < TREND_Z * deviation or abs(drift) <= MAX_DRIFT:
+        return None
+    return f"Samples drift: the last round is {abs(drift):.0%} {'slower' if drift > 0 else 'faster'} than the first."
+
+
+def _outliers(samples: np.ndarray) -> str | None:
+    share = float(np.mean(samples > OUTLIER * np.median(samples)))
+    if share <= MAX_OUTLIERS:
+        return None
+    return f"{share:.0%} of the runs took more than twice the median: something else used the machine."

@@ -1,0 +1,143 @@
+"""The loop that times one case in its own process: one run between two looks at the clock, and nothing else."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from resnetx.graph.card import ModelCard
+from resnetx.inputs.synthetic import card_inputs, smooth_images
+from resnetx.runtime.ort.session import TensorInfo
+from resnetx.verification.same_outputs import random_feeds
+
+Feeds = dict[str, np.ndarray]
+Call = Callable[[], object]
+Clock = Callable[[], int]
+
+# Several inputs by turns: a runner that returned the last answer again would be seen, and caches see what they will
+# see in use.
+DISTINCT_INPUTS = 4
+# Images of a batch repeat after this many; more of them would only take memory.
+POOL = 16
+# The others had the processor since this case's last round: it runs untimed for so long before it is timed again.
+REHEAT_S = 0.05
+# Of a round, from each thread: a model of microseconds would fill memory and files with more, and say no more.
+MOST_SAMPLES = 20_000
+
+
+class Runner(Protocol):
+    """Whatever runs a model: a session, or PyTorch."""
+
+    provider: str
+    effective_precision: str
+    placement: tuple[tuple[str, int], ...]
+    options: dict[str, str]
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+
+class BindingRunner(Runner, Protocol):
+    """One that can keep its inputs and outputs where it computes."""
+
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> Call: ...
+
+
+def timed_feeds(inputs: Sequence[TensorInfo], card: ModelCard | None, *, batch: int, seed: int = 0) -> list[Feeds]:
+    """Distinct inputs of one shape: images where the card says how they go in, else values of the right type."""
+    if card is None or card.image_size is None or card.preprocessing is None:
+        return [random_feeds(inputs, batch=batch, seed=seed + index) for index in range(DISTINCT_INPUTS)]
+    pool = max(min(batch, POOL), DISTINCT_INPUTS)
+    images = card_inputs(card, smooth_images(pool, card.image_size, seed)).astype(inputs[0].dtype, copy=False)
+    order = [[(first + index) % pool for index in range(batch)] for first in range(DISTINCT_INPUTS)]
+    return [{inputs[0].name: np.ascontiguousarray(images[rows])} for rows in order]
+
+
+class Stopwatch:
+    """Times calls, one after another or from several threads at once."""
+
+    def __init__(self, calls: Sequence[Call], *, concurrency: int = 1, clock: Clock = time.perf_counter_ns) -> None:
+        self._calls = tuple(calls)
+        self._clock = clock
+        self._concurrency = concurrency
+        # The threads stay: a runtime may keep something for each thread that calls it.
+        self._threads = ThreadPoolExecutor(concurrency) if concurrency > 1 else None
+
+    def first_ms(self) -> float:
+        """The very first run, which allocates and compiles."""
+        return self._timed(self._calls[0]) / 1e6
+
+    def warm_up(self, runs: int) -> None:
+        """`runs` runs from each thread."""
+        self._everywhere(lambda lane: self._run(lane, until=None, least=runs))
+
+    def round_ms(self, seconds: float) -> list[float]:
+        """Every run that begins within `seconds`, at least one and not too many from each thread, in milliseconds."""
+        with _no_collector():
+            self._timed_round(min(REHEAT_S, seconds))
+            return [nanoseconds / 1e6 for nanoseconds in self._timed_round(seconds)]
+
+    def _timed_round(self, seconds: float) -> list[int]:
+        until = self._clock() + int(seconds * 1e9)
+        return self._everywhere(lambda lane: self._run(lane, until=until, least=1))
+
+    def _run(self, lane: int, *, until: int | None, least: int) -> list[int]:
+        calls, clock, samples = self._calls, self._clock, []
+        turn = lane
+        while True:
+            call = calls[turn % len(calls)]
+            begin = clock()
+            call()
+            end = clock()
+            samples.append(end - begin)
+            turn += 1
+            if len(samples) >= least and (until is None or end >= until or len(samples) >= MOST_SAMPLES):
+                return samples
+
+    def _everywhere(self, work: Callable[[int], list[int]]) -> list[int]:
+        if self._threads is None:
+            return work(0)
+        together = threading.Barrier(self._concurrency)
+
+        def lane(number: int) -> list[int]:
+            together.wait()
+            return work(number)
+
+        return [sample for samples in self._threads.map(lane, range(self._concurrency)) for sample in samples]
+
+    def _timed(self, call: Call) -> int:
+        begin = self._clock()
+        call()
+        return self._clock() - begin
+
+
+def runner_calls(runner: Runner, feeds: Sequence[Feeds]) -> list[Call]:
+    """From host arrays to host arrays."""
+    return [partial(runner.run, feed) for feed in feeds]
+
+
+def peak_memory_mb() -> float | None:
+    """The most memory that this process ever held. (getrusage would count what the parent held when it forked.)"""
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
+    return None
+
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Python's collector runs when it pleases; it runs before the round, and not in it."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,174 @@
+"""Figures derived from raw samples: medians, bootstrap intervals over rounds, percentiles where there are enough.
+
+Samples within a round resemble each other: the machine was in one mood. A round is therefore the unit that is drawn
+again; intervals from single samples would be several times too narrow.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from resnetx.benchmark.loadgen.result import SAMPLES_PER_QUERY, LoadResult
+from resnetx.benchmark.result import BenchCase, Limits
+from resnetx.machine.gpus import runs_on_gpu
+
+PERCENTILES = (50.0, 90.0, 95.0, 99.0)
+# A percentile needs so many samples beyond it: 100 for p90, 200 for p95, 1,000 for p99.
+SAMPLES_BEYOND = 10
+# Fewer rounds than this say nothing about how rounds differ.
+MIN_ROUNDS = 5
+RESAMPLES = 4000
+CANDIDATES = 512
+# Where in the file of a stranger a time is no time.
+SHORTEST_MS, LONGEST_MS = 1e-7, 1e10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A case's figures; None where there are too few samples for one."""
+
+    median_ms: float | None = None
+    ci95_ms: tuple[float, float] | None = None
+    percentiles_ms: dict[str, float | None] | None = None
+    images_per_s: float | None = None
+    limit_fraction: float | None = None
+    joules_per_image: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        latency = {"median": self.median_ms, "ci95": self.ci95_ms, **(self.percentiles_ms or {})}
+        return {
+            "latency_ms": latency,
+            "images_per_s": self.images_per_s,
+            "limit_fraction": self.limit_fraction,
+            "joules_per_image": self.joules_per_image,
+        }
+
+
+def summarize(case: BenchCase, limits: Limits | None, *, percentiles: Sequence[float] = PERCENTILES) -> Summary:
+    """The figures of one case. `images_per_s` is what `concurrency` callers together get through at the median."""
+    if case.load is not None:
+        return _summarize_load(case, case.load, limits, percentiles)
+    rounds = valid_rounds(case)
+    if not rounds:
+        return Summary()
+    samples = np.concatenate(rounds)
+    median = float(np.median(samples))
+    images_per_s = 1e3 * case.batch * case.concurrency / median
+    return Summary(
+        median_ms=median,
+        ci95_ms=median_interval(rounds),
+        percentiles_ms={f"p{share:g}": _percentile(samples, share) for share in percentiles},
+        images_per_s=images_per_s,
+        limit_fraction=_limit_fraction(case, images_per_s, limits),
+        joules_per_image=_joules_per_image(case),
+    )
+
+
+def _summarize_load(case: BenchCase, load: LoadResult, limits: Limits | None, percentiles: Sequence[float]) -> Summary:
+    """Latencies of queries as LoadGen counts them; it has no rounds, and so no interval."""
+    known, rate = load.run.percentiles_ms, load.run.samples_per_s
+    samples = load.run.queries * SAMPLES_PER_QUERY.get(load.scenario, 1)
+    return Summary(
+        median_ms=known.get("p50"),
+        percentiles_ms={f"p{share:g}": known.get(f"p{share:g}") for share in percentiles},
+        images_per_s=rate,
+        limit_fraction=None if rate is None else _limit_fraction(case, rate, limits),
+        joules_per_image=case.energy_j / samples if case.energy_j and samples else None,
+    )
+
+
+def valid_rounds(case: BenchCase) -> list[np.ndarray]:
+    """The samples of each round that has any, without what cannot be a time."""
+    rounds = [np.asarray(samples, dtype=np.float64) for samples in case.samples_ms]
+    kept = [samples[(samples >= SHORTEST_MS) & (samples <= LONGEST_MS)] for samples in rounds]
+    return [samples for samples in kept if samples.size]
+
+
+def median_interval(rounds: Sequence[np.ndarray], *, confidence: float = 0.95) -> tuple[float, float] | None:
+    """Where the median over all samples would lie if the run were repeated: rounds drawn again, with replacement.
+
+    The percentile bootstrap is too narrow for few rounds; its levels are widened to what Student's t asks of as many.
+    """
+    if len(rounds) < MIN_ROUNDS:
+        return None
+    medians = resampled_quantiles(rounds, draw_rounds(len(rounds)))
+    tail = expanded_tail(len(rounds), confidence)
+    low, high = np.quantile(medians, [tail, 1 - tail])
+    middle = float(np.median(np.concatenate(rounds)))
+    return min(float(low), middle), max(float(high), middle)
+
+
+def expanded_tail(count: int, confidence: float) -> float:
+    """The share that a percentile bootstrap of `count` draws cuts off at each side, so that its interval is t's."""
+    t = student_t((1 + confidence) / 2, count - 1)
+    return NormalDist().cdf(-math.sqrt(count / (count - 1)) * t)
+
+
+def student_t(level: float, freedom: int) -> float:
+    """A quantile of Student's t from the normal one (Cornish and Fisher); right to 0.5 % from 4 degrees on."""
+    z = NormalDist().inv_cdf(level)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
+def draw_rounds(count: int, *, resamples: int = RESAMPLES) -> np.ndarray:
+    """How often each of `count` rounds is drawn in each resample; the same draws each time, for the same figures."""
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)
+    return np.asarray(draws, dtype=np.float64)
+
+
+def resampled_quantiles(rounds: Sequence[np.ndarray], draws: np.ndarray, *, share: float = 0.5) -> np.ndarray:
+    """The quantile over all samples of each resample, which lies between the lowest and the highest of a round."""
+    candidates = _candidates(rounds, share)
+    below = np.array([np.searchsorted(np.sort(samples), candidates, side="right") for samples in rounds], dtype=float)
+    sizes = np.array([samples.size for samples in rounds], dtype=float)
+    reached = draws @ below >= share * (draws @ sizes)[:, None] - 1e-9
+    # The highest candidate is at least every round's quantile, so each row reaches its share.
+    return np.asarray(candidates[np.argmax(reached, axis=1)])
+
+
+def _candidates(rounds: Sequence[np.ndarray], share: float) -> np.ndarray:
+    # Quantiles that are samples: between interpolated ones the pooled quantile need not lie.
+    quantiles = [np.quantile(samples, share, method="inverted_cdf") for samples in rounds]
+    pooled = np.sort(np.concatenate(rounds))
+    inside: np.ndarray = pooled[(pooled >= min(quantiles)) & (pooled <= max(quantiles))]
+    if inside.size <= CANDIDATES:
+        return inside
+    return np.asarray(inside[np.linspace(0, inside.size - 1, CANDIDATES).astype(int)])
+
+
+def _percentile(samples: np.ndarray, share: float) -> float | None:
+    enough = 0 <= share < 100 and samples.size * (100 - share) >= 100 * SAMPLES_BEYOND - 1e-6
+    return float(np.percentile(samples, share)) if enough else None
+
+
+def _joules_per_image(case: BenchCase) -> float | None:
+    """Of all the images of the rounds in which it was measured."""
+    images = case.batch * sum(len(samples) for samples in case.samples_ms)
+    return case.energy_j / images if case.energy_j and images else None
+
+
+def _limit_fraction(case: BenchCase, images_per_s: float, limits: Limits | None) -> float | None:
+    """Of the peak in the precision that really computed; None where that was not measured on as many threads."""
+    if limits is None or case.macs is None or case.fallback:
+        return None
+    if runs_on_gpu(case.provider, case.options):
+        peaks = {
+            "fp32": limits.gpu_fp32_gflops,
+            "tf32": limits.gpu_tf32_gflops,
+            "fp16": limits.gpu_fp16_gflops,
+            "bf16": limits.gpu_bf16_gflops,
+            "int8": limits.gpu_int8_gops,
+        }
+    elif case.threads == limits.threads:
+        peaks = {"fp32": limits.fp32_gflops, "bf16": limits.bf16_gflops, "int8": limits.int8_gops}
+    else:
+        return None
+    peak = peaks.get(case.effective_precision)
+    return 2 * case.macs * images_per_s / (peak * 1e9) if peak else None

@@ -1,0 +1,1 @@
+"""Export and simplify, each composed of the other packages and verified."""

@@ -1,0 +1,123 @@
+"""Simplify a graph and prove that the numbers stayed: graph/ rewrites, runtime/ runs, measure/ compares."""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from onnx import ModelProto
+
+from resnetx.base.isolation import PYTHON, limit_self, run_isolated
+from resnetx.errors import GraphError, ResnetxError
+from resnetx.graph.card import embed_card, read_card
+from resnetx.graph.counts import count_graph
+from resnetx.graph.simplification.simplify import Simplification, simplify_model
+from resnetx.runtime.ort.session import Session, open_session
+from resnetx.verification.same_outputs import FREE_SIZE, has_free_sizes, outputs_agree, random_feeds
+
+CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.checked_simplify")
+# A batch of one hides a batch that was made fixed; three is no size that a graph has by chance.
+BATCHES = (1, 3)
+FREE_SIZES = (FREE_SIZE, 64, 1)
+MEMORY_BASE_MB = 4096
+MEMORY_TIMES_SIZE = 8
+VERDICT = "verdict.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Inputs, and what the graph as it was makes of them."""
+
+    batch: int
+    feeds: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+
+
+def simplify_checked(model: ModelProto, *, timeout_s: float = 120) -> Simplification:
+    """Simplify, and compare the numbers of both graphs on ONNX Runtime; `timeout_s` is for each of the two."""
+    result = simplify_model(model, timeout_s=timeout_s, check=partial(_compare_apart, timeout_s=timeout_s))
+    return _noted_in_card(result) if result.applied else result
+
+
+def _compare_apart(before: Path, after: Path, *, timeout_s: float) -> str | None:
+    """Compare in a child process: a stranger's graph can crash the runtime, or ask for any amount of memory."""
+    memory_mb = MEMORY_BASE_MB + MEMORY_TIMES_SIZE * before.stat().st_size // 2**20
+    command = (*CHILD, str(before), str(after), str(memory_mb), str(timeout_s + 10))
+    problem = run_isolated(command, folder=before.parent, timeout_s=timeout_s)
+    if problem:
+        return f"comparing the numbers before and after {problem}"
+    try:
+        reason = json.loads((before.parent / VERDICT).read_text())["reason"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "comparing the numbers before and after gave no result"
+    return None if reason is None else str(reason)
+
+
+def compare_files(before: Path, after: Path) -> str | None:
+    """Run both files on the same inputs; what is wrong with the second, or None."""
+    original = open_session(before)
+    cases = _cases(original)
+    if isinstance(cases, str):
+        return f"the numbers could not be compared, because the graph as it was does not run: {cases}"
+    del original  # one graph at a time in memory
+    try:
+        problem = _compare(open_session(after), cases)
+    except ResnetxError as error:
+        return f"the simplified graph does not run: {error}"
+    if problem:
+        again = open_session(before)  # seeded anew, so that only its second round can differ
+        if _compare(again, cases) or _compare(again, cases):
+            return "the graph gives other numbers at every run, so that no simplified one can be compared with it"
+    return problem and f"onnxsim changed the numbers: {problem}"
+
+
+def _cases(original: Session) -> list[Case] | str:
+    """Inputs on which the original runs and what it answers, one a batch size; or why it runs on none."""
+    free = has_free_sizes(original.inputs)
+    problem = ""
+    for free_size in FREE_SIZES if free else FREE_SIZES[:1]:
+        cases = []
+        for batch in BATCHES if free else BATCHES[:1]:
+            try:
+                feeds = random_feeds(original.inputs, batch=batch, seed=batch, free_size=free_size)
+                cases.append(Case(batch=batch, feeds=feeds, outputs=original.run(feeds)))
+            except ResnetxError as error:
+                problem = problem or str(error)
+        if cases:
+            return cases
+    return problem
+
+
+def _compare(session: Session, cases: Sequence[Case]) -> str | None:
+    for case in cases:
+        problem = outputs_agree(case.outputs, session.run(case.feeds))
+        if problem:
+            return f"{problem} (batch {case.batch})"
+    return None
+
+
+def _noted_in_card(result: Simplification) -> Simplification:
+    """A file that says of itself that it is not simplified would lie from here on."""
+    with suppress(GraphError):  # a card that nobody can read stays as it is
+        card = read_card(result.model)
+        if card is not None and not card.simplified:
+            embed_card(result.model, replace(card, simplified=True))
+            return replace(result, after=count_graph(result.model))
+    return result
+
+
+def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
+    limit_self(memory_mb=memory_mb, lifetime_s=lifetime_s)
+    try:
+        reason = compare_files(before, after)
+    except ResnetxError as error:
+        reason = f"the numbers could not be compared: {error}"
+    (before.parent / VERDICT).write_text(json.dumps({"reason": reason}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

@@ -1,0 +1,1 @@
+"""What works on this machine, each provider really tried, and how to fix the rest."""

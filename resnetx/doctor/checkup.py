@@ -1,0 +1,210 @@
+"""What this machine can run: every provider really tried, in a child process that may crash or hang, and what it lacks.
+
+Nothing here imports ONNX Runtime: a broken installation of it is one of the things to be found.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from resnetx.base.isolation import PYTHON, readable, run_isolated
+from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, remedies, repair_runtime
+from resnetx.doctor.installed_runtimes import runtime_wheels
+from resnetx.errors import FileError, UsageError
+from resnetx.machine.facts import Machine, read_machine
+from resnetx.machine.gpus import has_nvidia_hardware
+
+SCHEMA = "resnetx.doctor/1"
+CHILD = (*PYTHON, "resnetx.doctor.trial_worker")
+# TensorRT builds an engine and torch.compile calls a compiler, both slowly where other work is going on.
+TIMEOUT_S = 180
+# What can be asked about where ONNX Runtime, and with it the provider table, cannot even be imported.
+KNOWN = ("cpu", "openvino", "cuda", "tensorrt", "torch", "torch-compile")
+# Must work even where nothing was asked for by name.
+ALWAYS = "cpu"
+MOST_SAID = 600
+NO_ANSWER = "the process gave no answer that can be read"
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    name: str
+    found: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A component of NVIDIA's: the version that this build wants, and the one that loads here, if one does."""
+
+    name: str
+    library: str
+    wanted: str
+    found: str | None
+    fits: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnosis:
+    """One provider. `precision` is in what it multiplies float32 tensors unless told otherwise."""
+
+    name: str
+    works: bool
+    precision: str | None
+    problem: str | None
+    fixes: tuple[Fix, ...]
+    libraries: tuple[Library, ...]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return tuple(library.name for library in self.libraries if not library.found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that is wrong with the installation whatever provider is asked for."""
+
+    problem: str
+    fix: Fix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkup:
+    """`asked` are the providers that must work, all of them."""
+
+    machine: Machine
+    providers: tuple[Diagnosis, ...]
+    versions: tuple[Version, ...]
+    findings: tuple[Finding, ...]
+    asked: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        working = {provider.name for provider in self.providers if provider.works}
+        return working.issuperset(self.asked)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "passed": self.passed, **asdict(self)}
+
+
+def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeout_s: float = TIMEOUT_S) -> Checkup:
+    """Try the providers that were asked for; without any, all of them, of which the CPU's must work."""
+    step("looking at shared libraries")
+    survey = _survey(timeout_s)
+    names = _chosen(asked, survey.names)
+    step("reading the machine")
+    machine, wheels = read_machine(), runtime_wheels()
+    at = Situation(
+        wheels=wheels,
+        imports=survey.failure is None,
+        versions=machine.versions,
+        vendor=machine.vendor,
+        architecture=machine.architecture,
+        nvidia=True if machine.gpus else has_nvidia_hardware(),
+        driver=bool(machine.gpus),
+    )
+    providers = []
+    for name in names:
+        step(f"trying {name}")
+        providers.append(_diagnose(name, survey.libraries.get(name, ()), at, timeout_s))
+    return Checkup(
+        machine=machine,
+        providers=tuple(providers),
+        versions=survey.versions,
+        findings=_findings(at, survey.failure),
+        asked=tuple(names) if asked else (ALWAYS,),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Survey:
+    """What is installed. `names` leads from every name of a provider, short or ONNX Runtime's, to the short one."""
+
+    names: dict[str, str]
+    libraries: dict[str, tuple[Library, ...]]
+    versions: tuple[Version, ...]
+    failure: str | None
+
+
+def _survey(timeout_s: float) -> _Survey:
+    """Asked of a child, for whom importing ONNX Runtime may be the end."""
+    answer, failure = _child(("survey",), timeout_s)
+    libraries = {
+        name: tuple(Library(name=library, found=found) for library, found in rows)
+        for name, rows in answer.get("libraries", {}).items()
+    }
+    versions = tuple(Version(**row) for row in answer.get("components", ()))
+    names = answer.get("names") or {name: name for name in KNOWN}
+    return _Survey(names=names, libraries=libraries, versions=versions, failure=failure)
+
+
+def _chosen(asked: Sequence[str], names: Mapping[str, str]) -> list[str]:
+    """Short names, each once, in the order asked for; all of them where nothing was asked for."""
+    known = list(dict.fromkeys(names.values()))
+    chosen: dict[str, None] = {}
+    for name in (part.strip() for text in asked for part in text.split(",")):
+        if name.lower() not in names:
+            raise UsageError(f"There is no provider {readable(name[:60])!r}; choose among {', '.join(known)}.")
+        chosen[names[name.lower()]] = None
+    return list(chosen) or known
+
+
+def _diagnose(name: str, libraries: Sequence[Library], at: Situation, timeout_s: float) -> Diagnosis:
+    answer, failure = _child(("try", name), timeout_s)
+    problem = f"it was tried with one convolution, and {failure}" if failure else answer.get("problem")
+    missing = [library.name for library in libraries if not library.found]
+    return Diagnosis(
+        name=name,
+        works=problem is None,
+        precision=answer.get("precision"),
+        problem=None if problem is None else _clean(str(problem)),
+        fixes=() if problem is None else remedies(name, str(problem), missing, at),
+        libraries=tuple(libraries),
+    )
+
+
+def _child(task: Sequence[str], timeout_s: float) -> tuple[dict[str, Any], str | None]:
+    """The child's answer, or what became of it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="resnetx-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            answer = folder / "answer.json"
+            command = (*CHILD, str(answer), str(int(timeout_s) + 10), *task)
+            failure = run_isolated(command, folder=folder, timeout_s=timeout_s)
+            if failure:
+                return {}, f"the process {failure}"
+            return (json.loads(answer.read_text()), None) if answer.is_file() else ({}, NO_ANSWER)
+    except OSError as error:
+        raise FileError(
+            f"A provider is tried in a process with a temporary folder of its own, and that could not be made: "
+            f"{error.strerror or error}. Free some space, or set TMPDIR to a folder that can be written to."
+        ) from error
+    except ValueError:
+        return {}, NO_ANSWER
+
+
+def _findings(at: Situation, failure: str | None) -> tuple[Finding, ...]:
+    findings = []
+    if len(at.wheels) > 1:
+        names = " and ".join(f"{wheel.name} {wheel.version}" for wheel in at.wheels)
+        problem = f"{names} are installed together, and overwrite each other's files"
+        findings.append(Finding(problem=problem, fix=repair_runtime(at.wheels)))
+    elif failure:
+        problem = _clean(f"ONNX Runtime cannot be used at all: {failure}")
+        findings.append(Finding(problem=problem, fix=repair_runtime(at.wheels)))
+    if os.environ.get(CONFIGURED_BY_MODELS, "0") not in ("", "0"):
+        problem = f"the environment sets {CONFIGURED_BY_MODELS}, with which no model is run here"
+        findings.append(Finding(problem=problem, fix=Fix(command=f"unset {CONFIGURED_BY_MODELS}")))
+    return tuple(findings)
+
+
+def _clean(text: str) -> str:
+    """Library messages may name the user's folders and hold anything: kept to one line that can be printed."""
+    home = str(Path.home())
+    text = text.replace(home, "~") if len(home) > 1 else text
+    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return line if len(line) <= MOST_SAID else line[: MOST_SAID - 3] + "..."

@@ -1,0 +1,41 @@
+"""Installed packages that bring ONNX Runtime: more than one of them overwrite each other's files."""
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+from resnetx.base.isolation import readable
+
+PROOF = ("onnxruntime/__init__.py", "onnxruntime\\__init__.py")
+# What pyproject.toml asks for, on platforms that have wheels with the GPU providers and without.
+GPU_WHEEL, PLAIN_WHEEL = "onnxruntime-gpu", "onnxruntime"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    name: str
+    version: str
+
+
+def runtime_wheels() -> tuple[Wheel, ...]:
+    """Every installed package that holds the module `onnxruntime`, under whatever name it was published."""
+    found = {}
+    for distribution in metadata.distributions():
+        facts = distribution.metadata
+        if "Name" not in facts or "Version" not in facts:
+            continue  # what an interrupted installation leaves behind
+        name = readable(facts["Name"]).lower().replace("_", "-")
+        if name.startswith(("onnxruntime", "ort-")) and _brings_runtime(distribution):
+            found[name] = Wheel(name=name, version=readable(facts["Version"]))
+    return tuple(found[name] for name in sorted(found))
+
+
+def right_wheel() -> str:
+    """The package for this platform."""
+    common = platform.machine().lower() in ("x86_64", "amd64") and sys.platform in ("linux", "win32")
+    return GPU_WHEEL if common else PLAIN_WHEEL
+
+
+def _brings_runtime(distribution: metadata.Distribution) -> bool:
+    return any(str(file) in PROOF for file in distribution.files or ())

@@ -1,0 +1,111 @@
+"""The card of a file that nobody vouches for: read if it can be, shown as unreadable if not."""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from onnx import ModelProto
+
+from resnetx.errors import ResnetxError
+from resnetx.graph.card import CARD_KEY, PARITY_KEY, SCHEMA, metadata
+from resnetx.model.config import ResNetConfig
+from resnetx.model.layer_names import original_name, parse_layer
+
+# A card with the labels of a million classes stays below.
+MAX_CHARACTERS = 32 * 2**20
+MAX_DEPTH = 16
+# What ONNX Runtime's quantizer appends to the name of a node that it replaces.
+QUANTIZED_SUFFIX = "_quant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardText:
+    """Card and parity as plain JSON objects, and in words what could not be read."""
+
+    card: dict[str, Any] | None
+    parity: dict[str, Any] | None
+    problems: tuple[str, ...]
+
+
+def card_text(model: ModelProto) -> CardText:
+    entries = metadata(model)
+    problems = []
+    found: dict[str, dict[str, Any] | None] = {CARD_KEY: None, PARITY_KEY: None}
+    for key in found:
+        if key not in entries:
+            continue
+        try:
+            found[key] = _object(entries[key])
+            if key == CARD_KEY:
+                _check_schema(found[key])
+        except (ValueError, RecursionError) as error:
+            found[key] = None
+            problems.append(f"its {key} entry cannot be read: {str(error) or 'it is nested too deep'}")
+    return CardText(card=found[CARD_KEY], parity=found[PARITY_KEY], problems=tuple(problems))
+
+
+def original_namer(card: dict[str, Any] | None) -> Callable[[str], str | None]:
+    """The original network's name of a layer, for a file whose card says that it is of the residual family."""
+    config = _config(card)
+    if config is None:
+        return lambda name: None
+
+    def namer(name: str) -> str | None:
+        name = name.removesuffix(QUANTIZED_SUFFIX)
+        try:
+            place = parse_layer(name, "torchvision")
+            if place is not None and place.stage >= 0 and place.block >= config.stages[place.stage]:
+                return None
+            return original_name(name, config.stages, config.classes)
+        except (ValueError, IndexError, OverflowError):
+            return None  # a layer's name that this network has no place for
+
+    return namer
+
+
+def _config(card: dict[str, Any] | None) -> ResNetConfig | None:
+    try:
+        return ResNetConfig.from_dict(card["config"]) if card and card.get("config") else None
+    except (TypeError, ValueError, KeyError, AttributeError, ResnetxError):
+        return None
+
+
+def _object(text: str) -> dict[str, Any]:
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it has {len(text):,} characters")
+    data = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    if not isinstance(data, dict):
+        raise ValueError("it is not a JSON object")
+    _check_depth(data)
+    return data
+
+
+def _check_depth(data: object) -> None:
+    """What comes out of a shallow reader may still be too deep for a recursive writer."""
+    level: list[object] = [data]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+
+
+def _check_schema(card: dict[str, Any] | None) -> None:
+    schema = card and card.get("schema")
+    if schema != SCHEMA:
+        raise ValueError(f"its schema is {str(schema)[:40]!r}, and this resnetx reads {SCHEMA}")
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"it holds {text}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text[:40])

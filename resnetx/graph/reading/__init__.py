@@ -1,0 +1,1 @@
+"""ONNX files of unknown origin: read, checked and their tensors decoded."""

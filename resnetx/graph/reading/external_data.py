@@ -1,0 +1,135 @@
+"""Weights that lie in files beside the model, read without leaving the model's folder."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
+
+from onnx import TensorProto
+
+from resnetx.errors import FileError, GraphError
+from resnetx.graph.reading.tensor_data import stored_bytes
+
+# What all tensors together may take from such files.
+MAX_EXTERNAL_BYTES = 8 * 2**30
+
+
+def open_plain(path: Path, *, follow: bool) -> tuple[BinaryIO, os.stat_result]:
+    """Open a file that is neither a device nor a pipe, which could hang the reader, nor, unless `follow`, a link."""
+    names = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
+    descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in names))
+    facts = os.fstat(descriptor)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(descriptor)
+        raise ValueError("it is a folder" if stat.S_ISDIR(facts.st_mode) else "it is a pipe, a device or a socket")
+    return os.fdopen(descriptor, "rb"), facts
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a file beside the model."""
+
+    location: str
+    offset: int
+    length: int
+
+
+class ExternalData:
+    """Reads tensors from the files beside one model, and keeps count."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+        self._read = 0
+        self._sizes: dict[str, int] = {}
+
+    @property
+    def file_bytes(self) -> int:
+        """The size of all files that were read from."""
+        return sum(self._sizes.values())
+
+    def load(self, tensor: TensorProto) -> None:
+        """Bring a tensor's data into the model."""
+        region = self._region(tensor)
+        with self._open(region.location) as (stream, size):
+            if region.offset + region.length > size:
+                raise self._refused(
+                    f"the weight {tensor.name[:100]!r} is said to be bytes {region.offset:,} to "
+                    f"{region.offset + region.length:,} of {region.location!r}, which has {size:,}. "
+                    "Get the complete file, or export the model again"
+                )
+            self._sizes[region.location] = size
+            self._read += region.length
+            # Many tensors that name one region would unpack a small file to any size; sharing a weight is honest.
+            if self._read > min(MAX_EXTERNAL_BYTES, 2 * self.file_bytes):
+                raise self._refused(f"its weights overlap, or take more than {MAX_EXTERNAL_BYTES >> 30} GiB")
+            stream.seek(region.offset)
+            data = stream.read(region.length)
+        if len(data) != region.length:
+            raise self._refused(f"{region.location!r} became shorter while it was read")
+        tensor.raw_data = data
+        tensor.ClearField("data_location")
+        del tensor.external_data[:]
+
+    def _region(self, tensor: TensorProto) -> Region:
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        needed = stored_bytes(tensor)
+        name = tensor.name[:100]
+        if tensor.data_type == TensorProto.STRING:
+            raise self._refused(f"the weight {name!r} is text, which cannot lie in another file")
+        numbers = []
+        for key, default in (("offset", 0), ("length", needed)):
+            text = entries.get(key, str(default))
+            if not (text.isascii() and text.isdigit() and len(text) <= 19):
+                raise self._refused(f"the weight {name!r} lies at the {key} {text[:40]!r}, which is no number")
+            numbers.append(int(text))
+        if numbers[1] != needed:
+            raise self._refused(
+                f"the weight {name!r} has the shape {list(tensor.dims)}, which takes {needed:,} bytes, and "
+                f"{numbers[1]:,} are said to be in the file beside it"
+            )
+        return Region(entries.get("location", ""), *numbers)
+
+    @contextmanager
+    def _open(self, location: str) -> Iterator[tuple[BinaryIO, int]]:
+        try:
+            stream, facts = open_plain(self._resolve(location), follow=False)
+        except (OSError, ValueError) as error:
+            raise FileError(
+                f"The weights of {self._model} lie in {location[:200]!r} beside it, which cannot be read: "
+                f"{getattr(error, 'strerror', None) or error}. Put that file into the model's folder."
+            ) from error
+        with stream:
+            if facts.st_nlink > 1:
+                raise self._refused(
+                    f"{location[:200]!r}, where its weights lie, is a hard link, which may show a file from elsewhere. "
+                    "Copy the model and its weights into a folder"
+                )
+            yield stream, facts.st_size
+
+    def _resolve(self, location: str) -> Path:
+        """The path of a location: below the model's folder in words, and by no link on the way."""
+        parts = PurePosixPath(location).parts
+        if (
+            not parts
+            or "\\" in location
+            or "\0" in location
+            or ".." in parts
+            or PurePosixPath(location).is_absolute()
+            or PureWindowsPath(location).anchor
+        ):
+            raise self._refused(f"its weights are said to lie in {location[:200]!r}, outside of the model's folder")
+        path = self._model.parent
+        for part in parts:
+            path = path / part
+            if path.is_symlink():
+                raise self._refused(
+                    f"{location[:200]!r}, where its weights lie, is a symbolic link, which may lead out of the folder. "
+                    "Copy the model and its weights into a folder"
+                )
+        return path
+
+    def _refused(self, reason: str) -> GraphError:
+        return GraphError(f"{self._model} is not read: {reason}.")

@@ -1,0 +1,1 @@
+"""onnxsim in a child process, and the comparison of what it returns."""

@@ -1,0 +1,1 @@
+"""Facts of the host: processor, threads, GPUs, contention and energy."""

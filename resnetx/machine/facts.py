@@ -1,0 +1,144 @@
+"""The machine in facts: processor, memory, system, GPUs and versions, with nothing that says whose machine it is."""
+
+import os
+import platform
+import re
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from resnetx.base.isolation import readable
+from resnetx.machine.gpus import Gpu, find_gpus
+from resnetx.machine.threads import allowed_cpus, cgroup_folders, cpu_quota, default_threads, physical_cores, read_text
+
+# What decides how fast a network runs, by the names that Linux gives it: x86 first, then Arm.
+INSTRUCTION_SETS = (
+    *("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
+    *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme"),
+)
+VENDORS = {
+    "GenuineIntel": "Intel",
+    "AuthenticAMD": "AMD",
+    "HygonGenuine": "Hygon",
+    "0x41": "Arm",
+    "0x61": "Apple",
+    "0xc0": "Ampere",
+}
+PACKAGES = (
+    *("resnetx", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino"),
+    *("tensorrt-cu13", "nvidia-cudnn-cu13", "nvidia-cuda-runtime", "numpy", "onnxsim"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """`cores` are physical ones that this process may use, `cpus` logical ones; `memory_mb` is what it may fill."""
+
+    processor: str
+    vendor: str
+    architecture: str
+    instruction_sets: tuple[str, ...]
+    cores: int
+    cpus: int
+    cpu_quota: float | None
+    default_threads: int
+    memory_mb: int | None
+    system: str
+    kernel: str
+    python: str
+    gpus: tuple[Gpu, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_machine() -> Machine:
+    """What this process has; loads no library."""
+    cpus = allowed_cpus()
+    processor = read_processor()
+    return Machine(
+        processor=processor.name,
+        vendor=processor.vendor,
+        architecture=platform.machine(),
+        instruction_sets=processor.instruction_sets,
+        cores=physical_cores(cpus),
+        cpus=len(cpus),
+        cpu_quota=cpu_quota(),
+        default_threads=default_threads(),
+        memory_mb=usable_memory_mb(),
+        system=_system(),
+        kernel=readable(f"{platform.system()} {platform.release()}"),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        gpus=find_gpus(),
+        versions=installed_versions(),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processor:
+    name: str
+    vendor: str
+    instruction_sets: tuple[str, ...]
+
+
+def read_processor(source: Path = Path("/proc/cpuinfo")) -> Processor:
+    """The first processor that the kernel lists; the others of a machine differ in speed at most."""
+    text = read_text(source) or ""
+    said = dict(reversed(re.findall(r"^([\w ]+?)[ \t]*:[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)))
+    flags = set((said.get("flags") or said.get("Features") or "").split())
+    vendor = said.get("vendor_id") or said.get("CPU implementer") or ""
+    return Processor(
+        name=readable(said.get("model name") or platform.processor() or platform.machine()) or "unknown",
+        vendor=VENDORS.get(vendor, readable(vendor)) or ("Apple" if platform.system() == "Darwin" else "unknown"),
+        instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
+    )
+
+
+def usable_memory_mb(
+    meminfo: Path = Path("/proc/meminfo"),
+    membership: Path = Path("/proc/self/cgroup"),
+    root: Path = Path("/sys/fs/cgroup"),
+) -> int | None:
+    """The memory of the machine, or the tightest limit of this process's cgroups below it; None if nobody says."""
+    unified, separate = cgroup_folders("memory", membership, root)
+    files = [folder / "memory.max" for folder in unified] + [folder / "memory.limit_in_bytes" for folder in separate]
+    limits = [_whole(read_text(file)) for file in files]
+    # A limit of zero bytes is a file that says nothing; v1 writes a number beyond any machine for none.
+    known = [limit for limit in (_total(meminfo), *limits) if limit]
+    return min(known) // 2**20 if known else None
+
+
+def installed_versions() -> dict[str, str]:
+    """The packages that a figure depends on, from their metadata: nothing is imported."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = readable(metadata.version(name))
+        except (metadata.PackageNotFoundError, TypeError, KeyError):  # the latter two from damaged metadata
+            continue
+    return versions
+
+
+def _total(meminfo: Path) -> int | None:
+    found = re.search(r"^MemTotal:\s+(\d{1,18}) kB", read_text(meminfo) or "", re.MULTILINE)
+    if found:
+        return int(found[1]) * 1024
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch("[0-9]{1,20}", text) else None
+
+
+def _system() -> str:
+    try:
+        return readable(platform.freedesktop_os_release()["PRETTY_NAME"])
+    except (OSError, KeyError, AttributeError):
+        mac = platform.mac_ver()[0]
+        return f"macOS {mac}" if mac else readable(f"{platform.system()} {platform.version()}")

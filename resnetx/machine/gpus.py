@@ -1,0 +1,75 @@
+"""NVIDIA GPUs and their driver, asked of nvidia-smi: it answers, or fails, in a process of its own."""
+
+import csv
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetx.base.isolation import readable
+
+QUERY = ("name", "driver_version", "memory.total", "compute_cap")
+TIMEOUT_S = 20
+NVIDIA = "0x10de"
+PROVIDERS = {"cuda", "tensorrt"}
+# A driver at work, and how Linux in Windows reaches a GPU: some containers show these, and no PCI device.
+DEVICE_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    name: str
+    driver: str
+    memory_mb: int | None
+    compute_capability: str | None
+
+
+def runs_on_gpu(provider: str, options: Mapping[str, str]) -> bool:
+    """Whether a runner with these options computes there; PyTorch is told where by an option."""
+    return provider in PROVIDERS or options.get("device") == "cuda"
+
+
+def find_gpus(command: str = "nvidia-smi") -> tuple[Gpu, ...]:
+    """The GPUs that the driver offers; none where there is no driver, or it does not answer."""
+    program = shutil.which(command)
+    if program is None:
+        return ()
+    try:
+        answer = subprocess.run(
+            [program, f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return read_answer(answer.stdout.decode(errors="replace")) if answer.returncode == 0 else ()
+
+
+def read_answer(text: str) -> tuple[Gpu, ...]:
+    """A line a GPU; a line of another form is none."""
+    rows = [[readable(value.strip()) for value in row] for row in csv.reader(text.splitlines())]
+    return tuple(
+        Gpu(
+            name=name,
+            driver=driver,
+            memory_mb=int(memory) if re.fullmatch("[0-9]{1,12}", memory) else None,
+            compute_capability=capability if re.fullmatch(r"\d{1,3}\.\d{1,2}", capability) else None,
+        )
+        for name, driver, memory, capability in (row for row in rows if len(row) == len(QUERY))
+    )
+
+
+def has_nvidia_hardware(
+    devices: Path = Path("/sys/bus/pci/devices"), files: Sequence[Path] = DEVICE_FILES
+) -> bool | None:
+    """Whether there is an NVIDIA device at all, driver or not; None where the system does not say."""
+    if any(file.exists() for file in files):
+        return True
+    try:
+        vendors = {(device / "vendor").read_text().strip() for device in devices.iterdir()}
+    except OSError:
+        return None
+    return NVIDIA in vendors

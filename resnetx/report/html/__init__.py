@@ -1,0 +1,1 @@
+"""The benchmark as one self-contained HTML page."""

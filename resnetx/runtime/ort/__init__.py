@@ -1,0 +1,1 @@
+"""ONNX Runtime: its providers, sessions, options and placement."""

@@ -1,0 +1,166 @@
+"""A session whose inputs and outputs stay on the device that computes: no copy over the bus, and none in memory."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+
+import numpy as np
+import onnxruntime as ort
+
+from resnetx.errors import GraphError, UsageError
+from resnetx.runtime.ort.native_session import first_line
+from resnetx.runtime.ort.session import Session, TensorInfo
+
+CUDA = "CUDAExecutionProvider"
+# What makes a provider record its work in a CUDA graph, and play the record from then on.
+GRAPH_SWITCHES = ("enable_cuda_graph", "trt_cuda_graph_enable")
+# With this, the CUDA provider neither records nor plays: while the outputs have no place yet.
+UNRECORDED = ("gpu_graph_id", "-1")
+ON = ("1", "true")
+
+
+def graph_options(provider: str, asked: Mapping[str, str], *, bound: bool, one_caller: bool) -> dict[str, str]:
+    """What to open a session with so that it plays a CUDA graph, where that can be: bound, and for one caller."""
+    if records_graph(asked) and not (bound and one_caller):
+        raise UsageError(
+            "A CUDA graph plays on the buffers that it was recorded with, for one caller at a time: give --boundary "
+            "device, and neither --concurrency nor --scenario, or leave enable_cuda_graph to bench."
+        )
+    return {"enable_cuda_graph": "1"} if provider == "cuda" and bound and one_caller else {}
+
+
+def records_graph(options: Mapping[str, str]) -> bool:
+    return any(options.get(switch, "").lower() in ON for switch in GRAPH_SWITCHES)
+
+
+class DeviceSession:
+    """A session, run through bound buffers; `run` goes the same way, and carries the arrays there and back.
+
+    A CUDA graph plays on the buffers that it was recorded with, whatever else is bound. Then all calls share one set
+    of them: what is timed and what is verified is the same record.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.provider = session.provider
+        self.effective_precision = session.effective_precision
+        self.placement = session.placement
+        self.options = session.options
+        self.fallback = session.fallback
+        self.inputs = session.inputs
+        self.outputs = session.outputs
+        self.device = "cuda" if CUDA in session.native.get_providers() else "cpu"
+        self.graph = records_graph(session.options)
+        self._device_id = int(session.options.get("device_id", "0")) if self.device == "cuda" else 0
+        # Two threads that write into the same outputs would time each other's caches, and may crash the runtime.
+        self._own = SimpleNamespace() if self.graph else threading.local()
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        buffers = self._kept_buffers(feeds)
+        buffers.fill(feeds)
+        buffers.run()
+        return {info.name: value for info, value in zip(self.outputs, buffers.answers(), strict=True)}
+
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], None]:
+        """A run over these inputs, which are carried to the device now. In a CUDA graph, the last ones carried stay."""
+        if self.graph:
+            kept = self._kept_buffers(feeds)
+            kept.fill(feeds)
+            return kept.run
+        inputs = self._place(feeds)
+        own = threading.local()
+
+        def call() -> None:
+            if not hasattr(own, "buffers"):
+                own.buffers = self._buffers(inputs)
+            own.buffers.run()
+
+        return call
+
+    def _kept_buffers(self, feeds: Mapping[str, np.ndarray]) -> "Buffers":
+        """Those of the last run, while the shapes stay the same."""
+        kept: Buffers | None = getattr(self._own, "buffers", None)
+        if kept is None or not kept.fits(feeds):
+            if kept is not None and self.graph:
+                raise GraphError(
+                    f"The session recorded a CUDA graph for inputs of {_shapes(kept.inputs)}, and {_shapes(feeds)} "
+                    "came; open another session, or one with enable_cuda_graph=0."
+                )
+            kept = self._own.buffers = self._buffers(self._place(feeds))
+        return kept
+
+    def _place(self, feeds: Mapping[str, np.ndarray]) -> dict[str, ort.OrtValue]:
+        """Memory of our own, and not the arrays': later inputs are written over the first."""
+        values = {}
+        for info in self.inputs:
+            array = feeds[info.name]
+            values[info.name] = ort.OrtValue.ortvalue_from_shape_and_type(
+                array.shape, array.dtype, self.device, self._device_id
+            )
+            values[info.name].update_inplace(np.ascontiguousarray(array))
+        return values
+
+    def _buffers(self, inputs: Mapping[str, ort.OrtValue]) -> "Buffers":
+        return Buffers(self.session.native, inputs, self.outputs, self.device, self._device_id)
+
+
+class Buffers:
+    """Inputs and outputs at fixed places; the runtime allocates the outputs in the first run, and they stay."""
+
+    def __init__(
+        self,
+        native: ort.InferenceSession,
+        inputs: Mapping[str, ort.OrtValue],
+        outputs: Sequence[TensorInfo],
+        device: str,
+        device_id: int,
+    ) -> None:
+        self.inputs = inputs
+        self._native = native
+        self._names = [info.name for info in outputs]
+        self._outputs: list[ort.OrtValue] = []
+        self._binding = native.io_binding()
+        for name in self._names:
+            self._binding.bind_output(name, device, device_id)
+        self._bind_inputs()
+
+    def fits(self, feeds: Mapping[str, np.ndarray]) -> bool:
+        return all(tuple(value.shape()) == feeds[name].shape for name, value in self.inputs.items())
+
+    def fill(self, feeds: Mapping[str, np.ndarray]) -> None:
+        for name, value in self.inputs.items():
+            value.update_inplace(np.ascontiguousarray(feeds[name]))
+        self._bind_inputs()
+
+    def run(self) -> None:
+        try:
+            if self._outputs:
+                self._native.run_with_iobinding(self._binding)
+            else:
+                self._first_run()
+            self._binding.synchronize_outputs()
+        except Exception as error:  # the runtime raises its own types, which share no base below Exception
+            raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
+
+    def answers(self) -> list[np.ndarray]:
+        """Copies on the host: the next run writes over the originals."""
+        return [np.array(value.numpy()) for value in self._outputs]
+
+    def _bind_inputs(self) -> None:
+        """Again after each change: for a provider that keeps memory of its own (OpenVINO), binding is copying."""
+        for name, value in self.inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        self._binding.synchronize_inputs()
+
+    def _first_run(self) -> None:
+        unrecorded = ort.RunOptions()
+        unrecorded.add_run_config_entry(*UNRECORDED)
+        self._native.run_with_iobinding(self._binding, unrecorded)
+        self._outputs = self._binding.get_outputs()
+        for name, value in zip(self._names, self._outputs, strict=True):
+            self._binding.bind_ortvalue_output(name, value)
+
+
+def _shapes(tensors: Mapping[str, np.ndarray] | Mapping[str, ort.OrtValue]) -> str:
+    shapes = [tensor.shape if isinstance(tensor, np.ndarray) else tensor.shape() for tensor in tensors.values()]
+    return ", ".join("x".join(map(str, shape)) for shape in shapes)

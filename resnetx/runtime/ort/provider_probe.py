@@ -1,0 +1,108 @@
+"""Questions that only running something answers: does a provider work here, and in which precision does it compute."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from resnetx.errors import RuntimeUnavailableError
+from resnetx.runtime.ort.native_session import OpeningError, open_native
+from resnetx.runtime.ort.node_placement import fallback_reason, placed_nodes
+from resnetx.runtime.ort.providers import BY_NAME, PROVIDERS, Provider
+from resnetx.runtime.ort.session_options import Settings, resolve_settings
+
+CHANNELS, SIZE = 16, 8
+# Finest first: a number that this precision keeps whole and every later one does not. tf32 has the range of float32
+# and the fraction of fp16, so that its number is past fp16's range.
+EXACT_IN = {
+    "fp32": np.float32(1 + 2**-23),
+    "tf32": np.float32(2**17 * (1 + 2**-10)),
+    "fp16": np.float32(1 + 2**-10),
+    "bf16": np.float32(1 + 2**-7),
+}
+# Finest first; a session is as coarse as the coarsest thing in it.
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+
+
+@cache
+def one_convolution() -> bytes:
+    """A model whose one convolution returns its input: any change is the arithmetic's."""
+    weight = np.eye(CHANNELS, dtype=np.float32).reshape(CHANNELS, CHANNELS, 1, 1)
+    shape = [1, CHANNELS, SIZE, SIZE]
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")],
+        "probe",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@cache
+def why_not(name: str) -> str | None:
+    """Why the provider does not work here, found out by running one convolution on it; None if it works."""
+    provider = BY_NAME[name]
+    problem = provider.problem()
+    if problem:
+        return problem
+    settings = resolve_settings(provider, precision="f32", threads=None, options={})
+    try:
+        native = open_native(provider, one_convolution(), settings)
+        problem = fallback_reason(native, placed_nodes(native), provider)
+        if problem is None and not _survives(native, EXACT_IN["bf16"]):
+            problem = "a convolution that should return its input returns something else"
+    except (OpeningError, RuntimeUnavailableError) as error:
+        return f"it cannot open a model of one convolution: {error}"
+    except Exception as error:  # the runtime raises its own types, which share no base below Exception
+        return f"it cannot run one convolution: {str(error).strip()[:300]}"
+    return problem
+
+
+def best_provider() -> Provider:
+    """The first row of the table that works here."""
+    return next(provider for provider in PROVIDERS if provider.name == "cpu" or why_not(provider.name) is None)
+
+
+def provider_precision(provider: Provider, settings: Settings, reported: Mapping[str, str]) -> str:
+    """The precision in which the provider multiplies float32 tensors in a session that was opened so.
+
+    For CUDA and TensorRT it is what the options that the session reports allow: which kernels really use TF32 depends
+    on the shapes and the GPU. OpenVINO has no option that says it, and ONNX Runtime passes no question on; it is
+    measured, by giving the same settings to a convolution that returns its input, and to that convolution numbers
+    that only one precision keeps whole.
+    """
+    if provider.precision is not None:
+        return provider.precision(reported)
+    return _measured(
+        provider.name, tuple(settings.fields.items()), tuple(settings.keys.items()), tuple(settings.native.items())
+    )
+
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@cache
+def _measured(name: str, fields: Pairs, keys: Pairs, native: Pairs) -> str:
+    settings = Settings(fields=dict(fields), keys=dict(keys), native=dict(native))
+    try:
+        session = open_native(BY_NAME[name], one_convolution(), settings)
+    except OpeningError as error:
+        raise RuntimeUnavailableError(
+            f"The provider {name} did not say in which precision it computes: with these options it cannot open a "
+            f"model of one convolution: {error}."
+        ) from error
+    return next((precision for precision, value in EXACT_IN.items() if _survives(session, value)), "int8")
+
+
+def _survives(session: ort.InferenceSession, value: np.float32) -> bool:
+    feed = np.full((1, CHANNELS, SIZE, SIZE), value)
+    return bool(np.array_equal(session.run(["y"], {"x": feed})[0], feed))
+
+
+def coarsest(*precisions: str) -> str:
+    return max(precisions, key=PRECISIONS.index)

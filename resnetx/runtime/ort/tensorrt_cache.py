@@ -1,0 +1,168 @@
+"""TensorRT's engines, kept in a private folder for each combination of what they depend on.
+
+An engine is native code that depends on everything here: one from another model, driver or profile has given wrong
+outputs, and one from another user could do anything.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import onnxruntime as ort
+
+from resnetx import __version__
+from resnetx.errors import FileError, UsageError
+from resnetx.machine.gpus import find_gpus
+from resnetx.runtime.ort.nvidia_versions import read_components
+
+SWITCH, FOLDER = "trt_engine_cache_enable", "trt_engine_cache_path"
+TIMING_SWITCH, TIMING_FOLDER = "trt_timing_cache_enable", "trt_timing_cache_path"
+PROFILE = ("trt_profile_min_shapes", "trt_profile_opt_shapes", "trt_profile_max_shapes")
+ON = ("1", "true")
+# Which GPU it is, and in which arithmetic, besides the options.
+ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE")
+OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Input(Protocol):
+    """As `session.TensorInfo`, which lies further up."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int | str, ...]: ...
+
+
+def with_engine_cache(
+    model: Path, options: Mapping[str, str], *, inputs: Sequence[Input], batch: int, root: Path | None = None
+) -> dict[str, str]:
+    """Options for a TensorRT session that is fed one batch size: the user's, the profile for it, and its caches.
+
+    The timings of kernels depend on the machine alone, and help to build every engine; the engine depends on all.
+    """
+    chosen = {**shape_profile(inputs, batch), **options}
+    machine = machine_facts()
+    if options.get(SWITCH, "1").lower() not in ON or FOLDER in options or machine is None:
+        return chosen
+    digest = model_digest(model)
+    if digest is None:
+        return chosen
+    top = private_folder((root or _default_root()) / "tensorrt")
+    engine = engine_key({**machine, "model": digest, "batch": batch, "options": chosen, "resnetx": __version__})
+    caches = {
+        SWITCH: "1",
+        FOLDER: str(private_folder(top / engine)),
+        TIMING_SWITCH: "1",
+        TIMING_FOLDER: str(private_folder(top / f"timing-{engine_key(machine)}")),
+    }
+    return caches | chosen
+
+
+def shape_profile(inputs: Sequence[Input], batch: int) -> dict[str, str]:
+    """One shape as the least, the usual and the largest; nothing where more than the batch is free."""
+    shapes = []
+    for tensor in inputs:
+        rest = tensor.shape[1:]
+        if not all(isinstance(size, int) for size in rest):
+            return {}
+        shapes.append(f"{tensor.name}:{'x'.join(str(size) for size in (batch, *rest))}")
+    free = any(isinstance(size, str) for tensor in inputs for size in tensor.shape)
+    return dict.fromkeys(PROFILE, ",".join(shapes)) if free else {}
+
+
+def machine_facts() -> dict[str, object] | None:
+    """What an engine depends on besides the model and the options; None where there is no GPU to build one for."""
+    gpus = find_gpus()
+    if not gpus:
+        return None
+    return {
+        "onnxruntime": ort.__version__,
+        "libraries": {component.name: component.found for component in read_components()},
+        "gpus": [[gpu.name, gpu.compute_capability, gpu.driver] for gpu in gpus],
+        "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
+    }
+
+
+def engine_key(facts: Mapping[str, object]) -> str:
+    """A name for facts that no others share; their order is no fact."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def model_digest(model: Path) -> str | None:
+    """SHA-256 of a file and of the weights beside it; None where they are more than protobuf can hold together."""
+    from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
+
+    from resnetx.graph.reading.onnx_file import read_onnx
+
+    try:
+        return hashlib.sha256(read_onnx(model).SerializeToString(deterministic=True)).hexdigest()
+    except (EncodeError, ValueError):
+        return None
+
+
+def private_folder(folder: Path) -> Path:
+    """A folder that nobody else may write to, made if need be."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"Cannot make {folder}, where engines are kept: {error.strerror or error}.") from error
+    require_private(folder)
+    return folder
+
+
+def require_private(folder: Path) -> None:
+    """An engine is native code: a folder into which somebody else can put one is refused."""
+    try:
+        facts = folder.lstat()
+    except OSError as error:
+        raise FileError(f"Cannot look at {folder}, where engines are kept: {error.strerror or error}.") from error
+    if not stat.S_ISDIR(facts.st_mode):
+        problem = "is not a folder"
+    elif hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
+        problem = f"belongs to the user {facts.st_uid}"
+    elif hasattr(os, "geteuid") and facts.st_mode & OTHERS_MAY_WRITE:
+        problem = f"may be written by others (mode {stat.S_IMODE(facts.st_mode):o})"
+    else:
+        return
+    raise FileError(
+        f"TensorRT's engines were to be kept in {folder}, which {problem}. Engines are native code, so only a folder "
+        "of your own will do: remove that one, choose another cache with RESNETX_CACHE, or give "
+        f"--provider-option tensorrt:{SWITCH}=0."
+    )
+
+
+def checked_engine_options(options: Mapping[str, str]) -> dict[str, str]:
+    """Without a folder, TensorRT would keep engines in the working folder, and run what lies there."""
+    if options.get(SWITCH, "0").lower() in ON:
+        if not options.get(FOLDER):
+            raise UsageError(
+                f"{SWITCH}=1 needs a folder of your own for the engines: give {FOLDER}=FOLDER too. (bench makes one "
+                "for each case by itself.)"
+            )
+        require_private(Path(options[FOLDER]))
+    return dict(options)  # TensorRT refuses what it does not know itself
+
+
+def engine_origin(options: Mapping[str, str], opened_at: float) -> str | None:
+    """`built` or `from cache`, for a session that was opened then; None where no engine was kept."""
+    if options.get(SWITCH, "0").lower() not in ON or not options.get(FOLDER):
+        return None
+    times = [file.stat().st_mtime for file in Path(options[FOLDER]).glob("*.engine")]
+    return None if not times else "built" if max(times) >= opened_at else "from cache"
+
+
+def named_folders(options: Mapping[str, str]) -> dict[str, str]:
+    """The options as a result tells them: where a user's folders lie is nobody's business."""
+    folders = {name: Path(options[name]).name for name in (FOLDER, TIMING_FOLDER) if options.get(name)}
+    return {**options, **folders}
+
+
+def _default_root() -> Path:
+    from resnetx.weights.sources import default_cache
+
+    return default_cache()

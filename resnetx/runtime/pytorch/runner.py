@@ -1,0 +1,205 @@
+"""PyTorch as a runner beside the sessions: the same arrays in and out, eager or compiled, in channels-last."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.machine.threads import default_threads
+from resnetx.runtime.ort.providers import TORCH_COMPILE, TORCH_RUNNERS
+from resnetx.runtime.ort.session import TensorInfo
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+DEVICES = {name: torch.device(name) for name in ("cpu", "cuda")}
+CUDA_INSTALL = "install the build of PyTorch for CUDA 13, with an NVIDIA driver of 580 or newer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchOptions:
+    """How a module is run. Channels-last is the layout that the fast convolutions of oneDNN and cuDNN want.
+
+    `tf32` is for a GPU, where it is on by default, as ONNX Runtime's is and as PyTorch's own convolutions have it.
+    """
+
+    precision: str = "fp32"
+    memory_format: str = "channels_last"
+    mode: str = "default"
+    device: str = "cpu"
+    tf32: str | None = None
+
+    @classmethod
+    def parse(cls, options: Mapping[str, str], *, provider: str) -> "TorchOptions":
+        choices: dict[str, Sequence[str]] = {
+            "precision": tuple(DTYPES),
+            "memory_format": tuple(LAYOUTS),
+            "device": tuple(DEVICES),
+            "tf32": ("0", "1"),
+        }
+        if provider == TORCH_COMPILE:
+            choices["mode"] = MODES
+        for key, value in options.items():
+            if key not in choices:
+                raise UsageError(f"The provider {provider} has no option {key[:80]!r}; it has {', '.join(choices)}.")
+            if value not in choices[key]:
+                raise UsageError(f"The option {key} is one of {', '.join(choices[key])}; found {value[:40]!r}.")
+        if options.get("tf32") and options.get("device") != "cuda":
+            raise UsageError("The option tf32 is for GPUs: give device=cuda with it, or leave it out.")
+        return cls(**options)
+
+    @property
+    def uses_tf32(self) -> bool:
+        return self.device == "cuda" and self.tf32 != "0"
+
+    @property
+    def effective_precision(self) -> str:
+        return "tf32" if self.precision == "fp32" and self.uses_tf32 else self.precision
+
+
+class TorchRunner:
+    """A module in evaluation mode, run with arrays by name. A run is over when its results are there."""
+
+    # Nothing else runs what PyTorch is told to run.
+    fallback: str | None = None
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        provider: str,
+        inputs: Sequence[TensorInfo],
+        outputs: Sequence[TensorInfo],
+        options: TorchOptions,
+        threads: int,
+    ) -> None:
+        self.provider = provider
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.effective_precision = options.effective_precision
+        self.options = {
+            "precision": options.precision,
+            "memory_format": options.memory_format,
+            "device": options.device,
+            "intra_op_num_threads": str(threads),
+            "torch": torch.__version__,
+        }
+        self._dtype = DTYPES[options.precision]
+        self._layout = LAYOUTS[options.memory_format]
+        self._device = DEVICES[options.device]
+        # A GPU computes while the program goes on.
+        self._finish: Callable[[], object] = torch.cuda.synchronize if options.device == "cuda" else _nothing
+        if options.device == "cuda":
+            self.options |= {"tf32": str(int(options.uses_tf32)), "gpu": torch.cuda.get_device_name()}
+        own = module.to(device=self._device, dtype=self._dtype).eval()
+        own.to(memory_format=self._layout)  # type: ignore[call-overload]  # torch's stub lacks this form
+        self.placement: tuple[tuple[str, int], ...] = (
+            (provider, sum(1 for child in own.modules() if not any(True for _ in child.children()))),
+        )
+        self._call: Callable[..., Any] = own
+        if provider == TORCH_COMPILE:
+            self.options["mode"] = options.mode
+            # A graph break would run a part of the network in Python without a word: it is an error instead.
+            self._call = torch.compile(own, fullgraph=True, dynamic=False, mode=options.mode)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._arrays(self._run(self._tensors(feeds)))
+
+    def bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], object]:
+        """A run over tensors that are in PyTorch's hands already, on its device and in its layout."""
+        tensors = self._tensors(feeds)
+
+        def call() -> None:
+            self._run(tensors)
+            self._finish()
+
+        return call
+
+    def _tensors(self, feeds: Mapping[str, np.ndarray]) -> list[Tensor]:
+        return [self._tensor(torch.from_numpy(feeds[info.name])) for info in self.inputs]
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        if not tensor.is_floating_point():
+            return tensor.to(self._device)
+        layout = self._layout if tensor.dim() == 4 else torch.contiguous_format
+        # Over the bus as it lies: a GPU converts and transposes faster than a processor.
+        return tensor.to(self._device).to(dtype=self._dtype, memory_format=layout)
+
+    def _run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        try:
+            with torch.inference_mode():
+                result = self._call(*tensors)
+        except Exception as error:  # torch and its compiler raise types of their own, with no base below Exception
+            self._explain(error)
+        return [result] if isinstance(result, Tensor) else pytree.tree_leaves(result)
+
+    def _explain(self, error: Exception) -> NoReturn:
+        said = next(iter(str(error).split("\n")), "").strip()[:300] or type(error).__name__
+        if self.provider == TORCH_COMPILE:
+            problem = compile_problem()
+            if problem:
+                raise RuntimeUnavailableError(f"The provider {TORCH_COMPILE} does not work here: {problem}") from error
+        raise GraphError(f"PyTorch could not run the model ({self.provider}): {said}") from error
+
+    def _arrays(self, results: Sequence[Tensor]) -> dict[str, np.ndarray]:
+        return {
+            info.name: (leaf.float() if leaf.is_floating_point() else leaf).cpu().numpy()
+            for info, leaf in zip(self.outputs, results, strict=True)
+        }
+
+
+def open_torch(
+    module: nn.Module,
+    *,
+    provider: str,
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
+    options: Mapping[str, str],
+    threads: int | None = None,
+) -> TorchRunner:
+    """A runner for a module whose inputs and outputs bear the names of the file that it was exported to."""
+    if provider not in TORCH_RUNNERS:
+        raise UsageError(f"PyTorch runs as {' or '.join(TORCH_RUNNERS)}; found {provider[:60]!r}.")
+    chosen = TorchOptions.parse(options, provider=provider)
+    if chosen.device == "cuda":
+        problem = cuda_problem()
+        if problem:
+            raise RuntimeUnavailableError(
+                f"The provider {provider} was asked to run on CUDA, and {problem}; to fix it: {CUDA_INSTALL}."
+            )
+        allow_tf32(chosen.uses_tf32)
+    count = threads or default_threads()
+    torch.set_num_threads(count)
+    return TorchRunner(module, provider=provider, inputs=inputs, outputs=outputs, options=chosen, threads=count)
+
+
+def cuda_problem() -> str | None:
+    """Why PyTorch can use no GPU here, or None if it can."""
+    if torch.version.cuda is None:
+        return f"this build of PyTorch, {torch.__version__}, is without CUDA"
+    return None if torch.cuda.is_available() else f"PyTorch {torch.__version__} finds no GPU"
+
+
+def allow_tf32(allowed: bool) -> None:
+    """For the whole process, in matrix products and in convolutions, which PyTorch leaves different by default."""
+    torch.set_float32_matmul_precision("high" if allowed else "highest")
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def _nothing() -> None:
+    pass
+
+
+def compile_problem() -> str | None:
+    """Why torch.compile does not work here, found out by compiling one function; None if it works."""
+    try:
+        answer = torch.compile(lambda x: (x * 2 + 1).relu(), fullgraph=True, dynamic=False)(torch.ones(8))
+    except Exception as error:  # as above
+        said = next(iter(str(error).split("\n")), "").strip()[:300]
+        return f"it cannot compile one line ({said}). It needs a C++ compiler: install g++."
+    return None if torch.equal(answer, torch.full((8,), 3.0)) else "what it compiles computes something else."

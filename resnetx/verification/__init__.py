@@ -1,0 +1,1 @@
+"""References, parity checks, layer comparison and golden bundles."""

@@ -1,0 +1,188 @@
+"""How far an answer is from the truth, in multiples of the error that PyTorch itself makes in that precision.
+
+Errors are relative to each sample's own magnitude, so that one loud input does not hide a wrong quiet one, and the
+worst sample decides.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from resnetx.verification.metrics import Metrics, measure, rms, rms_per_row
+
+# Honest runtimes add in another order than torch does. benchmarks/parity_noise.py prints by how much: ONNX Runtime's
+# largest of 252 logits' errors was 1.8 times torch's own, and the smallest fault of the tests' corpus is at 37 times.
+MAX_MULTIPLE = 8.0
+# A network so small that torch makes hardly an error is held to a few roundings of its output instead.
+FLOOR_ROUNDINGS = 2.0
+EPSILON = {"fp32": 2.0**-23, "tf32": 2.0**-10, "fp16": 2.0**-10, "bf16": 2.0**-7, "int8": 2.0**-8}
+# INT8's noise is that of PyTorch with weights and activations rounded to 256 steps. Its ranges are perfect ones, so a
+# calibrated file makes some four times the error; and a signal must stand this far over its error in any case.
+INT8_MAX_MULTIPLE = 6.0
+INT8_MIN_SQNR_DB = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """What a user allows instead of the noise floor: |error| <= atol + rtol * |truth|."""
+
+    atol: float = 0.0
+    rtol: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One output on one batch. `multiple` is None where there is no noise to measure by."""
+
+    output: str
+    batch: int
+    passed: bool
+    multiple: float | None = None
+    allowed: float | None = None
+    metrics: Metrics | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """The verdict on a file. It passes if each check does."""
+
+    precision: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(check.batch for check in self.checks))
+
+    def worst(self, output: str) -> Check:
+        """The check of an output that failed, or came closest to it."""
+        checks = [check for check in self.checks if check.output == output]
+        return max(checks, key=lambda check: (not check.passed, check.multiple or 0.0))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(check.output for check in self.checks))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"passed": self.passed, **json_safe(asdict(self))}
+
+
+def noise_level(truth: Sequence[np.ndarray], noisy: Sequence[np.ndarray], *, precision: str) -> float:
+    """PyTorch's own relative error over all samples of an output, at least a few roundings."""
+    levels = np.concatenate(
+        [relative_errors(answer, exact) for exact, answer in zip(truth, noisy, strict=True)] or [np.zeros(1)]
+    )
+    return max(rms(levels), FLOOR_ROUNDINGS * EPSILON[precision])
+
+
+def relative_errors(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """The RMS error of each sample over the RMS of its truth; a sample that is all zeros is held to the others'."""
+    scale = rms_per_row(truth)
+    scale = np.where(scale > 0, scale, rms(truth) or 1.0)
+    error: np.ndarray = rms_per_row(actual.astype(np.float64) - truth) / scale
+    return error
+
+
+def judge_floats(
+    output: str,
+    *,
+    truth: np.ndarray,
+    actual: np.ndarray,
+    noise: float | None,
+    precision: str = "fp32",
+    tolerance: Tolerance | None = None,
+) -> Check:
+    """Hold `actual` against `truth` (float64), with `noise` as the error that PyTorch makes, where that is known."""
+    batch = len(truth) if truth.ndim else 1
+    if actual.shape != truth.shape:
+        return _refused(output, batch, f"it has the shape {actual.shape}, not {truth.shape}")
+    if not np.isfinite(actual).all():
+        count = int((~np.isfinite(actual)).sum())
+        return _refused(output, batch, f"{count} of its {actual.size} values are NaN or infinite")
+    if not truth.ndim:
+        truth, actual = truth[None], actual[None]
+    multiple = None if noise is None else float(relative_errors(actual, truth).max()) / noise
+    allowed = INT8_MAX_MULTIPLE if precision == "int8" else MAX_MULTIPLE
+    # No single value can be further off than the whole row's error.
+    row_error = None if noise is None else allowed * noise * np.sqrt(truth.size / len(truth)) * rms_per_row(truth)
+    metrics = measure(actual, truth, allowed_error=row_error)
+    reason = _objection(truth, actual, metrics, multiple, allowed, precision, tolerance)
+    return Check(
+        output=output,
+        batch=batch,
+        passed=reason is None,
+        multiple=multiple,
+        allowed=None if multiple is None or tolerance else allowed,
+        metrics=metrics,
+        reason=reason,
+    )
+
+
+def _objection(
+    truth: np.ndarray,
+    actual: np.ndarray,
+    metrics: Metrics,
+    multiple: float | None,
+    allowed: float,
+    precision: str,
+    tolerance: Tolerance | None,
+) -> str | None:
+    if tolerance is not None:
+        beyond = np.abs(actual.astype(np.float64) - truth) > tolerance.atol + tolerance.rtol * np.abs(truth)
+        words = (
+            f"{int(beyond.sum())} of {truth.size} values are beyond atol {tolerance.atol:g}, rtol {tolerance.rtol:g}"
+        )
+        return words if beyond.any() else None
+    if multiple is not None and not multiple <= allowed:
+        return f"its error is {multiple:.3g} times PyTorch's own {precision} error, and {allowed:g} are allowed"
+    if precision == "int8" and metrics.sqnr_db < INT8_MIN_SQNR_DB:
+        return f"its signal is {metrics.sqnr_db:.1f} dB over its error, and {INT8_MIN_SQNR_DB:g} dB are required"
+    if metrics.unexplained_flips:
+        return f"{metrics.unexplained_flips} of {len(truth)} best classes changed where the margin is too wide for it"
+    return None
+
+
+def judge_top_k(output: str, *, truth: np.ndarray, indices: np.ndarray, k: int, tolerance: float) -> Check:
+    """Hold the k best classes against the true probabilities: a tie may be broken either way, nothing else may."""
+    batch = len(truth)
+    if indices.shape != (batch, k):
+        return _refused(output, batch, f"it has the shape {indices.shape}, not {(batch, k)}")
+    if indices.min() < 0 or indices.max() >= truth.shape[1] or any(len(set(row)) != k for row in indices.tolist()):
+        return _refused(output, batch, "it names classes that don't exist, or one class twice")
+    best = -np.sort(-truth, axis=1)[:, :k]
+    wrong = int((np.abs(np.take_along_axis(truth, indices, axis=1) - best) > tolerance).sum())
+    if wrong:
+        return _refused(output, batch, f"{wrong} of its {indices.size} classes are not among PyTorch's {k} best")
+    return Check(output=output, batch=batch, passed=True)
+
+
+def judge_exact(output: str, *, truth: np.ndarray, actual: np.ndarray) -> Check:
+    """Integers and booleans agree or they don't."""
+    batch = len(truth) if truth.ndim else 1
+    if actual.shape != truth.shape:
+        return _refused(output, batch, f"it has the shape {actual.shape}, not {truth.shape}")
+    different = int((actual != truth).sum())
+    if different:
+        return _refused(output, batch, f"{different} of {truth.size} elements differ")
+    return Check(output=output, batch=batch, passed=True)
+
+
+def _refused(output: str, batch: int, reason: str) -> Check:
+    return Check(output=output, batch=batch, passed=False, reason=reason)
+
+
+def json_safe(value: Any) -> Any:
+    """Three digits, because the last ones differ between machines; infinities as words, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: json_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(item) for item in value]
+    if isinstance(value, float):
+        return float(f"{value:.3g}") if np.isfinite(value) else str(value)
+    return value

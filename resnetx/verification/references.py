@@ -1,0 +1,211 @@
+"""Where the truth comes from: PyTorch in float64, a golden bundle, or another ONNX file.
+
+Nothing here imports torch until a PyTorch reference is asked for, because golden bundles serve machines without it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from resnetx.errors import GraphError, UsageError
+from resnetx.graph.card import ModelCard, read_card
+from resnetx.graph.layers import expose, layer_nodes
+from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.inputs.synthetic import card_inputs, probing_images, smooth_images
+from resnetx.runtime.ort.session import Session, TensorInfo, open_session
+from resnetx.verification.checks import Feeds, run_batches
+from resnetx.verification.golden import read_golden
+from resnetx.verification.reference_outputs import STAND_INS, LayerAnswers, References
+from resnetx.verification.same_outputs import random_feeds
+
+# Large enough to leave the range that a network was made for, small enough not to overflow float32 in it.
+LARGE = 16.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """Inputs and the right answers to them; `layers` traces the reference on inputs of one's choice."""
+
+    description: str
+    outputs: tuple[str, ...]
+    feeds: Feeds
+    references: References
+    layers: Callable[[Sequence[np.ndarray]], LayerAnswers] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which inputs: sizes of batches, how many distinct samples, the user's own images, and the seed."""
+
+    sizes: tuple[int, ...]
+    samples: int | None = None
+    images: np.ndarray | None = None
+    seed: int = 0
+
+    def batches(self) -> list[list[int]]:
+        """Samples by batch, so that every sample is seen, and the last size twice with other samples."""
+        count = self.count
+        batches, first = [], 0
+        sizes = list(self.sizes)
+        while sizes or first < count:
+            size = sizes.pop(0) if sizes else self.sizes[-1]
+            batches.append([(first + index) % count for index in range(size)])
+            first += size
+        return [*batches, [(sample + 1) % count for sample in batches[-1]]]
+
+    @property
+    def count(self) -> int:
+        if self.images is not None:
+            return len(self.images)
+        return max(self.samples or sum(self.sizes), 2)
+
+
+def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[str]) -> np.ndarray:
+    """All samples as the file takes them: the user's images, or probing ones and, in float32, a far too loud one."""
+    assert card.image_size is not None
+    images = sampling.images
+    if images is None and "int8" in precisions:
+        # Extremes lie outside of what anybody calibrates on: INT8 clips them, and is right to.
+        images = smooth_images(sampling.count, card.image_size, sampling.seed)
+    elif images is None:
+        images = probing_images(sampling.count, card.image_size, sampling.seed)
+    inputs = card_inputs(card, images)
+    if card.input != "uint8" and sampling.images is None and set(precisions) <= {"fp32"}:
+        inputs[0] *= LARGE
+    return inputs
+
+
+def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, precisions: Sequence[str]) -> Truth:
+    """The network that the card describes, rebuilt and run in PyTorch."""
+    from resnetx.verification.pytorch_reference import run_references, trace_layers
+    from resnetx.verification.rebuild import rebuild
+
+    deployed = rebuild(card, weights=weights)
+    inputs = network_inputs(card, sampling, precisions=precisions)
+    batches = sampling.batches()
+    needed = sorted({STAND_INS.get(name, name) for name in precisions} | {"fp32"})
+    references = run_references(deployed.with_logits(), [[inputs]], precisions=needed).rearranged(batches)
+    return Truth(
+        description="PyTorch in float64",
+        outputs=("logits",),
+        feeds=[[inputs[batch]] for batch in batches],
+        references=references,
+        layers=lambda feeds: trace_layers(deployed, feeds, wrapper="network"),
+    )
+
+
+def module_truth(module: Any, session: Session, sampling: Sampling, *, precisions: Sequence[str]) -> Truth:
+    """A torch module of the user's own, in evaluation mode, on inputs like the file's."""
+    import copy
+
+    from resnetx.verification.pytorch_reference import run_references, trace_layers
+
+    own = copy.deepcopy(module).cpu().float().eval()
+    feeds = _feeds_for(session.inputs, None, sampling, precisions)
+    needed = sorted({STAND_INS.get(name, name) for name in precisions} | {"fp32"})
+    return Truth(
+        description=f"{type(module).__name__} in PyTorch, float64",
+        outputs=tuple(output.name for output in session.outputs),
+        feeds=feeds,
+        references=run_references(own, feeds, precisions=needed),
+        layers=lambda inputs: trace_layers(own, inputs),
+    )
+
+
+def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str]) -> Truth:
+    """A bundle's inputs and answers, if they are of the network that the file says it is.
+
+    INT8 clips what it was not calibrated on, and is right to: the extremes are left out for it.
+    """
+    golden = read_golden(path)
+    card = read_card(model)
+    digest = golden.about.get("weights_sha256")
+    if card is not None and digest != card.weights.sha256:
+        raise UsageError(
+            f"The golden file {path} is of another network: its weights have the digest {str(digest)[:12]}..., and the "
+            f"model's have {card.weights.sha256[:12]}.... Use the bundle that was made with this model."
+        )
+    names = tuple(value.name for value in model.graph.input)
+    if names != golden.inputs:
+        raise UsageError(f"The golden file {path} holds the inputs {golden.inputs}, and the model takes {names}.")
+    extremes = golden.about.get("extreme_batches", []) if "int8" in precisions else []
+    batches = [index for index in range(len(golden.feeds)) if index not in extremes]
+    return Truth(
+        description=f"golden bundle ({golden.about.get('architecture', 'unknown network')}, PyTorch in float64)",
+        outputs=golden.outputs,
+        feeds=[golden.feeds[index] for index in batches],
+        references=golden.references.only(batches),
+    )
+
+
+def onnx_truth(
+    path: Path, session: Session, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
+) -> Truth:
+    """Another file's answers. Its own rounding is measured by running it without and with the runtime's rewrites."""
+    reference = read_onnx(path)
+    plain, rewritten = (open_session(reference.SerializeToString(), optimize=optimize) for optimize in (False, True))
+    _check_signature(path, plain, session)
+    feeds = _feeds_for(session.inputs, card, sampling, precisions)
+    outputs = tuple(output.name for output in plain.outputs)
+    truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
+
+    def layers(inputs: Sequence[np.ndarray]) -> LayerAnswers:
+        nodes = layer_nodes(reference)
+        shown = expose(reference, *(node.tensor for node in nodes)).SerializeToString()
+        sides = []
+        for optimize in (False, True):
+            run = run_batches(open_session(shown, optimize=optimize), [list(inputs)])[0]
+            sides.append({node.name: [_double(run[node.tensor])] for node in nodes})
+        return LayerAnswers(truth=sides[0], noisy=sides[1], folded={})
+
+    return Truth(
+        description=f"{path.name} on ONNX Runtime's cpu provider",
+        outputs=outputs,
+        feeds=feeds,
+        references=References(truth=truth, noisy={"fp32": noisy}),
+        layers=layers,
+    )
+
+
+def _feeds_for(
+    inputs: Sequence[TensorInfo], card: ModelCard | None, sampling: Sampling, precisions: Sequence[str]
+) -> Feeds:
+    if card is not None and card.image_size is not None and card.preprocessing is not None:
+        samples = network_inputs(card, sampling, precisions=precisions)
+        return [[samples[batch]] for batch in sampling.batches()]
+    if sampling.images is not None:
+        raise UsageError("--images needs a model with a card, which says how pixels become inputs; this one has none.")
+    sizes = [len(batch) for batch in sampling.batches()]
+    feeds = [random_feeds(inputs, batch=size, seed=sampling.seed + number) for number, size in enumerate(sizes)]
+    return [[feed[info.name] for info in inputs] for feed in feeds]
+
+
+def _check_signature(path: Path, reference: Session, session: Session) -> None:
+    for kind in ("inputs", "outputs"):
+        ours = [(info.name, str(info.dtype)) for info in getattr(session, kind)]
+        theirs = [(info.name, str(info.dtype)) for info in getattr(reference, kind)]
+        if ours != theirs:
+            raise UsageError(f"{path} cannot be the reference: its {kind} are {theirs}, and the model's are {ours}.")
+
+
+def _by_position(runs: Sequence[dict[str, np.ndarray]], outputs: Sequence[str]) -> list[list[np.ndarray]]:
+    return [[_double(run[name]) for name in outputs] for run in runs]
+
+
+def _double(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
+
+
+def require_source(card: ModelCard | None, path: Path) -> ModelCard:
+    """The card, where the truth can only come from it."""
+    if card is None or card.config is None:
+        what = "no model card" if card is None else f"a card of {card.architecture}, which resnetx cannot rebuild"
+        raise GraphError(
+            f"{path} carries {what}, so nothing says what its numbers should be. Give --golden g.npz or "
+            "--reference OTHER.onnx, or verify it from Python with resnetx.testing.assert_parity(path, module)."
+        )
+    return card

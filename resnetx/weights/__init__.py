@@ -1,0 +1,1 @@
+"""Checkpoints of every ecosystem, read without running anything in them."""

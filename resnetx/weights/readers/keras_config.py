@@ -1,0 +1,78 @@
+"""Takes from a Keras model's configuration what its weights don't show: layer names, strides and epsilons."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from resnetx.errors import CheckpointError
+from resnetx.model.config import Variant
+from resnetx.model.layer_names import parse_layer
+from resnetx.weights.readers.raw import clip, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class KerasConfig:
+    """`names` leads from a class's counter (`conv2d_12`) to the layer's name."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    bn_eps: float | None = None
+    variant: Variant | None = None
+
+
+NO_CONFIG = KerasConfig()
+
+
+def read_config(text: str) -> KerasConfig:
+    """What a model's configuration says; the code it may name is not run."""
+    try:
+        layers = [_layer(entry) for entry in json.loads(text)["config"]["layers"]]
+        names = _counted_names(layers)
+        epsilons = {float(options["epsilon"]) for kind, _, options in layers if kind == "BatchNormalization"}
+        variant = _variant(layers)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise CheckpointError(
+            f"its Keras configuration is not that of a model made of layers ({type(error).__name__}: {clip(error)}); "
+            "save the model again, or its weights alone with `save_weights`."
+        ) from error
+    if len(epsilons) > 1:
+        raise CheckpointError(f"its BatchNorms have different epsilons ({listed(map(str, sorted(epsilons)))}).")
+    return KerasConfig(names=names, bn_eps=next(iter(epsilons), None), variant=variant)
+
+
+def _layer(entry: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    return str(entry["class_name"]), str(entry["config"]["name"]), dict(entry["config"])
+
+
+def _counted_names(layers: list[tuple[str, str, dict[str, Any]]]) -> dict[str, str]:
+    seen: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for kind, name, _ in layers:
+        counter = _snake_case(kind)
+        names[f"{counter}_{seen[counter]}" if seen[counter] else counter] = name
+        seen[counter] += 1
+    return names
+
+
+def _snake_case(name: str) -> str:
+    """As `to_snake_case` in keras/src/utils/naming.py spells a class."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _variant(layers: list[tuple[str, str, dict[str, Any]]]) -> Variant | None:
+    """Which convolution of the later stages' first blocks is strided, where Keras's names tell the place."""
+    strided: set[int] = set()
+    for kind, name, options in layers:
+        place = parse_layer(name, "keras") if kind == "Conv2D" else None
+        if place and place.stage > 0 and place.k > 0 and tuple(options["strides"]) != (1, 1):
+            if place.block or tuple(options["strides"]) != (2, 2) or place.k == 3:
+                raise CheckpointError(f"{clip(name)} has a stride {options['strides']}, where ResNets have none.")
+            strided.add(place.k)
+    if len(strided) > 1:
+        raise CheckpointError(
+            "some of its blocks stride the 1x1 convolution and some the 3x3; resnetx builds neither mix."
+        )
+    return {1: "v1", 2: "v1.5"}.get(next(iter(strided), 0))  # type: ignore[return-value]

@@ -1,0 +1,27 @@
+"""Reads .safetensors files, whose format holds numbers and nothing that could run."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from resnetx.errors import CheckpointError
+from resnetx.weights.readers.raw import MAX_ENTRIES, RawCheckpoint
+
+
+def read(path: Path) -> RawCheckpoint:
+    """The tensors of a .safetensors file, copied, so that the file may change afterwards."""
+    tensors: dict[str, Tensor] = {}
+    try:
+        with safe_open(path, framework="pt", device="cpu") as archive:
+            names = list(archive.keys())
+            if len(names) > MAX_ENTRIES:
+                raise CheckpointError(f"it holds {len(names)} tensors; no ResNet has more than {MAX_ENTRIES}.")
+            for name in names:
+                tensors[name] = archive.get_tensor(name).clone()
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError, AttributeError) as error:
+        raise CheckpointError(
+            f"it looks like a safetensors file and cannot be read ({error}): it is truncated or damaged, "
+            "or holds a type that PyTorch doesn't have; fetch or save it again."
+        ) from error
+    return RawCheckpoint(tensors=tensors)

@@ -1,0 +1,89 @@
+"""Where weights come from: a path, a repository on a Hugging Face hub or an address, each made a local path."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnetx.errors import FileError, SourceError
+from resnetx.weights.remote.address import parse_hub_address, parse_web_address
+from resnetx.weights.remote.download import Progress, fetch_file
+from resnetx.weights.remote.hub import fetch_snapshot
+
+__all__ = ["SCHEMES", "Progress", "Source", "default_cache", "resolve_source"]
+
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+NEARLY = re.compile(r"(hf|https?):", re.IGNORECASE)
+EXAMPLES = "hf://owner/repo[@revision] or https://host/file#sha256=<64 hexadecimal digits>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A local file or folder for `load_checkpoint`, its name for the model card, and its SHA-256 where checked."""
+
+    path: Path
+    description: str
+    sha256: str | None
+
+
+def resolve_source(text: str, *, cache: Path | None = None, progress: Progress | None = None) -> Source:
+    """What `text` names, fetched if need be.
+
+    Without `cache`, addresses use $RESNETX_CACHE or the user's cache folder, and hubs the cache that HF_HOME says.
+    """
+    scheme = SCHEME.match(text)
+    if not scheme:
+        return _local(text)
+    fetch = SCHEMES.get(scheme[1].lower())
+    if not fetch:
+        raise SourceError(
+            f"{text!r} begins with {scheme[1]}://, from which resnetx cannot fetch; it knows {EXAMPLES}, and paths."
+        )
+    return fetch(text, cache, progress)
+
+
+def _local(text: str) -> Source:
+    if NEARLY.match(text):
+        raise SourceError(f"{text!r} lacks the two slashes of an address; weights are given as {EXAMPLES}.")
+    try:
+        path = Path(text).expanduser()
+        found = bool(text) and path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError(f"Cannot look for the weights {text!r}: {error}. Give the path in full.") from error
+    if not found:
+        hint = f" For the repository of that name on the hub, write hf://{text}." if text.count("/") == 1 else ""
+        raise FileError(
+            f"There are no weights at {text!r}: no such file or folder, seen from {Path.cwd()}. Check the path; "
+            f"weights are a file, a Hugging Face folder, {EXAMPLES}.{hint}"
+        )
+    return Source(path=path, description=text, sha256=None)
+
+
+def _from_hub(text: str, cache: Path | None, progress: Progress | None) -> Source:
+    address = parse_hub_address(text)
+    snapshot = fetch_snapshot(address, cache=cache, progress=progress)
+    return Source(path=snapshot.folder, description=f"hf://{address.repo}@{snapshot.commit}", sha256=snapshot.sha256)
+
+
+def _from_web(text: str, cache: Path | None, progress: Progress | None) -> Source:
+    address = parse_web_address(text)
+    path = fetch_file(address, cache=cache or default_cache(), progress=progress)
+    return Source(path=path, description=address.shown, sha256=address.sha256)
+
+
+# A new place to fetch from is a row here; plain http is refused by what reads the address, except from loopback.
+SCHEMES: dict[str, Callable[[str, Path | None, Progress | None], Source]] = {
+    "hf": _from_hub,
+    "https": _from_web,
+    "http": _from_web,
+}
+
+
+def default_cache() -> Path:
+    """Where what was fetched, or took long to build, is kept: `RESNETX_CACHE`, or the user's own cache folder."""
+    if own := os.environ.get("RESNETX_CACHE"):
+        return Path(own).expanduser()
+    if (shared := os.environ.get("XDG_CACHE_HOME")) and Path(shared).is_absolute():
+        return Path(shared) / "resnetx"
+    return Path("~/.cache/resnetx").expanduser()

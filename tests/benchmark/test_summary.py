@@ -1,0 +1,228 @@
+"""Figures from samples: exact where they are exact, and by simulation where they are claims about chance."""
+
+import json
+import math
+from dataclasses import replace
+from statistics import median
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits
+from resnetx.benchmark.rounds import interleaved_order
+from resnetx.benchmark.stability import stability_warnings
+from resnetx.benchmark.summary import (
+    MIN_ROUNDS,
+    Summary,
+    draw_rounds,
+    expanded_tail,
+    median_interval,
+    resampled_quantiles,
+    student_t,
+    summarize,
+)
+from tests.support.noise import KINDS, USUAL_MS, noisy_rounds
+
+LIMITS = Limits(threads=2, fp32_gflops=400.0, bf16_gflops=2000.0, int8_gops=4000.0)
+TIMES = st.floats(1e-3, 1e6)
+ROUNDS = st.lists(st.lists(TIMES, min_size=1, max_size=9), min_size=MIN_ROUNDS, max_size=12)
+
+
+def case_of(rounds: list[list[float]], **changes: object) -> BenchCase:
+    case = BenchCase(model="m.onnx", provider="cpu", batch=1, threads=2, macs=10**9, samples_ms=rounds)
+    return replace(case, **changes)  # type: ignore[arg-type]
+
+
+def test_a_summary_by_hand() -> None:
+    case = case_of([[9.0, 10.0], [10.0, 11.0], [10.0, 30.0]], batch=8)
+    summary = summarize(case, LIMITS)
+    assert summary.median_ms == 10.0
+    assert summary.ci95_ms is None  # three rounds
+    assert summary.images_per_s == 800.0
+    # 2 x 1e9 x 800 operations a second, of 400e9.
+    assert summary.limit_fraction == pytest.approx(4.0)
+
+
+def test_callers_at_once_share_the_throughput() -> None:
+    assert summarize(case_of([[10.0]], concurrency=4), None).images_per_s == 400.0
+
+
+@pytest.mark.parametrize(
+    ("precision", "peak"), [("fp32", 400e9), ("bf16", 2000e9), ("int8", 4000e9), ("fp16", None), ("tf32", None)]
+)
+def test_the_limit_is_that_of_the_effective_precision(precision: str, peak: float | None) -> None:
+    fraction = summarize(case_of([[10.0]], effective_precision=precision), LIMITS).limit_fraction
+    assert fraction == (None if peak is None else pytest.approx(2e9 * 100 / peak))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"threads": 1}, {"macs": None}, {"provider": "cuda"}, {"provider": "tensorrt"}, {"samples_ms": []}]
+)
+def test_no_limit_fraction_without_the_limit(changes: dict[str, object]) -> None:
+    assert summarize(case_of([[10.0]], **changes), LIMITS).limit_fraction is None
+
+
+def test_no_limits_and_unmeasured_ones_are_none() -> None:
+    assert summarize(case_of([[10.0]]), None).limit_fraction is None
+    assert summarize(case_of([[10.0]]), Limits(threads=2)).limit_fraction is None
+
+
+@pytest.mark.parametrize(("name", "least"), [("p50", 20), ("p90", 100), ("p95", 200), ("p99", 1000)])
+def test_a_percentile_needs_ten_samples_beyond_it(name: str, least: int) -> None:
+    for count in (least - 1, least):
+        summary = summarize(case_of([[float(n) for n in range(1, count + 1)]]), None)
+        assert summary.percentiles_ms is not None
+        assert (summary.percentiles_ms[name] is not None) == (count == least)
+
+
+def test_percentiles_are_those_asked_for() -> None:
+    samples = [float(n) for n in range(1, 101)]
+    found = summarize(case_of([samples]), None, percentiles=(50, 75, 99.9)).percentiles_ms
+    assert found == {"p50": 50.5, "p75": 75.25, "p99.9": None}
+
+
+@pytest.mark.parametrize("samples", [[], [[]], [[], []], [[math.nan]], [[math.inf, -1.0, 0.0, -math.inf, 1e300]]])
+def test_nothing_to_say_without_times(samples: list[list[float]]) -> None:
+    case = case_of(samples)
+    assert summarize(case, LIMITS) == Summary()
+    assert stability_warnings(case) == ()
+
+
+def test_what_is_no_time_is_left_out() -> None:
+    assert summarize(case_of([[5.0, math.nan, math.inf, -3.0, 0.0]]), None).median_ms == 5.0
+
+
+def test_derived_figures_stand_beside_the_raw_ones() -> None:
+    run = Benchmark(created="", machine={}, limits=LIMITS, cases=(case_of([[10.0]] * 8, batch=2),))
+    text = json.dumps(run.to_json(), allow_nan=False)
+    row = json.loads(text)["cases"][0]
+    assert row["latency_ms"]["median"] == 10.0
+    assert row["latency_ms"]["ci95"] == [10.0, 10.0]
+    assert row["latency_ms"]["p99"] is None
+    assert row["images_per_s"] == 200.0
+    assert Benchmark.from_json(text, source="test") == run
+
+
+@given(ROUNDS)
+@settings(max_examples=60, deadline=None)
+def test_the_interval_holds_the_median_and_lies_within_the_medians_of_rounds(rounds: list[list[float]]) -> None:
+    arrays = [np.array(samples) for samples in rounds]
+    found = median_interval(arrays)
+    middle = median(sample for samples in rounds for sample in samples)
+    medians = [sorted(samples)[(len(samples) - 1) // 2] for samples in rounds]
+    assert found is not None
+    assert min(medians) <= found[0] * (1 + 1e-9) and found[0] <= middle <= found[1]
+    assert found[1] <= max(*medians, middle) * (1 + 1e-9)
+    assert found == median_interval(arrays), "the same file gives the same figures"
+
+
+@given(ROUNDS, st.floats(0.01, 100.0))
+@settings(max_examples=40, deadline=None)
+def test_other_units_give_the_same_interval(rounds: list[list[float]], unit: float) -> None:
+    arrays = [np.array(samples) for samples in rounds]
+    plain, scaled = median_interval(arrays), median_interval([samples * unit for samples in arrays])
+    assert plain is not None and scaled is not None
+    assert scaled == pytest.approx((plain[0] * unit, plain[1] * unit), rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_resampling_agrees_with_doing_it_the_long_way(share: float) -> None:
+    rng = np.random.default_rng(3)
+    rounds = [rng.gamma(4, 1 + number / 10, size=rng.integers(5, 30)) for number in range(9)]
+    draws = draw_rounds(len(rounds))[:200]
+    for row, found in zip(draws, resampled_quantiles(rounds, draws, share=share), strict=True):
+        drawn = np.concatenate([np.repeat(samples, int(times)) for samples, times in zip(rounds, row, strict=True)])
+        assert found == np.quantile(drawn, share, method="inverted_cdf")
+
+
+@pytest.mark.parametrize("count", [MIN_ROUNDS - 1, 1, 0])
+def test_too_few_rounds_have_no_interval(count: int) -> None:
+    assert median_interval([np.array([1.0, 2.0])] * count) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "freedom", "known"),
+    [(0.975, 4, 2.7764), (0.975, 9, 2.2622), (0.975, 19, 2.0930), (0.995, 9, 3.2498), (0.9995, 19, 3.8834)],
+)
+def test_student_t_against_the_printed_tables(level: float, freedom: int, known: float) -> None:
+    assert student_t(level, freedom) == pytest.approx(known, rel=0.01)
+
+
+def test_few_rounds_are_cut_off_further_out() -> None:
+    tails = [expanded_tail(count, 0.95) for count in (5, 10, 20, 1000)]
+    assert tails == sorted(tails)
+    assert tails[-1] == pytest.approx(0.025, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["calm", "bursts"])
+def test_the_interval_covers(kind: str) -> None:
+    """95 of 100, give or take what 300 repetitions leave open; single samples drawn again would cover half of that."""
+    rng, trials = np.random.default_rng(11), 300
+    truth = float(np.median(noisy_rounds(rng, kind, rounds=20_000, runs=20)))
+    covered = 0
+    for _ in range(trials):
+        found = median_interval(list(noisy_rounds(rng, kind, cases=1, rounds=10, runs=20)[0]))
+        covered += found is not None and found[0] <= truth <= found[1]
+    assert covered / trials >= 0.92
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_is_what_it_says(kind: str) -> None:
+    samples = noisy_rounds(np.random.default_rng(5), kind, rounds=2000)
+    assert samples.shape == (2, 2000, 40)
+    assert np.median(samples) == pytest.approx(USUAL_MS, rel=0.25)
+
+
+def test_order_by_hand() -> None:
+    assert interleaved_order(3, 3) == [[0, 1, 2], [2, 1, 0], [0, 1, 2]]
+    assert interleaved_order(0, 2) == [[], []]
+    assert interleaved_order(2, 0) == []
+
+
+@given(st.integers(1, 12), st.integers(1, 20))
+def test_each_case_runs_once_a_round_and_none_is_favoured(cases: int, rounds: int) -> None:
+    order = interleaved_order(cases, rounds)
+    assert len(order) == rounds
+    assert all(sorted(turn) == list(range(cases)) for turn in order)
+    if rounds % 2 == 0:
+        flat = [case for turn in order for case in turn]
+        places = [np.mean([place for place, who in enumerate(flat) if who == case]) for case in range(cases)]
+        assert places == pytest.approx([np.mean(range(len(flat)))] * cases)
+
+
+def test_a_quiet_case_has_no_warnings() -> None:
+    quiet = noisy_rounds(np.random.default_rng(1), "calm")[0]
+    assert stability_warnings(case_of(quiet.tolist())) == ()
+
+
+def test_quiet_cases_are_rarely_warned_about() -> None:
+    rng = np.random.default_rng(2)
+    warned = [stability_warnings(case_of(noisy_rounds(rng, "calm", rounds=10)[0].tolist())) for _ in range(200)]
+    assert sum(bool(warnings) for warnings in warned) <= 12
+
+
+def test_a_drift_is_named_with_its_size() -> None:
+    rng = np.random.default_rng(1)
+    rounds = noisy_rounds(rng, "calm", rounds=12)[0] * np.linspace(1, 1.1, 12)[:, None]
+    (warning,) = [text for text in stability_warnings(case_of(rounds.tolist())) if "drift" in text]
+    assert warning.startswith("Samples drift: the last round is ") and warning.endswith("% slower than the first.")
+    assert 8 <= int(warning.split("%")[0].split()[-1]) <= 12
+    assert "faster" in " ".join(stability_warnings(case_of(rounds[::-1].tolist())))
+
+
+def test_rounds_that_differ_are_named() -> None:
+    rounds = [[10.0] * 20, [12.0] * 20] * 5
+    (warning,) = stability_warnings(case_of(rounds))
+    assert warning == "Rounds differ: the middle half of their medians lies 18% apart."
+
+
+def test_disturbed_runs_are_counted() -> None:
+    (warning,) = stability_warnings(case_of([[10.0] * 19 + [40.0]] * 10))
+    assert warning == "5% of the runs took more than twice the median: something else used the machine."
+
+
+def test_few_rounds_are_said_to_be_few() -> None:
+    (warning,) = stability_warnings(case_of([[1.0], [2.0]]))
+    assert "Only 2 rounds" in warning

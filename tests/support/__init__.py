@@ -1,0 +1,1 @@
+"""What several tests share: models, peers, servers on loopback, fake workers."""

@@ -1,0 +1,118 @@
+"""The house rules that a machine can hold: who may import whom, and what the light path may load."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import resnetx
+
+ROOT = Path(resnetx.__file__).parent
+# A package imports from its own folder and from those before it.
+ORDER = (
+    *("errors", "base", "machine", "model", "weights", "graph", "runtime", "inputs", "doctor", "verification"),
+    *("conversion", "benchmark", "report", "cli", "api", "testing", "pytest_plugin", "__main__"),
+)
+# Which package or file may import which heavy library.
+HEAVY = {
+    "torch": {
+        "model",
+        "weights",
+        "graph/export.py",
+        "runtime/pytorch",
+        "verification/pytorch_reference.py",
+        "benchmark/peak_kernels.py",
+        "doctor/trial_worker.py",
+    },
+    "safetensors": {"weights"},
+    "h5py": {"weights"},
+    "onnx": {"graph", "runtime"},
+    "onnxsim": {"graph"},
+    "onnxruntime": {"runtime/ort"},
+    "rich": {"report", "cli"},
+    "typer": {"cli"},
+}
+LIGHT_FORBIDDEN = ("torch", "onnx", "onnxruntime", "numpy", "rich")
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that the file names in an import, the lazy ones in functions included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def files_imported(path: Path) -> set[Path]:
+    found: set[Path] = set()
+    for name in imported(path):
+        stem = ROOT.parent.joinpath(*name.split("."))
+        candidates = (stem.with_suffix(".py"), stem.parent.with_suffix(".py"), stem / "__init__.py")
+        found.update([file for file in candidates if file in MODULES][:1])
+    return found
+
+
+def test_packages_import_only_from_those_above() -> None:
+    def place(path: Path) -> int:
+        return ORDER.index(path.relative_to(ROOT).parts[0].removesuffix(".py"))
+
+    climbs = [
+        f"{path.relative_to(ROOT)} imports {other.relative_to(ROOT)}"
+        for path in MODULES
+        if path != ROOT / "__init__.py"  # its lazy names are the public face
+        for other in files_imported(path) - {ROOT / "__init__.py"}
+        if place(other) > place(path)
+    ]
+    assert climbs == []
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {path: files_imported(path) for path in MODULES if path != ROOT / "__init__.py"}
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, naming the circle
+
+
+def test_heavy_libraries_stay_in_their_rooms() -> None:
+    strays = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in MODULES
+        for name in imported(path)
+        if (rooms := HEAVY.get(name.partition(".")[0])) is not None
+        and not any(path.is_relative_to(ROOT / room) for room in rooms)
+    ]
+    assert strays == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_has_a_job_and_stays_small(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+    assert len(text.splitlines()) <= 300, f"{path} holds two things"
+
+
+@pytest.mark.parametrize("code", ["import resnetx", "import resnetx.cli.main"])
+def test_the_light_path_is_light(code: str) -> None:
+    probe = f"{code}; import sys; print([name for name in {LIGHT_FORBIDDEN} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["compare"], ["doctor"]]
+)
+def test_help_loads_nothing_heavy(command: list[str]) -> None:
+    probe = (
+        f"import sys; sys.argv = ['resnetx', *{command}, '--help']\n"
+        "from resnetx.cli.main import main\n"
+        "try: main()\n"
+        f"except SystemExit as end: print(end.code, [name for name in {LIGHT_FORBIDDEN} if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True).stdout
+    assert "Usage: resnetx" in output
+    assert output.splitlines()[-1] == "0 []"
