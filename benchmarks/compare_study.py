@@ -29,8 +29,8 @@ from resnetx.benchmark.comparison.compare import ComparedRow, compare
 from resnetx.benchmark.plan import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.run import run_benchmark
-from resnetx.benchmark.stopwatch import Runner
 from resnetx.graph.card import ModelCard
+from resnetx.runtime.runner import Runner
 
 SLOWDOWN = 0.05
 SLOW_NAME = "slower.onnx"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetx.benchmark.stopwatch import Stopwatch, runner_calls, timed_feeds
+from resnetx.benchmark.stopwatch import Stopwatch, runner_calls
+from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.ort.session import Session, open_session
 
 MOST = 1.03

@@ -28,13 +28,12 @@ from resnetx.benchmark.comparison.ratio import contrast_rounds
 from resnetx.benchmark.plan import BenchOptions, PlannedCase, look_into
 from resnetx.benchmark.result import BenchCase
 from resnetx.benchmark.run import run_cases
-from resnetx.benchmark.stopwatch import Runner
 from resnetx.benchmark.summary import summarize, valid_rounds
 from resnetx.benchmark.worker import CaseOrder, open_runner
 from resnetx.benchmark.worker import main as serve
 from resnetx.cli.live_view import watch_benchmark
 from resnetx.graph.card import ModelCard
-from resnetx.runtime.ort.session import TensorInfo
+from resnetx.runtime.runner import Runner, TensorInfo
 
 CALLERS = 2
 # What is ours in each comparison: the same kind of row, so that a precision is not taken for speed.

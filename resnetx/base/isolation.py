@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from resnetx.base.text import readable
+
 # -P: a file `onnx.py` in the folder where the user stands must not be imported in the place of the library.
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m")
 STDERR_TAIL = 4096
-SAID_AT_MOST = 200
 
 
 def run_isolated(command: Sequence[str], *, folder: Path, timeout_s: float) -> str | None:
@@ -55,12 +56,6 @@ def limit_self(*, memory_mb: int, lifetime_s: float) -> None:
         reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = reserved + memory_mb * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-
-
-def readable(text: str) -> str:
-    """Text from a file or a crash as one short line that is safe on a terminal."""
-    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-    return line if len(line) <= SAID_AT_MOST else line[: SAID_AT_MOST - 3] + "..."
 
 
 def _environment(folder: Path) -> dict[str, str]:

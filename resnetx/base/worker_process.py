@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resnetx.base.isolation import readable
+from resnetx.base.text import readable
 
 STDERR_TAIL = 4096
 CHUNK = 1 << 16

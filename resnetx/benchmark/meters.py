@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resnetx.benchmark.stopwatch import Runner, peak_memory_mb
+from resnetx.benchmark.stopwatch import peak_memory_mb
 from resnetx.machine.cpu_contention import watch_processors
 from resnetx.machine.energy import watch_power
 from resnetx.machine.gpu_meter import GpuMemory, open_meter
 from resnetx.machine.gpus import runs_on_gpu
 from resnetx.runtime.ort.providers import AUTO
+from resnetx.runtime.runner import Runner
 
 # Where the driver does not count the memory of the case's process.
 TAKEN_WORDS = "GPU memory is what the GPU's free memory shrank by: its driver does not show this process."

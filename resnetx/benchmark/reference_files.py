@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnetx.benchmark.stopwatch import POOL
 from resnetx.errors import ResnetxError
 from resnetx.graph.card import ModelCard
+from resnetx.inputs.sampling import Sampling
+from resnetx.inputs.timed import POOL
 from resnetx.verification.golden import write_golden
-from resnetx.verification.references import Sampling, torch_truth
+from resnetx.verification.references import torch_truth
 
 NO_REFERENCE = "the file has no card of a network that PyTorch could rebuild"
 

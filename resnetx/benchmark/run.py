@@ -15,7 +15,6 @@ from resnetx.benchmark.loadgen.driver import load_settings, run_loads
 from resnetx.benchmark.plan import BenchOptions, plan_cases
 from resnetx.benchmark.reference_files import NO_REFERENCE
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
-from resnetx.benchmark.rounds import interleaved_order
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.machine.facts import read_machine
@@ -191,6 +190,15 @@ def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watc
             case.rounds.append([float(sample) for sample in answer["samples_ms"]])
             case.took(answer)
     watch.cases([case.result() for case in cases], len(order), len(order))
+
+
+def interleaved_order(n_cases: int, rounds: int) -> list[list[int]]:
+    """For each round the cases in the order to run them; every other round goes backwards, A B C, C B A.
+
+    Over an even number of rounds each case's mean place is the same, and a steady drift cancels out of every ratio.
+    """
+    forward = list(range(n_cases))
+    return [forward if number % 2 == 0 else forward[::-1] for number in range(rounds)]
 
 
 def _verify_all(cases: Sequence[RunningCase], truths: Mapping[int, Path | str], watch: Watch) -> None:

@@ -3,62 +3,21 @@
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
+from resnetx.inputs.timed import Feeds
+from resnetx.runtime.runner import Call, Runner
 
-from resnetx.graph.card import ModelCard
-from resnetx.inputs.synthetic import card_inputs, smooth_images
-from resnetx.runtime.ort.session import TensorInfo
-from resnetx.verification.same_outputs import random_feeds
-
-Feeds = dict[str, np.ndarray]
-Call = Callable[[], object]
 Clock = Callable[[], int]
 
-# Several inputs by turns: a runner that returned the last answer again would be seen, and caches see what they will
-# see in use.
-DISTINCT_INPUTS = 4
-# Images of a batch repeat after this many; more of them would only take memory.
-POOL = 16
 # The others had the processor since this case's last round: it runs untimed for so long before it is timed again.
 REHEAT_S = 0.05
 # Of a round, from each thread: a model of microseconds would fill memory and files with more, and say no more.
 MOST_SAMPLES = 20_000
-
-
-class Runner(Protocol):
-    """Whatever runs a model: a session, or PyTorch."""
-
-    provider: str
-    effective_precision: str
-    placement: tuple[tuple[str, int], ...]
-    options: dict[str, str]
-    inputs: tuple[TensorInfo, ...]
-    outputs: tuple[TensorInfo, ...]
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
-
-
-class BindingRunner(Runner, Protocol):
-    """One that can keep its inputs and outputs where it computes."""
-
-    def bind(self, feeds: Mapping[str, np.ndarray]) -> Call: ...
-
-
-def timed_feeds(inputs: Sequence[TensorInfo], card: ModelCard | None, *, batch: int, seed: int = 0) -> list[Feeds]:
-    """Distinct inputs of one shape: images where the card says how they go in, else values of the right type."""
-    if card is None or card.image_size is None or card.preprocessing is None:
-        return [random_feeds(inputs, batch=batch, seed=seed + index) for index in range(DISTINCT_INPUTS)]
-    pool = max(min(batch, POOL), DISTINCT_INPUTS)
-    images = card_inputs(card, smooth_images(pool, card.image_size, seed)).astype(inputs[0].dtype, copy=False)
-    order = [[(first + index) % pool for index in range(batch)] for first in range(DISTINCT_INPUTS)]
-    return [{inputs[0].name: np.ascontiguousarray(images[rows])} for rows in order]
 
 
 class Stopwatch:

@@ -19,12 +19,14 @@ from resnetx.benchmark.child_tasks import HELPS
 from resnetx.benchmark.loadgen.result import Scenario
 from resnetx.benchmark.loadgen.system_under_test import run_in_pieces, takes_any_size
 from resnetx.benchmark.meters import Meters
-from resnetx.benchmark.stopwatch import Runner, Stopwatch, runner_calls, timed_feeds
+from resnetx.benchmark.stopwatch import Stopwatch, runner_calls
 from resnetx.errors import GraphError, ResnetxError
 from resnetx.graph.card import ModelCard
+from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.ort.providers import AUTO, TORCH_RUNNERS
-from resnetx.runtime.ort.session import Session, TensorInfo, open_session
+from resnetx.runtime.ort.session import Session, open_session
 from resnetx.runtime.ort.tensorrt_cache import engine_origin, named_folders, with_engine_cache
+from resnetx.runtime.runner import Runner, TensorInfo
 from resnetx.verification.checks import verify_classifier, verify_module
 from resnetx.verification.golden import read_golden
 from resnetx.verification.parity import Check, Parity

@@ -16,8 +16,9 @@ from resnetx.errors import GraphError, ResnetxError
 from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.counts import count_graph
 from resnetx.graph.simplification.simplify import Simplification, simplify_model
+from resnetx.inputs.random_feeds import FREE_SIZE, has_free_sizes, random_feeds
 from resnetx.runtime.ort.session import Session, open_session
-from resnetx.verification.same_outputs import FREE_SIZE, has_free_sizes, outputs_agree, random_feeds
+from resnetx.verification.same_outputs import outputs_agree
 
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.checked_simplify")
 # A batch of one hides a batch that was made fixed; three is no size that a graph has by chance.

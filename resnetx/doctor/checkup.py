@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetx.base.isolation import PYTHON, readable, run_isolated
+from resnetx.base.isolation import PYTHON, run_isolated
+from resnetx.base.text import readable
 from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, remedies, repair_runtime
 from resnetx.doctor.installed_runtimes import runtime_wheels
 from resnetx.errors import FileError, UsageError

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnetx.doctor.installed_runtimes import GPU_WHEEL, PLAIN_WHEEL, Wheel, right_wheel
+from resnetx.machine.gpus import DRIVER
 
-DRIVER_LIBRARY = "libcuda.so.1"
 NEWEST_TENSORRT = 10
 TORCH = ("torch", "torch-compile")
 CONFIGURED_BY_MODELS = "ORT_LOAD_CONFIG_FROM_MODEL"
@@ -78,14 +78,14 @@ def _gpu_remedies(name: str, problem: str, missing: Sequence[str], at: Situation
     if at.nvidia is False:
         return (Fix(command=None, note="nothing to install: this machine has no NVIDIA GPU"),)
     fixes = [repair_runtime(at.wheels)] if at.wheels[0].name == PLAIN_WHEEL else []
-    if fixes or any(library != DRIVER_LIBRARY for library in missing):
+    if fixes or any(library != DRIVER for library in missing):
         extras = "cuda" if name == "cuda" else "cuda,tensorrt"
         note = None
         if name == "tensorrt" and _major(at.versions.get("tensorrt-cu13")) > NEWEST_TENSORRT:
             note = f"replaces TensorRT {at.versions['tensorrt-cu13']}: ONNX Runtime is linked against {NEWEST_TENSORRT}"
         fixes.append(Fix(command=f"pip install 'resnetx[{extras}]'", note=note))
     # TensorRT does not link the driver itself, but needs it all the same.
-    if DRIVER_LIBRARY in missing or (name == "tensorrt" and not at.driver) or "driver version" in problem:
+    if DRIVER in missing or (name == "tensorrt" and not at.driver) or "driver version" in problem:
         note = "NVIDIA's driver, 580 or newer for CUDA 13; this is its name in Ubuntu"
         fixes.append(Fix(command="sudo apt install nvidia-driver-580", note=note))
     if not fixes:

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 
-from resnetx.base.isolation import readable
+from resnetx.base.text import readable
 
 PROOF = ("onnxruntime/__init__.py", "onnxruntime\\__init__.py")
 # What pyproject.toml asks for, on platforms that have wheels with the GPU providers and without.

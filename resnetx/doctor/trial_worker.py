@@ -38,8 +38,8 @@ def _try_torch(name: str) -> dict[str, Any]:
     import numpy as np
 
     from resnetx.errors import ResnetxError
-    from resnetx.runtime.ort.session import TensorInfo
     from resnetx.runtime.pytorch.runner import open_torch
+    from resnetx.runtime.runner import TensorInfo
 
     convolution = torch.nn.Conv2d(16, 16, 1, bias=False)
     torch.nn.init.dirac_(convolution.weight)

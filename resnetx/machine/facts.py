@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from resnetx.base.isolation import readable
+from resnetx.base.text import readable
 from resnetx.machine.gpus import Gpu, find_gpus
 from resnetx.machine.threads import allowed_cpus, cgroup_folders, cpu_quota, default_threads, physical_cores, read_text
 

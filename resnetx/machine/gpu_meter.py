@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from resnetx.runtime.ort.nvidia_versions import DRIVER
+from resnetx.machine.gpus import DRIVER
 
 MB = 2**20
 

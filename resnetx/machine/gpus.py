@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnetx.base.isolation import readable
+from resnetx.base.text import readable
 
 QUERY = ("name", "driver_version", "memory.total", "compute_cap")
 TIMEOUT_S = 20
 NVIDIA = "0x10de"
+# The library that comes with the driver.
+DRIVER = "libcuda.so.1"
 PROVIDERS = {"cuda", "tensorrt"}
 # A driver at work, and how Linux in Windows reaches a GPU: some containers show these, and no PCI device.
 DEVICE_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.base.isolation import readable
+from resnetx.base.text import readable
 from resnetx.graph.counts import GraphCounts, changed_types
 from resnetx.graph.simplification.simplify import Simplification
 

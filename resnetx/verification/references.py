@@ -15,15 +15,13 @@ from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.layers import expose, layer_nodes
 from resnetx.graph.reading.onnx_file import read_onnx
-from resnetx.inputs.synthetic import card_inputs, probing_images, smooth_images
-from resnetx.runtime.ort.session import Session, TensorInfo, open_session
+from resnetx.inputs.random_feeds import random_feeds
+from resnetx.inputs.sampling import Sampling, network_inputs
+from resnetx.runtime.ort.session import Session, open_session
+from resnetx.runtime.runner import TensorInfo
 from resnetx.verification.checks import Feeds, run_batches
 from resnetx.verification.golden import read_golden
 from resnetx.verification.reference_outputs import STAND_INS, LayerAnswers, References
-from resnetx.verification.same_outputs import random_feeds
-
-# Large enough to leave the range that a network was made for, small enough not to overflow float32 in it.
-LARGE = 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,48 +33,6 @@ class Truth:
     feeds: Feeds
     references: References
     layers: Callable[[Sequence[np.ndarray]], LayerAnswers] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling:
-    """Which inputs: sizes of batches, how many distinct samples, the user's own images, and the seed."""
-
-    sizes: tuple[int, ...]
-    samples: int | None = None
-    images: np.ndarray | None = None
-    seed: int = 0
-
-    def batches(self) -> list[list[int]]:
-        """Samples by batch, so that every sample is seen, and the last size twice with other samples."""
-        count = self.count
-        batches, first = [], 0
-        sizes = list(self.sizes)
-        while sizes or first < count:
-            size = sizes.pop(0) if sizes else self.sizes[-1]
-            batches.append([(first + index) % count for index in range(size)])
-            first += size
-        return [*batches, [(sample + 1) % count for sample in batches[-1]]]
-
-    @property
-    def count(self) -> int:
-        if self.images is not None:
-            return len(self.images)
-        return max(self.samples or sum(self.sizes), 2)
-
-
-def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[str]) -> np.ndarray:
-    """All samples as the file takes them: the user's images, or probing ones and, in float32, a far too loud one."""
-    assert card.image_size is not None
-    images = sampling.images
-    if images is None and "int8" in precisions:
-        # Extremes lie outside of what anybody calibrates on: INT8 clips them, and is right to.
-        images = smooth_images(sampling.count, card.image_size, sampling.seed)
-    elif images is None:
-        images = probing_images(sampling.count, card.image_size, sampling.seed)
-    inputs = card_inputs(card, images)
-    if card.input != "uint8" and sampling.images is None and set(precisions) <= {"fp32"}:
-        inputs[0] *= LARGE
-    return inputs
 
 
 def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, precisions: Sequence[str]) -> Truth:

@@ -13,20 +13,13 @@ from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.layers import expose, layer_nodes, softmax_input
 from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.inputs.sampling import Sampling
 from resnetx.model.layer_names import original_name
 from resnetx.runtime.ort.session import Session, open_session
 from resnetx.verification.checks import DYNAMIC_BATCHES, run_batches, verify_classifier, verify_module
 from resnetx.verification.layers import LayerParity, compare_layers
 from resnetx.verification.parity import Check, Parity, Tolerance
-from resnetx.verification.references import (
-    Sampling,
-    Truth,
-    golden_truth,
-    module_truth,
-    onnx_truth,
-    require_source,
-    torch_truth,
-)
+from resnetx.verification.references import Truth, golden_truth, module_truth, onnx_truth, require_source, torch_truth
 from resnetx.verification.result import ProviderVerdict, Verification
 
 Step = Callable[[str], None]

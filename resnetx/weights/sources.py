@@ -1,17 +1,17 @@
 """Where weights come from: a path, a repository on a Hugging Face hub or an address, each made a local path."""
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnetx.base.cache import default_cache
 from resnetx.errors import FileError, SourceError
 from resnetx.weights.remote.address import parse_hub_address, parse_web_address
 from resnetx.weights.remote.download import Progress, fetch_file
 from resnetx.weights.remote.hub import fetch_snapshot
 
-__all__ = ["SCHEMES", "Progress", "Source", "default_cache", "resolve_source"]
+__all__ = ["SCHEMES", "Progress", "Source", "resolve_source"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 NEARLY = re.compile(r"(hf|https?):", re.IGNORECASE)
@@ -78,12 +78,3 @@ SCHEMES: dict[str, Callable[[str, Path | None, Progress | None], Source]] = {
     "https": _from_web,
     "http": _from_web,
 }
-
-
-def default_cache() -> Path:
-    """Where what was fetched, or took long to build, is kept: `RESNETX_CACHE`, or the user's own cache folder."""
-    if own := os.environ.get("RESNETX_CACHE"):
-        return Path(own).expanduser()
-    if (shared := os.environ.get("XDG_CACHE_HOME")) and Path(shared).is_absolute():
-        return Path(shared) / "resnetx"
-    return Path("~/.cache/resnetx").expanduser()

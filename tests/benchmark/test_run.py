@@ -22,15 +22,17 @@ from resnetx.benchmark.case import RunningCase, case_order
 from resnetx.benchmark.plan import BenchOptions, plan_cases
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.run import Nobody, interrupted, passed, run_benchmark
-from resnetx.benchmark.stopwatch import Runner, Stopwatch, timed_feeds
+from resnetx.benchmark.stopwatch import Stopwatch
 from resnetx.benchmark.worker import CaseOrder, Worker
 from resnetx.errors import ResnetxError, RuntimeUnavailableError, UsageError
 from resnetx.graph.card import ModelCard
+from resnetx.inputs.timed import timed_feeds
 from resnetx.machine.cpu_contention import Disturbance, processor_seconds, total
 from resnetx.report.bench import render_bench
 from resnetx.runtime.ort.device_session import DeviceSession
-from resnetx.runtime.ort.session import Session, TensorInfo, open_session
+from resnetx.runtime.ort.session import Session, open_session
 from resnetx.runtime.pytorch.runner import open_torch
+from resnetx.runtime.runner import Runner, TensorInfo
 from tests.cli.test_main import run
 from tests.conftest import TINY_SIZE, random_network, tiny_config
 from tests.support import fake_bench_worker as fake

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
-from resnetx.benchmark.rounds import interleaved_order
+from resnetx.benchmark.run import interleaved_order
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.benchmark.summary import (
     MIN_ROUNDS,

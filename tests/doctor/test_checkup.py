@@ -19,7 +19,7 @@ from resnetx.doctor.fixes import Fix, Situation
 from resnetx.doctor.installed_runtimes import Wheel
 from resnetx.errors import FileError, UsageError
 from resnetx.machine.facts import read_machine
-from resnetx.machine.gpus import Gpu
+from resnetx.machine.gpus import DRIVER, Gpu
 from resnetx.report.doctor import render_checkup
 from resnetx.runtime.ort import nvidia_versions, provider_probe
 from resnetx.runtime.ort.providers import PROVIDERS, TORCH_RUNNERS
@@ -207,9 +207,9 @@ class TestRemedies:
         ("libcudnn.so.9", "9", "8.9.0", False),
         ("libnvinfer.so.10", "10", "11.0.0", False),
         ("libnvinfer.so.10", "10", None, False),
-        (nvidia_versions.DRIVER, "13", "13.1", True),
-        (nvidia_versions.DRIVER, "13", "14.0", True),
-        (nvidia_versions.DRIVER, "13", "12.8", False),
+        (DRIVER, "13", "13.1", True),
+        (DRIVER, "13", "14.0", True),
+        (DRIVER, "13", "12.8", False),
     ],
 )
 def test_versions_that_fit(library: str, wanted: str, found: str | None, fits: bool) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from resnetx.benchmark.stopwatch import Runner
 from resnetx.benchmark.worker import CaseOrder, main
 from resnetx.graph.card import ModelCard
 from resnetx.runtime.ort.session import open_session
+from resnetx.runtime.runner import Runner
 
 WORKS = 40
 

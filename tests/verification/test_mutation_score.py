@@ -10,9 +10,10 @@ import onnx
 import pytest
 
 from resnetx.graph.card import read_card
+from resnetx.inputs.sampling import Sampling
 from resnetx.runtime.ort.session import open_session
 from resnetx.verification.reference_outputs import LayerAnswers
-from resnetx.verification.references import Sampling, Truth, torch_truth
+from resnetx.verification.references import Truth, torch_truth
 from resnetx.verification.result import ProviderVerdict
 from resnetx.verification.verify import VerifyOptions, verify_on
 from tests.verification.faults import FAULTS, Base, Fault, reference

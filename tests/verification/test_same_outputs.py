@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from resnetx.errors import GraphError
-from resnetx.runtime.ort.session import TensorInfo
-from resnetx.verification.same_outputs import outputs_agree, random_feeds
+from resnetx.inputs.random_feeds import random_feeds
+from resnetx.runtime.runner import TensorInfo
+from resnetx.verification.same_outputs import outputs_agree
 
 FLOATS = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, max_side=5), elements=st.floats(width=32))
 

@@ -9,8 +9,9 @@ from resnetx.benchmark.loadgen.mlperf import completer, play
 from resnetx.benchmark.loadgen.options import MOST_QUERIES
 from resnetx.benchmark.loadgen.result import SAMPLES_PER_QUERY, LoadRun, Scenario
 from resnetx.benchmark.loadgen.system_under_test import Feeder, System
-from resnetx.benchmark.stopwatch import Runner, Stopwatch
+from resnetx.benchmark.stopwatch import Stopwatch
 from resnetx.graph.card import ModelCard
+from resnetx.runtime.runner import Runner
 
 # How long a case is timed, to guess how many queries a run will need.
 GUESS_S = 0.5

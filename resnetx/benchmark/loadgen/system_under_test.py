@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from resnetx.benchmark.stopwatch import Runner, timed_feeds
 from resnetx.graph.card import ModelCard
+from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.ort.providers import TORCH_COMPILE
+from resnetx.runtime.runner import Runner
 
 # Samples that differ: a query is answered from one of these.
 LIBRARY = 16

@@ -12,7 +12,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 
-from resnetx.base.isolation import PYTHON, readable, run_isolated
+from resnetx.base.isolation import PYTHON, run_isolated
+from resnetx.base.text import readable
 from resnetx.errors import GraphError
 from resnetx.graph.counts import GraphCounts as GraphCounts
 from resnetx.graph.counts import boundary_change, count_graph, graphs_of, required_inputs, weight_bytes

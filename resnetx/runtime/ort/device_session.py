@@ -9,7 +9,8 @@ import onnxruntime as ort
 
 from resnetx.errors import GraphError, UsageError
 from resnetx.runtime.ort.native_session import first_line
-from resnetx.runtime.ort.session import Session, TensorInfo
+from resnetx.runtime.ort.session import Session
+from resnetx.runtime.runner import TensorInfo
 
 CUDA = "CUDAExecutionProvider"
 # What makes a provider record its work in a CUDA graph, and play the record from then on.

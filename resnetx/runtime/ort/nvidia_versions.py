@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnetx.machine.gpus import DRIVER
 from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, runtime_folder
 
-DRIVER = "libcuda.so.1"
 # cuDNN is not linked by the provider, but opened at the first convolution.
 CUDNN = "libcudnn.so.9"
 

@@ -17,6 +17,7 @@ from resnetx.runtime.ort.node_placement import count_placement, fallback_reason,
 from resnetx.runtime.ort.provider_probe import best_provider, coarsest, provider_precision, why_not
 from resnetx.runtime.ort.providers import AUTO, BY_NAME, Precision, Provider, find_provider
 from resnetx.runtime.ort.session_options import Settings, resolve_settings
+from resnetx.runtime.runner import TensorInfo
 
 NUMPY_TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -34,15 +35,6 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
 }
 NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 NO_SIZES: Mapping[str, int] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output: its name, numpy type and dimensions (a name where a dimension is free)."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Protocol
 import onnxruntime as ort
 
 from resnetx import __version__
+from resnetx.base.cache import default_cache
 from resnetx.errors import FileError, UsageError
 from resnetx.machine.gpus import find_gpus
 from resnetx.runtime.ort.nvidia_versions import read_components
@@ -51,7 +52,7 @@ def with_engine_cache(
     digest = model_digest(model)
     if digest is None:
         return chosen
-    top = private_folder((root or _default_root()) / "tensorrt")
+    top = private_folder((root or default_cache()) / "tensorrt")
     engine = engine_key({**machine, "model": digest, "batch": batch, "options": chosen, "resnetx": __version__})
     caches = {
         SWITCH: "1",
@@ -160,9 +161,3 @@ def named_folders(options: Mapping[str, str]) -> dict[str, str]:
     """The options as a result tells them: where a user's folders lie is nobody's business."""
     folders = {name: Path(options[name]).name for name in (FOLDER, TIMING_FOLDER) if options.get(name)}
     return {**options, **folders}
-
-
-def _default_root() -> Path:
-    from resnetx.weights.sources import default_cache
-
-    return default_cache()

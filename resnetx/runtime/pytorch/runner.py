@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.machine.threads import default_threads
 from resnetx.runtime.ort.providers import TORCH_COMPILE, TORCH_RUNNERS
-from resnetx.runtime.ort.session import TensorInfo
+from resnetx.runtime.runner import TensorInfo
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}

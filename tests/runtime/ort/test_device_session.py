@@ -14,9 +14,10 @@ from resnetx.machine.gpus import runs_on_gpu
 from resnetx.runtime.ort import device_session
 from resnetx.runtime.ort.device_session import DeviceSession, graph_options
 from resnetx.runtime.ort.provider_probe import why_not
-from resnetx.runtime.ort.session import Session, TensorInfo, open_session
+from resnetx.runtime.ort.session import Session, open_session
 from resnetx.runtime.pytorch import runner
 from resnetx.runtime.pytorch.runner import TorchOptions, open_torch
+from resnetx.runtime.runner import TensorInfo
 from tests.support.onnx_models import small_classifier
 
 WORKING = [name for name in ("cpu", "openvino") if why_not(name) is None]

@@ -14,7 +14,6 @@ from resnetx.errors import FileError, UsageError
 from resnetx.machine.gpus import Gpu
 from resnetx.runtime.ort import tensorrt_cache
 from resnetx.runtime.ort.providers import BY_NAME
-from resnetx.runtime.ort.session import TensorInfo
 from resnetx.runtime.ort.session_options import resolve_settings
 from resnetx.runtime.ort.tensorrt_cache import (
     FOLDER,
@@ -31,6 +30,7 @@ from resnetx.runtime.ort.tensorrt_cache import (
     shape_profile,
     with_engine_cache,
 )
+from resnetx.runtime.runner import TensorInfo
 from tests.support.onnx_models import small_classifier
 
 IMAGES = (TensorInfo("x", np.dtype(np.float32), ("N", 3, 16, 16)),)

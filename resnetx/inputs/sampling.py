@@ -1,0 +1,54 @@
+"""Which inputs a verification feeds: batches of samples, images or arrays, and one that is far too loud."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resnetx.graph.card import ModelCard
+from resnetx.inputs.synthetic import card_inputs, probing_images, smooth_images
+
+# Large enough to leave the range that a network was made for, small enough not to overflow float32 in it.
+LARGE = 16.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which inputs: sizes of batches, how many distinct samples, the user's own images, and the seed."""
+
+    sizes: tuple[int, ...]
+    samples: int | None = None
+    images: np.ndarray | None = None
+    seed: int = 0
+
+    def batches(self) -> list[list[int]]:
+        """Samples by batch, so that every sample is seen, and the last size twice with other samples."""
+        count = self.count
+        batches, first = [], 0
+        sizes = list(self.sizes)
+        while sizes or first < count:
+            size = sizes.pop(0) if sizes else self.sizes[-1]
+            batches.append([(first + index) % count for index in range(size)])
+            first += size
+        return [*batches, [(sample + 1) % count for sample in batches[-1]]]
+
+    @property
+    def count(self) -> int:
+        if self.images is not None:
+            return len(self.images)
+        return max(self.samples or sum(self.sizes), 2)
+
+
+def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[str]) -> np.ndarray:
+    """All samples as the file takes them: the user's images, or probing ones and, in float32, a far too loud one."""
+    assert card.image_size is not None
+    images = sampling.images
+    if images is None and "int8" in precisions:
+        # Extremes lie outside of what anybody calibrates on: INT8 clips them, and is right to.
+        images = smooth_images(sampling.count, card.image_size, sampling.seed)
+    elif images is None:
+        images = probing_images(sampling.count, card.image_size, sampling.seed)
+    inputs = card_inputs(card, images)
+    if card.input != "uint8" and sampling.images is None and set(precisions) <= {"fp32"}:
+        inputs[0] *= LARGE
+    return inputs

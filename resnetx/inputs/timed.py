@@ -1,0 +1,28 @@
+"""Inputs for timing: distinct ones of one shape."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from resnetx.graph.card import ModelCard
+from resnetx.inputs.random_feeds import random_feeds
+from resnetx.inputs.synthetic import card_inputs, smooth_images
+from resnetx.runtime.runner import TensorInfo
+
+Feeds = dict[str, np.ndarray]
+
+# Several inputs by turns: a runner that returned the last answer again would be seen, and caches see what they will
+# see in use.
+DISTINCT_INPUTS = 4
+# Images of a batch repeat after this many; more of them would only take memory.
+POOL = 16
+
+
+def timed_feeds(inputs: Sequence[TensorInfo], card: ModelCard | None, *, batch: int, seed: int = 0) -> list[Feeds]:
+    """Distinct inputs of one shape: images where the card says how they go in, else values of the right type."""
+    if card is None or card.image_size is None or card.preprocessing is None:
+        return [random_feeds(inputs, batch=batch, seed=seed + index) for index in range(DISTINCT_INPUTS)]
+    pool = max(min(batch, POOL), DISTINCT_INPUTS)
+    images = card_inputs(card, smooth_images(pool, card.image_size, seed)).astype(inputs[0].dtype, copy=False)
+    order = [[(first + index) % pool for index in range(batch)] for first in range(DISTINCT_INPUTS)]
+    return [{inputs[0].name: np.ascontiguousarray(images[rows])} for rows in order]
