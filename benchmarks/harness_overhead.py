@@ -16,7 +16,8 @@ import numpy as np
 
 from resnetx.benchmark.stopwatch import Stopwatch, runner_calls
 from resnetx.inputs.timed import timed_feeds
-from resnetx.runtime.ort.session import Session, open_session
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.ort.session import Session
 
 MOST = 1.03
 
@@ -37,7 +38,7 @@ def bare_loop(session: Session, feeds: list[dict[str, np.ndarray]], seconds: flo
 
 def compare(model: Path, *, rounds: int, seconds: float) -> float:
     """The ratio of the medians: over 1 where the harness is slower."""
-    session = open_session(model, precision="default")
+    session = open_runner(model, precision="default")
     feeds = timed_feeds(session.inputs, None, batch=1)
     stopwatch = Stopwatch(runner_calls(session, feeds))
     stopwatch.warm_up(10)

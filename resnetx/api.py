@@ -5,7 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from resnetx.base.vocabulary import Exporter, Precision
+from resnetx.base.precisions import ExportPrecision
+from resnetx.base.vocabulary import Exporter
 from resnetx.conversion.export import ExportOptions, export_subject
 from resnetx.conversion.result import Export
 from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
@@ -30,7 +31,7 @@ def export(
     batch: int | None = None,
     opset: int | None = None,
     exporter: Exporter | None = None,
-    precision: Precision = "fp32",
+    precision: ExportPrecision = "fp32",
     golden: str | Path | None = None,
     simplify: bool = True,
     verify: bool = True,

@@ -9,10 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from resnetx.base.text import readable
+from resnetx.base.validation import InvalidDataError, validated
 
+T = TypeVar("T")
 STDERR_TAIL = 4096
 CHUNK = 1 << 16
 # What a child still has after its parent's patience, to end by itself if the parent is no more.
@@ -45,8 +47,8 @@ class Child:
             )
         self._unread = b""
 
-    def ask(self, request: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
-        """The answer to one request; a child that does not give one is ended."""
+    def ask(self, request: Mapping[str, Any], kind: type[T], *, timeout_s: float) -> T:
+        """The answer to one request, as a `kind`; a child that does not give one is ended."""
         line = json.dumps({**request, "lifetime_s": timeout_s + GRACE_S}).encode() + b"\n"
         try:
             assert self._process.stdin is not None
@@ -62,7 +64,11 @@ class Child:
             raise ChildError(self._ending())
         if "error" in answer:
             raise ChildError(str(answer["error"]), deliberate=bool(answer.get("deliberate")))
-        return answer
+        try:
+            return validated(kind, answer)
+        except InvalidDataError as error:
+            self.close()
+            raise ChildError(f"it gave an answer that cannot be used: {error}") from None
 
     def close(self) -> None:
         """End it, and whatever it started."""

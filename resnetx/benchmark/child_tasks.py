@@ -1,83 +1,86 @@
 """Work for a benchmark in a process of its own: whatever crashes or fills memory there leaves the benchmark alive."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from resnetx.base.isolation import PYTHON
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import case_environment
+from resnetx.benchmark.messages import BestProvider, LimitsDone, LimitsOrder, TruthDone, TruthOrder
+from resnetx.benchmark.plan import BenchModel
 from resnetx.benchmark.result import Limits
 from resnetx.errors import RuntimeUnavailableError
-from resnetx.graph.card import ModelCard
 
+T = TypeVar("T")
 WORKER = (*PYTHON, "resnetx.benchmark.worker")
 # Several times what these take on a slow machine: PyTorch's answers in float64 are the longest.
 TIMEOUT_S = 1800.0
 
 
-def ask_helper(request: Mapping[str, Any], *, threads: int) -> dict[str, Any]:
+def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int) -> T:
     """One answer of a worker that ends with it; ChildError says why there is none."""
+    request: dict[str, Any] = {"do": task, **({} if order is None else {"order": asdict(order)})}  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory(prefix="resnetx-bench-") as name:
         child = Child(WORKER, folder=Path(name), environment=case_environment(Path(name), threads))
         try:
-            return child.ask(request, timeout_s=TIMEOUT_S)
+            return child.ask(request, kind, timeout_s=TIMEOUT_S)
         finally:
             child.close()
 
 
 def measured_limits(threads: int, *, gpu: bool = False) -> Limits | None:
     """The machine's peaks, the GPU's too if asked; ChildError where measuring them failed as a whole."""
-    return Limits(**ask_helper({"do": "limits", "threads": threads, "gpu": gpu}, threads=threads)["limits"])
+    return ask_helper("limits", LimitsOrder(threads=threads, gpu=gpu), LimitsDone, threads=threads).limits
 
 
 def computed_truths(
-    card: ModelCard, batches: Sequence[int], precisions: Sequence[str], folder: Path, *, input_name: str, threads: int
+    model: BenchModel, batches: Sequence[int], precisions: Sequence[str], folder: Path, *, threads: int
 ) -> dict[int, Path] | str:
     """A golden file in `folder` for each batch size, or why there is none."""
-    request = {"do": "truths", "card": card.to_json(), "folder": str(folder), "input_name": input_name}
+    order = TruthOrder(
+        model=str(model.path.absolute()),
+        card=model.card.to_json() if model.card is not None and model.has_reference else None,
+        input_name=model.inputs[0].name,
+        batches=list(batches),
+        precisions=list(precisions),
+        folder=str(folder),
+    )
     try:
-        answer = ask_helper({**request, "batches": batches, "precisions": precisions}, threads=threads)["truths"]
+        done = ask_helper("truths", order, TruthDone, threads=threads)
     except ChildError as error:
-        return f"PyTorch could not compute the truth: {error}"
-    return answer if isinstance(answer, str) else {int(batch): Path(file) for batch, file in answer.items()}
+        return f"the reference could not be computed: {error}"
+    return done.problem or {batch: Path(file) for batch, file in done.files.items()}
 
 
 def best_provider_here(*, threads: int) -> str:
     """What `auto` means on this machine."""
     try:
-        return str(ask_helper({"do": "best provider"}, threads=threads)["provider"])
+        return ask_helper("best provider", None, BestProvider, threads=threads).provider
     except ChildError as error:
         raise RuntimeUnavailableError(f"Which provider works here could not be found out: {error}.") from error
 
 
-def answer_limits(request: Mapping[str, Any]) -> dict[str, Any]:
+def answer_limits(order: LimitsOrder) -> LimitsDone:
     """This and the following are the worker's side."""
     from resnetx.benchmark.limits import measure_limits, with_gpu_limits
 
-    limits = measure_limits(int(request["threads"]))
-    return {"limits": asdict(with_gpu_limits(limits) if request["gpu"] else limits)}
+    limits = measure_limits(order.threads)
+    return LimitsDone(limits=with_gpu_limits(limits) if order.gpu else limits)
 
 
-def answer_truths(request: Mapping[str, Any]) -> dict[str, Any]:
+def answer_truths(order: TruthOrder) -> TruthDone:
     from resnetx.benchmark.reference_files import write_truths
 
-    files = write_truths(
-        ModelCard.from_json(request["card"]),
-        request["batches"],
-        request["precisions"],
-        Path(request["folder"]),
-        input_name=request["input_name"],
-    )
-    return {"truths": files if isinstance(files, str) else {batch: str(file) for batch, file in files.items()}}
+    files = write_truths(order)
+    if isinstance(files, str):
+        return TruthDone(problem=files)
+    return TruthDone(files={batch: str(file) for batch, file in files.items()})
 
 
-def answer_best_provider(request: Mapping[str, Any]) -> dict[str, Any]:
-    from resnetx.runtime.ort.provider_probe import best_provider
+def answer_best_provider() -> BestProvider:
+    from resnetx.runtime.catalog import best_provider
 
-    return {"provider": best_provider().name}
-
-
-HELPS = {"limits": answer_limits, "truths": answer_truths, "best provider": answer_best_provider}
+    return BestProvider(provider=best_provider().name)

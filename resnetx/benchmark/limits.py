@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from resnetx.benchmark.result import Limits
 from resnetx.errors import UsageError
 
 if TYPE_CHECKING:
-    from resnetx.benchmark.peak_kernels import GpuPrecision, Precision
+    from resnetx.base.precisions import Precision
+    from resnetx.benchmark.peak_kernels import Work
 
 Clock = Callable[[], int]
 # For each of the three precisions, and for the streams.
@@ -27,17 +28,8 @@ SIZES = (256, 512, 1024, 2048, 4096)
 GPU_SIZES = (1024, 2048, 4096, 8192)
 
 
-class Work(Protocol):
-    """`amount` operations or bytes a run; as `runtime.peaks.Work`, without loading torch for it."""
-
-    @property
-    def amount(self) -> int: ...
-    @property
-    def run(self) -> Callable[[], object]: ...
-
-
-# How much work, roughly, and how to come by it: making large work takes time as well.
-Task = tuple[int, Callable[[], Sequence[Work]]]
+# How much work, roughly, and what prepares it: preparing large work takes time as well.
+Task = tuple[int, Callable[[], Sequence["Work"]]]
 
 
 def measure_limits(threads: int, *, clock: Clock = time.perf_counter_ns, budget_s: float = BUDGET_S) -> Limits:
@@ -71,7 +63,7 @@ def with_gpu_limits(
     """The same, with the best that PyTorch reaches on the GPU; None for what it cannot compute there."""
     from resnetx.benchmark import peak_kernels
 
-    def rate(precision: "GpuPrecision") -> float | None:
+    def rate(precision: "Precision") -> float | None:
         products = partial(peak_kernels.gpu_products, precision, device=device)
         with peak_kernels.on_gpu(precision):
             tasks = [(peak_kernels.operations(size), partial(products, size)) for size in GPU_SIZES]
@@ -104,14 +96,14 @@ def best_rate(tasks: Iterable[Task], *, clock: Clock, budget_s: float) -> float 
     return best or None
 
 
-def _made(make: Callable[[], Sequence[Work]]) -> Sequence[Work]:
+def _made(make: Callable[[], Sequence["Work"]]) -> Sequence["Work"]:
     try:
         return make()
     except Exception:  # this precision or size is beyond the library or the memory, and each says so in its own way
         return ()
 
 
-def _rate(work: Work, clock: Clock, end: int) -> float:
+def _rate(work: "Work", clock: Clock, end: int) -> float:
     """Operations a nanosecond, which is 10^9 a second; zero for work that fails."""
     samples: list[int] = []
     try:

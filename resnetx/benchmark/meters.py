@@ -1,14 +1,14 @@
 """What a case takes besides time: memory, the GPU's too, and energy; and who else was at work meanwhile."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from resnetx.base.vocabulary import AUTO
+from resnetx.benchmark.messages import Usage
 from resnetx.benchmark.stopwatch import peak_memory_mb
 from resnetx.machine.cpu_contention import watch_processors
 from resnetx.machine.energy import watch_power
 from resnetx.machine.gpu_meter import GpuMemory, open_meter
-from resnetx.machine.gpus import runs_on_gpu
-from resnetx.runtime.ort.providers import AUTO
+from resnetx.runtime.catalog import runs_on_gpu
 from resnetx.runtime.runner import Runner
 
 # Where the driver does not count the memory of the case's process.
@@ -29,25 +29,25 @@ class Meters:
         """The case is open, and warm."""
         if self._opened:
             self._opened()
-        if not runs_on_gpu(runner.provider, runner.options) or getattr(runner, "fallback", None):
+        if not runs_on_gpu(runner.provider, runner.options) or runner.fallback:
             self._gpu = self._memory = None
 
-    def watch(self) -> Callable[[float], dict[str, Any]]:
+    def watch(self) -> Callable[[float], Usage]:
         """Look now; the function that returns looks again. It is told for how many seconds of that was timed."""
         disturbance, power = watch_processors(), watch_power(self._gpu)
         memory = self._memory
         taken = None if memory is None else memory.watch()
 
-        def stop(timed_s: float) -> dict[str, Any]:
+        def stop(timed_s: float) -> Usage:
             energy_j = power(timed_s)
             if taken:
                 taken()
-            return {
-                "peak_memory_mb": peak_memory_mb(),
-                "gpu_memory_mb": None if memory is None else memory.peak_mb,
-                "notes": [] if memory is None or memory.counted else [TAKEN_WORDS],
-                "energy_j": energy_j,
-                "disturbance": disturbance().to_json(),
-            }
+            return Usage(
+                peak_memory_mb=peak_memory_mb(),
+                gpu_memory_mb=None if memory is None else memory.peak_mb,
+                notes=[] if memory is None or memory.counted else [TAKEN_WORDS],
+                energy_j=energy_j,
+                disturbance=disturbance(),
+            )
 
         return stop

@@ -3,16 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 
+from resnetx.base.precisions import Precision
 from resnetx.machine.facts import usable_memory_mb
-from resnetx.runtime.ort.providers import BY_NAME
 
-Precision = Literal["fp32", "bf16", "int8"]
-GpuPrecision = Literal["fp32", "tf32", "fp16", "bf16", "int8"]
 GPU_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Three streams of this size are more than most caches hold; machines with little memory get smaller ones.
 STREAM_MB = 128
@@ -73,7 +70,7 @@ def streams() -> list[Work]:
 
 
 @contextmanager
-def on_gpu(precision: GpuPrecision) -> Iterator[None]:
+def on_gpu(precision: Precision) -> Iterator[None]:
     """Let torch's products of float32 use TF32, or not; what was set before comes back."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
@@ -84,7 +81,7 @@ def on_gpu(precision: GpuPrecision) -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def gpu_products(precision: GpuPrecision, size: int, *, device: str = "cuda") -> list[Work]:
+def gpu_products(precision: Precision, size: int, *, device: str = "cuda") -> list[Work]:
     """The product of two square matrices on the GPU, waited for. Zeros would need less power than real numbers do."""
     if precision == "int8":
         left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8, device=device) for _ in "ab")
@@ -136,8 +133,7 @@ def _runtime_int8(size: int, threads: int) -> Work:
     """ONNX Runtime's product of unsigned and signed bytes, with the weights packed beforehand as in a network."""
     from onnx import TensorProto, helper, numpy_helper
 
-    from resnetx.runtime.ort.native_session import open_native
-    from resnetx.runtime.ort.session_options import resolve_settings
+    from resnetx.runtime.catalog import open_runner
 
     numbers = np.random.default_rng(0)
     shape = [size, size]
@@ -149,10 +145,7 @@ def _runtime_int8(size: int, threads: int) -> Work:
         [numpy_helper.from_array(numbers.integers(-127, 128, shape, np.int8), "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    provider = BY_NAME["cpu"]
     # Threads that spin after a run would slow down what is measured next.
-    options = {"session.intra_op.allow_spinning": "0"}
-    settings = resolve_settings(provider, precision="f32", threads=threads, options=options)
-    session = open_native(provider, model.SerializeToString(), settings)
+    session = open_runner(model.SerializeToString(), threads=threads, options={"session.intra_op.allow_spinning": "0"})
     feed = {"x": numbers.integers(0, 256, shape, np.uint8)}
-    return Work(name="MatMulInteger", amount=operations(size), run=lambda: session.run(["y"], feed))
+    return Work(name="MatMulInteger", amount=operations(size), run=lambda: session.run(feed))

@@ -1,17 +1,16 @@
-"""PyTorch's answers for the cases of a benchmark, computed once and handed over as golden files."""
+"""The right answers for the cases of a benchmark, computed once and handed over as golden files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnetx.benchmark.messages import TruthOrder
 from resnetx.errors import ResnetxError
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.sampling import Sampling
 from resnetx.inputs.timed import POOL
-from resnetx.verification.golden import write_golden
-from resnetx.verification.references import torch_truth
-
-NO_REFERENCE = "the file has no card of a network that PyTorch could rebuild"
+from resnetx.runtime.catalog import open_runner
+from resnetx.verification.golden import GoldenAbout, write_golden
+from resnetx.verification.references import Truth, onnx_truth, torch_truth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,25 +21,32 @@ class _TwiceEach(Sampling):
         return [[(first + place) % self.count for place in range(size)] for size in self.sizes for first in (0, 1)]
 
 
-def write_truths(
-    card: ModelCard, batches: Sequence[int], precisions: Sequence[str], folder: Path, *, input_name: str
-) -> dict[int, Path] | str:
-    """A golden file for each batch size, or why PyTorch could not say."""
-    sampling = _TwiceEach(sizes=tuple(batches), samples=max(2, min(max(batches), POOL)))
+def write_truths(order: TruthOrder) -> dict[int, Path] | str:
+    """A golden file for each batch size, or why nothing can be said."""
+    sampling = _TwiceEach(sizes=tuple(order.batches), samples=max(2, min(max(order.batches), POOL)))
     try:
-        truth = torch_truth(card, sampling, weights=None, precisions=precisions)
+        truth = _truth(order, sampling)
     except (ResnetxError, ImportError, MemoryError, RuntimeError) as error:
-        return f"PyTorch could not compute the truth: {error}"
+        return f"the reference could not be computed: {error}"
     files = {}
-    for size in batches:
+    for size in order.batches:
         own = [index for index, feeds in enumerate(truth.feeds) if len(feeds[0]) == size]
-        files[size] = folder / f"{size}.npz"
+        files[size] = Path(order.folder) / f"{size}.npz"
         write_golden(
             files[size],
-            inputs=(input_name,),
+            inputs=(order.input_name,),
             outputs=truth.outputs,
             feeds=[truth.feeds[index] for index in own],
             references=truth.references.only(own),
-            about={"weights_sha256": card.weights.sha256},
+            about=GoldenAbout(reference=truth.description),
         )
     return files
+
+
+def _truth(order: TruthOrder, sampling: Sampling) -> Truth:
+    if order.card is not None:
+        return torch_truth(ModelCard.from_json(order.card), sampling, weights=None, precisions=order.precisions)
+    # A file that PyTorch cannot rebuild is compared with itself, run on the CPU as it is in the file.
+    model = Path(order.model)
+    truth = onnx_truth(model, open_runner(model), None, sampling, precisions=order.precisions)
+    return replace(truth, description="the file itself, not optimized, on ONNX Runtime's cpu provider")

@@ -6,19 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from resnetx.base.worker_process import Child, ChildError
-from resnetx.benchmark.case import RunningCase, case_environment, case_order
+from resnetx.benchmark.case import RunningCase, case_environment, open_request
 from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
-from resnetx.benchmark.loadgen.driver import load_settings, run_loads
-from resnetx.benchmark.plan import BenchOptions, plan_cases
-from resnetx.benchmark.reference_files import NO_REFERENCE
-from resnetx.benchmark.result import BenchCase, Benchmark, Limits
+from resnetx.benchmark.loadgen.driver import run_loads
+from resnetx.benchmark.messages import Opened, RoundDone, Verified
+from resnetx.benchmark.options import BenchOptions, resolved
+from resnetx.benchmark.plan import plan_cases
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Verdict
 from resnetx.benchmark.stability import stability_warnings
+from resnetx.benchmark.summary import summarized
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.machine.facts import read_machine
-from resnetx.runtime.ort.providers import TORCH_RUNNERS
+from resnetx.machine.threads import default_threads
+from resnetx.runtime.catalog import BY_NAME
 
 
 class Watch(Protocol):
@@ -49,6 +52,7 @@ def run_benchmark(
     """Every model in every way that the options ask for."""
     look = watch or Nobody()
     look.step("reading the models")
+    options = resolved(options)
     plans = plan_cases(models, options)
     return run_cases([RunningCase(plan=plan, options=options) for plan in plans], options, watch=look, worker=worker)
 
@@ -63,7 +67,8 @@ def run_cases(
     """Run the cases in turns; one that fails is a row that says so. Ctrl-C ends it early, and what there is returns."""
     look = watch or Nobody()
     limits: Limits | None = None
-    settings = _settings(options)
+    limits_problem = None
+    machine = read_machine().to_json()
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnetx-bench-")))
@@ -72,21 +77,25 @@ def run_cases(
             _require_one_open(cases)
             look.step("measuring the limits of the machine")
             try:
-                limits = measured_limits(options.threads_in_force(), gpu=any(case.on_gpu for case in cases))
+                threads = options.threads or default_threads()
+                limits = measured_limits(threads, gpu=any(case.on_gpu for case in cases))
             except ChildError as error:
-                settings["limits_problem"] = str(error)
+                limits_problem = str(error)
             truths = _truths(cases, folder, look) if options.verify else {}
-            if options.load is None:
-                _run_rounds(cases, options, look)
-            else:
+            if options.traffic:
                 run_loads(cases, options, look.step)
+            else:
+                _run_rounds(cases, options, look)
             _verify_all(cases, truths, look)
-    return Benchmark(
-        created=created,
-        machine=read_machine().to_json(),
-        limits=limits,
-        cases=tuple(_with_stability(case.result()) for case in cases),
-        settings=settings,
+    return summarized(
+        Benchmark(
+            created=created,
+            machine=machine,
+            limits=limits,
+            cases=tuple(_with_stability(case.result()) for case in cases),
+            settings=options,
+            limits_problem=limits_problem,
+        )
     )
 
 
@@ -95,10 +104,10 @@ def _with_stability(case: BenchCase) -> BenchCase:
 
 
 def passed(benchmark: Benchmark) -> bool:
-    """Whether every case ran to its end, none computes something else than its reference, and servers keep up."""
+    """Whether every case ran to its end, all that was to be verified was and agrees, and servers keep up."""
     return all(
         case.status == "ok"
-        and (case.parity is None or case.parity.get("passed", True))
+        and (not benchmark.settings.verify or (case.parity is not None and case.parity.passed))
         and (case.load is None or case.load.kept)
         for case in benchmark.cases
     )
@@ -124,9 +133,10 @@ def _open_all(
 ) -> None:
     """One after another: a cold start beside another one would be slower."""
     for number, case in enumerate(cases):
-        slow = ", which may build an engine for minutes" if case.plan.provider == "tensorrt" else ""
+        row = BY_NAME.get(case.plan.provider)
+        slow = ", which may build an engine for minutes" if row and row.builds_for_minutes else ""
         watch.step(f"opening {case.title}{slow}")
-        if case.plan.provider in TORCH_RUNNERS and not case.plan.model.has_reference:
+        if row and row.needs_card and not case.plan.model.has_reference:
             case.fail(
                 f"{case.plan.provider} runs the network that a model card describes, and {case.plan.model.path.name} "
                 "carries none that resnetx can rebuild; leave this provider out for it",
@@ -136,9 +146,10 @@ def _open_all(
             continue
         own = folder / str(number)
         own.mkdir()
-        case.child = Child(worker, folder=own, environment=case_environment(own, case.options.threads_in_force()))
+        threads = case.options.threads or default_threads()
+        case.child = Child(worker, folder=own, environment=case_environment(own, threads))
         stack.callback(case.child.close)
-        case.facts = case.ask({"do": "open", "case": case_order(case)}) or {}
+        case.opened = case.ask(open_request(case), Opened)
 
 
 def _require_one_open(cases: Sequence[RunningCase]) -> None:
@@ -154,22 +165,15 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
     truths: dict[int, Path | str] = {}
     for model in dict.fromkeys(cases[number].plan.model.path for number in alive):
         numbers = [number for number in alive if cases[number].plan.model.path == model]
-        first = cases[numbers[0]].plan.model
-        if not first.has_reference or first.card is None:
-            truths |= dict.fromkeys(numbers, NO_REFERENCE)
-            continue
-        watch.step(f"computing the truth of {model.name}")
-        batches = sorted({cases[number].plan.batch for number in numbers})
-        precisions = sorted({str(cases[number].facts["effective_precision"]) for number in numbers})
+        watch.step(f"computing the reference of {model.name}")
         own = folder / f"truth{numbers[0]}"
         own.mkdir()
         golden = computed_truths(
-            first.card,
-            batches,
-            precisions,
+            cases[numbers[0]].plan.model,
+            sorted({cases[number].plan.batch for number in numbers}),
+            sorted({opened.effective_precision for number in numbers if (opened := cases[number].opened)}),
             own,
-            input_name=first.inputs[0].name,
-            threads=cases[numbers[0]].options.threads_in_force(),
+            threads=cases[numbers[0]].options.threads or default_threads(),
         )
         truths |= {
             number: golden if isinstance(golden, str) else golden[cases[number].plan.batch] for number in numbers
@@ -178,6 +182,7 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
 
 
 def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watch) -> None:
+    assert options.rounds is not None and options.duration_s is not None
     order = [number for turn in interleaved_order(len(cases), options.rounds) for number in turn]
     seconds = options.duration_s / options.rounds
     for done, number in enumerate(order):
@@ -185,10 +190,10 @@ def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watc
         watch.cases([each.result() for each in cases], done, len(order))
         if not case.alive:
             continue
-        answer = case.ask({"do": "round", "seconds": seconds}, more_s=2 * seconds)
-        if answer is not None:
-            case.rounds.append([float(sample) for sample in answer["samples_ms"]])
-            case.took(answer)
+        done_round = case.ask({"do": "round", "seconds": seconds}, RoundDone, more_s=2 * seconds)
+        if done_round is not None:
+            case.rounds.append(done_round.samples_ms)
+            case.took(done_round.usage)
     watch.cases([case.result() for case in cases], len(order), len(order))
 
 
@@ -207,27 +212,9 @@ def _verify_all(cases: Sequence[RunningCase], truths: Mapping[int, Path | str], 
         if not case.alive:
             continue
         if isinstance(truth, str):
-            case.parity = {"reference": None, "reason": truth}
+            case.parity = Verdict(reason=truth)
             continue
         watch.step(f"verifying {case.title}")
-        answer = case.ask({"do": "verify", "golden": str(truth)})
+        answer = case.ask({"do": "verify", "golden": str(truth)}, Verified)
         if answer is not None:
-            case.parity = answer["parity"] | {"reference": "PyTorch in float64"}
-
-
-def _settings(options: BenchOptions) -> dict[str, Any]:
-    return {
-        "providers": list(options.providers),
-        "batches": None if options.batches is None else list(options.batches),
-        "threads": options.threads_in_force(),
-        "duration_s": options.duration_s,
-        "rounds": options.rounds,
-        "warmup": options.warmup,
-        "concurrency": options.concurrency,
-        "percentiles": list(options.percentiles),
-        "boundary": options.boundary,
-        **load_settings(options.load),
-        "verify": options.verify,
-        "provider_options": dict(options.provider_options),
-        "allow_fallback": options.allow_fallback,
-    }
+            case.parity = answer.verdict

@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
-from resnetx.inputs.timed import Feeds
-from resnetx.runtime.runner import Call, Runner
+from resnetx.runtime.runner import Call
 
 Clock = Callable[[], int]
 
@@ -76,11 +74,6 @@ class Stopwatch:
         begin = self._clock()
         call()
         return self._clock() - begin
-
-
-def runner_calls(runner: Runner, feeds: Sequence[Feeds]) -> list[Call]:
-    """From host arrays to host arrays."""
-    return [partial(runner.run, feed) for feed in feeds]
 
 
 def peak_memory_mb() -> float | None:

@@ -1,54 +1,44 @@
 """Figures derived from raw samples: medians, bootstrap intervals over rounds, percentiles where there are enough.
 
-Samples within a round resemble each other: the machine was in one mood. A round is therefore the unit that is drawn
-again; intervals from single samples would be several times too narrow.
+Samples within a round resemble each other, because the machine hardly changes in that time. A round is therefore the
+unit that is resampled; intervals from single samples would be several times too narrow.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
 from resnetx.benchmark.loadgen.result import SAMPLES_PER_QUERY, LoadResult
-from resnetx.benchmark.result import BenchCase, Limits
-from resnetx.machine.gpus import runs_on_gpu
+from resnetx.benchmark.options import BenchOptions
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Summary
+from resnetx.runtime.catalog import runs_on_gpu
 
-PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 # A percentile needs so many samples beyond it: 100 for p90, 200 for p95, 1,000 for p99.
 SAMPLES_BEYOND = 10
 # Fewer rounds than this say nothing about how rounds differ.
 MIN_ROUNDS = 5
 RESAMPLES = 4000
 CANDIDATES = 512
-# Where in the file of a stranger a time is no time.
+# Outside of these, a time in an untrusted file is no time.
 SHORTEST_MS, LONGEST_MS = 1e-7, 1e10
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A case's figures; None where there are too few samples for one."""
+def summarized(run: Benchmark) -> Benchmark:
+    """The run with the figures of every case: derived here, once, when it is complete or was read from a file."""
 
-    median_ms: float | None = None
-    ci95_ms: tuple[float, float] | None = None
-    percentiles_ms: dict[str, float | None] | None = None
-    images_per_s: float | None = None
-    limit_fraction: float | None = None
-    joules_per_image: float | None = None
+    def with_figures(cases: Sequence[BenchCase]) -> tuple[BenchCase, ...]:
+        percentiles = run.settings.percentiles
+        return tuple(replace(case, summary=summarize(case, run.limits, percentiles=percentiles)) for case in cases)
 
-    def to_json(self) -> dict[str, Any]:
-        latency = {"median": self.median_ms, "ci95": self.ci95_ms, **(self.percentiles_ms or {})}
-        return {
-            "latency_ms": latency,
-            "images_per_s": self.images_per_s,
-            "limit_fraction": self.limit_fraction,
-            "joules_per_image": self.joules_per_image,
-        }
+    return replace(run, cases=with_figures(run.cases), base_cases=with_figures(run.base_cases))
 
 
-def summarize(case: BenchCase, limits: Limits | None, *, percentiles: Sequence[float] = PERCENTILES) -> Summary:
+def summarize(
+    case: BenchCase, limits: Limits | None, *, percentiles: Sequence[float] = BenchOptions.percentiles
+) -> Summary:
     """The figures of one case. `images_per_s` is what `concurrency` callers together get through at the median."""
     if case.load is not None:
         return _summarize_load(case, case.load, limits, percentiles)
@@ -109,12 +99,27 @@ def expanded_tail(count: int, confidence: float) -> float:
 
 
 def student_t(level: float, freedom: int) -> float:
-    """A quantile of Student's t from the normal one (Cornish and Fisher); right to 0.5 % from 4 degrees on."""
-    z = NormalDist().inv_cdf(level)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
+    """A quantile of Student's t: where its distribution, a finite series for whole degrees of freedom, is `level`."""
+    low, high = 0.0, 2.0
+    while _t_distribution(high, freedom) < level:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_distribution(middle, freedom) < level else (low, middle)
+    return (low + high) / 2
+
+
+def _t_distribution(t: float, freedom: int) -> float:
+    """Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    term = cosine if freedom % 2 else 1.0
+    total = term if freedom > 1 else 0.0
+    for step in range(3 if freedom % 2 else 2, freedom - 1, 2):
+        term *= (step - 1) / step * cosine**2
+        total += term
+    inside = 2 / math.pi * (angle + sine * total) if freedom % 2 else sine * total
+    return (1 + inside) / 2
 
 
 def draw_rounds(count: int, *, resamples: int = RESAMPLES) -> np.ndarray:

@@ -1,14 +1,16 @@
 """`resnetx bench`: latency and throughput under every provider, with the verdict on what was timed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from resnetx.base.vocabulary import AUTO, LATENCY, Boundary, Scenario
 from resnetx.cli.options import (
     AnyMachine,
     JsonFile,
     MaxSlowdown,
+    ProviderOptions,
     parse_ints,
     parse_max_slowdown,
     parse_numbers,
@@ -29,7 +31,7 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME,NAME,...",
-            help="cpu, openvino, cuda, tensorrt, torch, torch-compile, or auto for the best that works.  "
+            help="cpu, openvino, cuda, tensorrt, torch, torch-compile, or auto for the fastest that works.  "
             "[default: auto]",
         ),
     ] = None,
@@ -41,53 +43,66 @@ def bench(
             "fixes, or 1; 8 in multi-stream, server and offline]",
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Of each case.  [default: the cores it may use]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of each case.  [default: the physical cores it may use]")
+    ] = None,
     duration: Annotated[
         float | None,
         typer.Option(
             metavar="S",
-            help="Seconds of timing for each case; in a scenario, of each run of LoadGen.  [default: 5; 10]",
+            help="Seconds of timing for each case; in a scenario, for each run of LoadGen.  [default: 5; 10]",
         ),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(help="Turns that the cases take, in an order that reverses.  [default: 20]")
+        int | None,
+        typer.Option(help="Rounds; in each, every case runs for a share of its duration.  [default: 20]"),
     ] = None,
     warmup: Annotated[int, typer.Option(help="Untimed runs of each case before its first round.")] = 5,
-    concurrency: Annotated[int, typer.Option(help="Runs at a time, from as many threads.")] = 1,
+    concurrency: Annotated[int, typer.Option(help="Threads that run the model at the same time.")] = 1,
     scenario: Annotated[
         str,
         typer.Option(
             metavar="NAME",
-            help="latency: runs, one after another; or traffic of MLPerf's LoadGen: single-stream, multi-stream, "
+            help="latency: one run after another; or queries from MLPerf's LoadGen: single-stream, multi-stream, "
             "server, offline.",
         ),
-    ] = "latency",
+    ] = LATENCY,
     target_qps: Annotated[
         float | None,
         typer.Option(
-            metavar="N", help="Queries a second in server.  [default: look for the highest that keeps the bound]"
+            metavar="N",
+            help="Queries a second in the scenario server.  [default: find the most that keep the latency bound]",
         ),
     ] = None,
     latency_bound: Annotated[
-        float | None, typer.Option(metavar="MS", help="What p99 must stay within in server.  [default: 15]")
+        float | None,
+        typer.Option(metavar="MS", help="Bound of the p99 latency in the scenario server.  [default: 15]"),
     ] = None,
-    percentile: Annotated[str, typer.Option(metavar="P,P,...", help="Percentiles of latency.")] = "50,90,95,99",
+    percentile: Annotated[
+        str, typer.Option(metavar="P,P,...", help="Percentiles of the latency to report.")
+    ] = "50,90,95,99",
     boundary: Annotated[
-        str, typer.Option(metavar="host|device", help="Between which arrays is timed: in the host's memory or not.")
-    ] = "host",
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't hold what was timed against PyTorch.")] = False,
-    provider_option: Annotated[
-        list[str] | None,
+        str,
         typer.Option(
-            metavar="[PROVIDER:]K=V", help="An option of a provider's own, such as torch:precision=bf16; repeatable."
+            metavar="host|device",
+            help="Where inputs and outputs are: in the host's memory, or on the device that computes.",
         ),
-    ] = None,
+    ] = "host",
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Don't compare the outputs of what was timed with a reference.")
+    ] = False,
+    provider_option: ProviderOptions = None,
     allow_fallback: Annotated[
-        bool, typer.Option("--allow-fallback", help="Where a provider doesn't run a model, time what does, and say so.")
+        bool,
+        typer.Option(
+            "--allow-fallback", help="If a provider can't run a model, time the one that runs it instead, marked."
+        ),
     ] = False,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="BASE.json", help="Judge this run against an earlier one, which runs again in turns."),
+        typer.Option(
+            metavar="BASE.json", help="Compare with an earlier run, whose models run again in the same rounds."
+        ),
     ] = None,
     max_slowdown: MaxSlowdown = None,
     any_machine: AnyMachine = False,
@@ -97,21 +112,21 @@ def bench(
     json_file: JsonFile = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report as a web page.")] = None,
 ) -> None:
-    """Time models on providers: each case in a process of its own, in interleaved rounds, verified afterwards.
+    """Measure the speed of models on providers, and verify what was timed.
 
-    With --against each case of the earlier run whose model is still here, byte for byte, runs again beside the new
-    one; of the others the stored samples are compared.
+    Each case is a model on a provider with a batch size. It runs in a process of its own, in rounds that are
+    interleaved with those of the other cases. With --against, each model of the earlier run whose file is unchanged
+    runs again in the same rounds; for the others the stored samples are compared.
 
-    Exit status: 0 every case ran and agrees with its reference; 1 one did not, or is slower than in the run that it is
-    held against, or serves no rate (or not --target-qps) within its bound; 2 nothing could be run. Ctrl-C and SIGTERM
-    show and write what there is, and exit with 130 and 143.
+    Exit status: 0 every case ran and its outputs agree with the reference; 1 one did not, or could not be verified, is
+    slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C and SIGTERM show and
+    write what was measured so far, and exit with 130 and 143.
     """
     import json
 
     from resnetx.base.files import require_writable, write_whole
     from resnetx.benchmark.comparison.rerun import judge, run_against
-    from resnetx.benchmark.loadgen.options import parse_load
-    from resnetx.benchmark.plan import BenchOptions, chosen_duration, chosen_rounds, parse_boundary
+    from resnetx.benchmark.options import BenchOptions
     from resnetx.benchmark.run import interrupted, passed, run_benchmark
     from resnetx.cli.live_view import watch_benchmark
     from resnetx.cli.signals import sigterm_interrupts
@@ -120,18 +135,19 @@ def bench(
     from resnetx.report.comparison import render_comparison
 
     earlier = _earlier_run(against, max_slowdown, any_machine)
-    load = parse_load(scenario, target_qps, latency_bound)
     options = BenchOptions(
-        providers=parse_words(provider or ["auto"], "--provider"),
+        providers=parse_words(provider or [AUTO], "--provider"),
         batches=None if batch is None else parse_ints(batch, "--batch"),
         threads=threads,
-        duration_s=chosen_duration(duration, load),
-        rounds=chosen_rounds(rounds, load),
+        duration_s=duration,
+        rounds=rounds,
         warmup=warmup,
         concurrency=concurrency,
         percentiles=parse_numbers(percentile, "--percentile"),
-        boundary=parse_boundary(boundary),
-        load=load,
+        boundary=cast(Boundary, boundary),
+        scenario=cast(Scenario, scenario),
+        target_qps=target_qps,
+        latency_bound_ms=latency_bound,
         verify=not no_verify,
         provider_options=parse_pairs(provider_option or [], "--provider-option"),
         allow_fallback=allow_fallback,

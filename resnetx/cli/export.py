@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from resnetx.base.vocabulary import Exporter, Precision
+from resnetx.base.precisions import ExportPrecision
+from resnetx.base.vocabulary import Exporter
 from resnetx.cli.options import JsonFile, parse_batch, parse_ints
 from resnetx.model.config import Block, Variant
 from resnetx.model.preprocessing import InputForm
@@ -54,7 +55,7 @@ def export(
     exporter: Annotated[
         Exporter | None, typer.Option(help="dynamo or torchscript.  [default: dynamo, torchscript below opset 18]")
     ] = None,
-    precision: Annotated[Precision, typer.Option(help="fp32 or fp16.")] = "fp32",
+    precision: Annotated[ExportPrecision, typer.Option(help="fp32 or fp16.")] = "fp32",
     preprocess: Annotated[
         InputForm, typer.Option(help="none: normalized NCHW floats go in; uint8: raw NHWC pixels go in.")
     ] = "none",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from resnetx import __version__
+from resnetx.base.text import one_line
 from resnetx.cli import bench, compare, doctor, export, inspect, simplify, verify
 from resnetx.errors import ResnetxError
 
@@ -63,9 +64,11 @@ def main() -> None:
 
 def _fail(message: str) -> None:
     # Text from files may reach a message: control characters must not reach the terminal.
-    safe = "".join(character if character.isprintable() else "?" for character in " ".join(message.split()))
     width = min(os.get_terminal_size(2).columns if os.isatty(2) else 100, 100)
-    print(textwrap.fill(f"resnetx: {safe}", width, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
+    print(
+        textwrap.fill(f"resnetx: {one_line(message)}", width, break_long_words=False, break_on_hyphens=False),
+        file=sys.stderr,
+    )
     sys.exit(2)
 
 

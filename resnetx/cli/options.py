@@ -8,6 +8,13 @@ import typer
 from resnetx.errors import UsageError
 
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+ProviderOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[PROVIDER:]K=V",
+        help="A provider's own option, such as torch:precision=bf16; without PROVIDER: for all. Repeatable.",
+    ),
+]
 MaxSlowdown = Annotated[
     str | None,
     typer.Option(

@@ -1,11 +1,11 @@
-"""`resnetx verify`: a file held against PyTorch, a golden bundle or another file."""
+"""`resnetx verify`: a file compared with PyTorch, a golden bundle or another file."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile, parse_ints, parse_pairs
+from resnetx.cli.options import JsonFile, ProviderOptions, parse_ints, parse_pairs
 
 
 def verify(
@@ -22,11 +22,11 @@ def verify(
     ] = None,
     provider: Annotated[
         list[str] | None,
-        typer.Option(help="cpu, openvino, cuda, tensorrt or auto; again for another.  [default: cpu]"),
+        typer.Option(
+            metavar="NAME,NAME,...", help="cpu, openvino, cuda, tensorrt or auto; repeatable.  [default: cpu]"
+        ),
     ] = None,
-    provider_option: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="An option of the provider's own; again for another.")
-    ] = None,
+    provider_option: ProviderOptions = None,
     batch: Annotated[str | None, typer.Option(metavar="N,N,...", help="Batch sizes.  [default: 1,2,3]")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="Distinct inputs.  [default: 6]")] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of images to verify on.")] = None,
@@ -49,7 +49,6 @@ def verify(
 
     from resnetx.base.files import write_whole
     from resnetx.cli.terminal import console, show_progress
-    from resnetx.inputs.image_folder import read_images
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
     from resnetx.verification.parity import Tolerance
@@ -63,7 +62,7 @@ def verify(
         provider_options=parse_pairs(provider_option or [], "--provider-option"),
         batches=None if batch is None else parse_ints(batch, "--batch"),
         samples=samples,
-        images=None if images is None else read_images(images, model),
+        images=images,
         seed=seed,
         tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
         layers=layers,

@@ -1,4 +1,4 @@
-"""Simplify a graph and prove that the numbers stayed: graph/ rewrites, runtime/ runs, measure/ compares."""
+"""Simplify a graph and check that it computes the same numbers: onnxsim rewrites it, ONNX Runtime runs both."""
 
 import json
 import sys
@@ -17,7 +17,8 @@ from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.counts import count_graph
 from resnetx.graph.simplification.simplify import Simplification, simplify_model
 from resnetx.inputs.random_feeds import FREE_SIZE, has_free_sizes, random_feeds
-from resnetx.runtime.ort.session import Session, open_session
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.runner import Runner
 from resnetx.verification.same_outputs import outputs_agree
 
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.checked_simplify")
@@ -45,7 +46,7 @@ def simplify_checked(model: ModelProto, *, timeout_s: float = 120) -> Simplifica
 
 
 def _compare_apart(before: Path, after: Path, *, timeout_s: float) -> str | None:
-    """Compare in a child process: a stranger's graph can crash the runtime, or ask for any amount of memory."""
+    """Compare in a child process: an untrusted graph can crash the runtime, or ask for any amount of memory."""
     memory_mb = MEMORY_BASE_MB + MEMORY_TIMES_SIZE * before.stat().st_size // 2**20
     command = (*CHILD, str(before), str(after), str(memory_mb), str(timeout_s + 10))
     problem = run_isolated(command, folder=before.parent, timeout_s=timeout_s)
@@ -60,23 +61,23 @@ def _compare_apart(before: Path, after: Path, *, timeout_s: float) -> str | None
 
 def compare_files(before: Path, after: Path) -> str | None:
     """Run both files on the same inputs; what is wrong with the second, or None."""
-    original = open_session(before)
+    original = open_runner(before)
     cases = _cases(original)
     if isinstance(cases, str):
         return f"the numbers could not be compared, because the graph as it was does not run: {cases}"
-    del original  # one graph at a time in memory
+    original.close()  # one graph at a time in memory
     try:
-        problem = _compare(open_session(after), cases)
+        problem = _compare(open_runner(after), cases)
     except ResnetxError as error:
         return f"the simplified graph does not run: {error}"
     if problem:
-        again = open_session(before)  # seeded anew, so that only its second round can differ
+        again = open_runner(before)  # seeded again, so that only its second round can differ
         if _compare(again, cases) or _compare(again, cases):
             return "the graph gives other numbers at every run, so that no simplified one can be compared with it"
     return problem and f"onnxsim changed the numbers: {problem}"
 
 
-def _cases(original: Session) -> list[Case] | str:
+def _cases(original: Runner) -> list[Case] | str:
     """Inputs on which the original runs and what it answers, one a batch size; or why it runs on none."""
     free = has_free_sizes(original.inputs)
     problem = ""
@@ -93,9 +94,9 @@ def _cases(original: Session) -> list[Case] | str:
     return problem
 
 
-def _compare(session: Session, cases: Sequence[Case]) -> str | None:
+def _compare(runner: Runner, cases: Sequence[Case]) -> str | None:
     for case in cases:
-        problem = outputs_agree(case.outputs, session.run(case.feeds))
+        problem = outputs_agree(case.outputs, runner.run(case.feeds))
         if problem:
             return f"{problem} (batch {case.batch})"
     return None

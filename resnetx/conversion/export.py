@@ -1,4 +1,4 @@
-"""The corridor from a network to a verified file: the one place that knows every stage of an export."""
+"""From a network to a verified file: the one place that knows every stage of an export."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from resnetx.base.files import require_writable, whole_file
-from resnetx.base.vocabulary import PRECISIONS, Exporter, Precision
+from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
+from resnetx.base.vocabulary import Exporter
 from resnetx.conversion.checked_simplify import simplify_checked
 from resnetx.conversion.result import Export, SimplifyOutcome
 from resnetx.conversion.subject import Subject
@@ -22,13 +23,14 @@ from resnetx.graph.float16 import convert_precision
 from resnetx.graph.layers import check_structure, softmax_input
 from resnetx.inputs.synthetic import card_inputs, extreme_images, synthetic_images
 from resnetx.model.deploy import Deployed
-from resnetx.runtime.ort.session import newest_opset, open_session
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.ort.engine import newest_opset
 from resnetx.verification.checks import batch_sizes, example_feeds, image_batches
-from resnetx.verification.golden import write_golden
+from resnetx.verification.golden import GoldenAbout, write_golden
+from resnetx.verification.judge import file_logits, judge
 from resnetx.verification.parity import Parity
 from resnetx.verification.pytorch_reference import run_references
 from resnetx.verification.references import Truth
-from resnetx.verification.verify import VerifyOptions, verify_on
 
 Step = Callable[[str], None]
 
@@ -40,7 +42,7 @@ class ExportOptions:
     batch: int | None = None
     opset: int | None = None
     exporter: Exporter | None = None
-    precision: Precision = "fp32"
+    precision: ExportPrecision = "fp32"
     simplify: bool = True
     verify: bool = True
     golden: Path | None = None
@@ -50,8 +52,10 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
     """Trace, simplify, convert, verify and write. The file appears under its name only once it is verified."""
     opset = DEFAULT_OPSET if options.opset is None else options.opset
     exporter = choose_exporter(options.exporter, opset, newest_opset())
-    if options.precision not in PRECISIONS:
-        raise UsageError(f"There is no precision {options.precision!r} to export in; choose {' or '.join(PRECISIONS)}.")
+    if options.precision not in EXPORT_PRECISIONS:
+        raise UsageError(
+            f"There is no precision {options.precision!r} to export in; choose {' or '.join(EXPORT_PRECISIONS)}."
+        )
     if options.batch is not None and not 1 <= options.batch <= 4096:
         raise UsageError(f"A batch of {options.batch} cannot be exported: choose 1 to 4096, or leave it dynamic.")
     for target in filter(None, (path, options.golden)):
@@ -110,27 +114,28 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
 
 
 def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions) -> Parity:
-    """Run the file that was just written, and hold it against the module; keep the golden bundle if it passes."""
+    """Run the file that was just written, and compare it with the module; keep the golden bundle if it passes."""
     card = subject.card
     if card.output == "probabilities" and softmax_input(model) is None:
         raise GraphError("The exported graph has no Softmax, though probabilities were asked for.")
     truth, extremes = _truth(subject, options)
-    verdict = verify_on(open_session(path), model, card, truth, precision=options.precision, options=VerifyOptions())
-    if options.golden and verdict.parity.passed:
+    logits = file_logits(model, open_runner)
+    parity, _ = judge(open_runner(path), truth, card, precision=options.precision, hidden_logits=logits)
+    if options.golden and parity.passed:
         write_golden(
             options.golden,
             inputs=subject.inputs,
             outputs=truth.outputs,
             feeds=truth.feeds,
             references=truth.references,
-            about={
-                "architecture": card.architecture,
-                "weights_sha256": card.weights.sha256,
-                "input": card.input,
-                "extreme_batches": extremes,
-            },
+            about=GoldenAbout(
+                architecture=card.architecture,
+                weights_sha256=card.weights.sha256,
+                input=card.input,
+                extreme_batches=tuple(extremes),
+            ),
         )
-    return verdict.parity
+    return parity
 
 
 def _truth(subject: Subject, options: ExportOptions) -> tuple[Truth, list[int]]:

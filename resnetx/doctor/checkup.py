@@ -6,25 +6,24 @@ Nothing here imports ONNX Runtime: a broken installation of it is one of the thi
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from resnetx.base.isolation import PYTHON, run_isolated
 from resnetx.base.text import readable
-from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, remedies, repair_runtime
+from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, fixes_for, repair_runtime
 from resnetx.doctor.installed_runtimes import runtime_wheels
-from resnetx.errors import FileError, UsageError
+from resnetx.errors import FileError
 from resnetx.machine.facts import Machine, read_machine
 from resnetx.machine.gpus import has_nvidia_hardware
+from resnetx.runtime.catalog import BY_NAME, provider_names
 
 SCHEMA = "resnetx.doctor/1"
 CHILD = (*PYTHON, "resnetx.doctor.trial_worker")
 # TensorRT builds an engine and torch.compile calls a compiler, both slowly where other work is going on.
 TIMEOUT_S = 180
-# What can be asked about where ONNX Runtime, and with it the provider table, cannot even be imported.
-KNOWN = ("cpu", "openvino", "cuda", "tensorrt", "torch", "torch-compile")
 # Must work even where nothing was asked for by name.
 ALWAYS = "cpu"
 MOST_SAID = 600
@@ -95,8 +94,8 @@ class Checkup:
 def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeout_s: float = TIMEOUT_S) -> Checkup:
     """Try the providers that were asked for; without any, all of them, of which the CPU's must work."""
     step("looking at shared libraries")
+    names = list(dict.fromkeys(provider_names(asked))) or list(BY_NAME)
     survey = _survey(timeout_s)
-    names = _chosen(asked, survey.names)
     step("reading the machine")
     machine, wheels = read_machine(), runtime_wheels()
     at = Situation(
@@ -123,9 +122,8 @@ def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeou
 
 @dataclass(frozen=True, kw_only=True)
 class _Survey:
-    """What is installed. `names` leads from every name of a provider, short or ONNX Runtime's, to the short one."""
+    """What is installed, as far as ONNX Runtime can be imported; `failure` is why it cannot."""
 
-    names: dict[str, str]
     libraries: dict[str, tuple[Library, ...]]
     versions: tuple[Version, ...]
     failure: str | None
@@ -139,19 +137,7 @@ def _survey(timeout_s: float) -> _Survey:
         for name, rows in answer.get("libraries", {}).items()
     }
     versions = tuple(Version(**row) for row in answer.get("components", ()))
-    names = answer.get("names") or {name: name for name in KNOWN}
-    return _Survey(names=names, libraries=libraries, versions=versions, failure=failure)
-
-
-def _chosen(asked: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """Short names, each once, in the order asked for; all of them where nothing was asked for."""
-    known = list(dict.fromkeys(names.values()))
-    chosen: dict[str, None] = {}
-    for name in (part.strip() for text in asked for part in text.split(",")):
-        if name.lower() not in names:
-            raise UsageError(f"There is no provider {readable(name[:60])!r}; choose among {', '.join(known)}.")
-        chosen[names[name.lower()]] = None
-    return list(chosen) or known
+    return _Survey(libraries=libraries, versions=versions, failure=failure)
 
 
 def _diagnose(name: str, libraries: Sequence[Library], at: Situation, timeout_s: float) -> Diagnosis:
@@ -163,7 +149,7 @@ def _diagnose(name: str, libraries: Sequence[Library], at: Situation, timeout_s:
         works=problem is None,
         precision=answer.get("precision"),
         problem=None if problem is None else _clean(str(problem)),
-        fixes=() if problem is None else remedies(name, str(problem), missing, at),
+        fixes=() if problem is None else fixes_for(BY_NAME[name], str(problem), missing, at),
         libraries=tuple(libraries),
     )
 
@@ -206,6 +192,4 @@ def _findings(at: Situation, failure: str | None) -> tuple[Finding, ...]:
 def _clean(text: str) -> str:
     """Library messages may name the user's folders and hold anything: kept to one line that can be printed."""
     home = str(Path.home())
-    text = text.replace(home, "~") if len(home) > 1 else text
-    line = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
-    return line if len(line) <= MOST_SAID else line[: MOST_SAID - 3] + "..."
+    return readable(text.replace(home, "~") if len(home) > 1 else text, MOST_SAID)

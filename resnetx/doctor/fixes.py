@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from resnetx.doctor.installed_runtimes import GPU_WHEEL, PLAIN_WHEEL, Wheel, right_wheel
 from resnetx.machine.gpus import DRIVER
+from resnetx.runtime.runner import Provider
 
-NEWEST_TENSORRT = 10
-TORCH = ("torch", "torch-compile")
 CONFIGURED_BY_MODELS = "ORT_LOAD_CONFIG_FROM_MODEL"
 
 
@@ -22,7 +21,7 @@ class Fix:
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """What a remedy depends on. `imports` says whether ONNX Runtime can be imported at all; `nvidia` is None where
+    """What a fix depends on. `imports` says whether ONNX Runtime can be imported at all; `nvidia` is None where
     the system does not say whether it has such a GPU."""
 
     wheels: tuple[Wheel, ...]
@@ -34,17 +33,18 @@ class Situation:
     driver: bool
 
 
-def remedies(name: str, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
-    """What to do, in this order, so that provider `name` works; `missing` are the libraries that it lacks."""
-    # PyTorch is run beside ONNX Runtime: without that one nothing runs here, with two of it PyTorch does.
-    if not at.imports or (len(at.wheels) != 1 and name not in TORCH):
+def fixes_for(provider: Provider, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
+    """What to do, in this order, so that the provider works; `missing` are the libraries that it lacks."""
+    # PyTorch runs beside ONNX Runtime: without that one nothing runs here, with two of it PyTorch does.
+    torch = provider.engine == "pytorch"
+    if not at.imports or (len(at.wheels) != 1 and not torch):
         return (repair_runtime(at.wheels),)
-    if name in TORCH:
-        return _torch_remedies(name, at)
-    if name == "openvino":
-        return _openvino_remedies(at)
-    if name in ("cuda", "tensorrt"):
-        return _gpu_remedies(name, problem, missing, at)
+    if torch:
+        return _torch_fixes(provider, at)
+    if provider.package:
+        return _plugin_fixes(provider.package, provider, at)
+    if provider.gpu:
+        return _gpu_fixes(provider, problem, missing, at)
     return (Fix(command=f"pip install --force-reinstall --no-deps {right_wheel()}"),)
 
 
@@ -55,37 +55,35 @@ def repair_runtime(wheels: Sequence[Wheel]) -> Fix:
     return Fix(command=f"{remove}pip install {right_wheel()}")
 
 
-def _torch_remedies(name: str, at: Situation) -> tuple[Fix, ...]:
+def _torch_fixes(provider: Provider, at: Situation) -> tuple[Fix, ...]:
     if "torch" not in at.versions:
         return (Fix(command="pip install torch"),)
-    if name == "torch-compile" and not any(map(shutil.which, ("g++", "c++", "clang++", "cl"))):
+    if provider.compiles_each_batch and not any(map(shutil.which, ("g++", "c++", "clang++", "cl"))):
         return (Fix(command="sudo apt install g++", note="a C++ compiler, by whatever package the system has"),)
     return (Fix(command="pip install --force-reinstall torch"),)
 
 
-def _openvino_remedies(at: Situation) -> tuple[Fix, ...]:
+def _plugin_fixes(package: str, provider: Provider, at: Situation) -> tuple[Fix, ...]:
     if at.architecture.lower() not in ("x86_64", "amd64"):
         return (Fix(command=None, note=f"nothing to install: the plugin has no build for {at.architecture}"),)
-    if at.vendor not in ("Intel", "unknown"):
+    if at.vendor not in (*provider.vendors, "unknown"):
         return (Fix(command=None, note="nothing to install on this processor: use cpu here"),)
-    again = "--force-reinstall --no-deps " if "onnxruntime-ep-openvino" in at.versions else ""
-    return (Fix(command=f"pip install {again}onnxruntime-ep-openvino"),)
+    again = "--force-reinstall --no-deps " if package in at.versions else ""
+    return (Fix(command=f"pip install {again}{package}"),)
 
 
-def _gpu_remedies(name: str, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
+def _gpu_fixes(provider: Provider, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
     if right_wheel() != GPU_WHEEL:
         return (Fix(command=None, note="nothing to install: ONNX Runtime has no GPU build for this platform"),)
     if at.nvidia is False:
         return (Fix(command=None, note="nothing to install: this machine has no NVIDIA GPU"),)
     fixes = [repair_runtime(at.wheels)] if at.wheels[0].name == PLAIN_WHEEL else []
     if fixes or any(library != DRIVER for library in missing):
-        extras = "cuda" if name == "cuda" else "cuda,tensorrt"
-        note = None
-        if name == "tensorrt" and _major(at.versions.get("tensorrt-cu13")) > NEWEST_TENSORRT:
-            note = f"replaces TensorRT {at.versions['tensorrt-cu13']}: ONNX Runtime is linked against {NEWEST_TENSORRT}"
-        fixes.append(Fix(command=f"pip install 'resnetx[{extras}]'", note=note))
-    # TensorRT does not link the driver itself, but needs it all the same.
-    if DRIVER in missing or (name == "tensorrt" and not at.driver) or "driver version" in problem:
+        too_new = [(name, major) for name, major in provider.newest if _major(at.versions.get(name)) > major]
+        notes = [f"replaces {name} {at.versions[name]}: ONNX Runtime is linked with {major}" for name, major in too_new]
+        command = f"pip install 'resnetx[{','.join(provider.extras)}]'"
+        fixes.append(Fix(command=command, note="; ".join(notes) or None))
+    if DRIVER in missing or not (provider.links_driver or at.driver) or "driver version" in problem:
         note = "NVIDIA's driver, 580 or newer for CUDA 13; this is its name in Ubuntu"
         fixes.append(Fix(command="sudo apt install nvidia-driver-580", note=note))
     if not fixes:

@@ -10,76 +10,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from resnetx.runtime.catalog import CATALOG, engine_of, find_provider
+
 
 def try_provider(name: str) -> dict[str, Any]:
     """Run one convolution on it: why that does not work, or the precision in which it computes when left alone."""
-    from resnetx.runtime.ort.providers import TORCH_RUNNERS
-
-    return _try_torch(name) if name in TORCH_RUNNERS else _try_session(name)
-
-
-def _try_session(name: str) -> dict[str, Any]:
-    from resnetx.runtime.ort.provider_probe import provider_precision, why_not
-    from resnetx.runtime.ort.providers import BY_NAME
-    from resnetx.runtime.ort.session_options import resolve_settings
-
-    problem = why_not(name)
-    if problem:
-        return {"problem": problem}
-    settings = resolve_settings(BY_NAME[name], precision="default", threads=None, options={})
-    return {"problem": None, "precision": provider_precision(BY_NAME[name], settings, settings.native)}
-
-
-def _try_torch(name: str) -> dict[str, Any]:
     try:
-        import torch
+        engine = engine_of(find_provider(name))
     except ImportError as error:
-        return {"problem": f"torch cannot be imported: {error}"}
-    import numpy as np
-
-    from resnetx.errors import ResnetxError
-    from resnetx.runtime.pytorch.runner import open_torch
-    from resnetx.runtime.runner import TensorInfo
-
-    convolution = torch.nn.Conv2d(16, 16, 1, bias=False)
-    torch.nn.init.dirac_(convolution.weight)
-    feed = np.full((1, 16, 8, 8), 1 + 2**-23, np.float32)
-    info = (TensorInfo("x", feed.dtype, feed.shape),)
-    try:
-        answer = open_torch(convolution, provider=name, inputs=info, outputs=info, options={}).run({"x": feed})["x"]
-    except ResnetxError as error:
-        return {"problem": str(error)}
-    if not np.allclose(answer, feed, rtol=1e-2):
-        return {"problem": "a convolution that should return its input returns something else"}
-    return {"problem": None, "precision": "fp32" if np.array_equal(answer, feed) else "less than fp32"}
+        return {"problem": f"its library cannot be imported: {error}"}
+    problem = engine.why_not()
+    return {"problem": problem} if problem else {"problem": None, "precision": engine.default_precision()}
 
 
 def survey() -> dict[str, Any]:
-    """Every name of every provider, what its library was linked against and whether that loads, NVIDIA's versions."""
+    """What each provider's library was linked against and whether that loads, and NVIDIA's versions."""
     from dataclasses import asdict
 
     from resnetx.runtime.ort.nvidia_versions import read_components
-    from resnetx.runtime.ort.providers import PROVIDERS, TORCH_RUNNERS
 
-    rows = [(name, row.name) for row in reversed(PROVIDERS) for name in (row.name, row.native.lower())]
     return {
-        "names": dict([*rows, *zip(TORCH_RUNNERS, TORCH_RUNNERS, strict=True)]),
-        "libraries": {row.name: _libraries(row.name) for row in PROVIDERS},
+        "libraries": {row.name: engine_of(row).libraries() for row in CATALOG if row.engine == "onnxruntime"},
         "components": [{**asdict(component), "fits": component.fits} for component in read_components()],
     }
-
-
-def _libraries(name: str) -> list[tuple[str, bool]]:
-    from resnetx.runtime.ort.nvidia_versions import CUDNN, provider_library
-    from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries
-
-    path = provider_library(name)
-    if path is None:
-        return []
-    also = (CUDNN,) if name == "cuda" else ()
-    # What lies beside the library is found through its own search path, and not by name.
-    missing = {each for each in missing_libraries(path, also) if not (path.parent / each).is_file()}
-    return [(each, each not in missing) for each in (*needed_libraries(path), *also)]
 
 
 def main(answer: Path, lifetime_s: int, what: str, *names: str) -> None:

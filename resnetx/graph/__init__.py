@@ -1,1 +1,1 @@
-"""Everything that makes, rewrites or reads an ONNX file."""
+"""Creates, rewrites and reads ONNX files."""

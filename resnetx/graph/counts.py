@@ -1,4 +1,4 @@
-"""What stands in a graph, and what changed between two of them: nodes by type, parameters, bytes, the boundary."""
+"""The contents of a graph, and the changes between two graphs: nodes by type, parameters, bytes, the boundary."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ class GraphCounts:
 
 
 def count_graph(model: ModelProto, *, size: int | None = None) -> GraphCounts:
-    """Count; `size` is the serialized size where it is known, since finding it out means to serialize."""
+    """Count the contents; `size` is the serialized size if known, because computing it is expensive."""
     nodes: Counter[str] = Counter()
     parameters = 0
     for graph in graphs_of(model.graph):
@@ -37,7 +37,7 @@ def count_graph(model: ModelProto, *, size: int | None = None) -> GraphCounts:
 
 
 def weight_bytes(model: ModelProto) -> int:
-    """The size of a model that is too large to serialize, near enough."""
+    """The approximate size of a model that is too large to serialize."""
     return sum(len(tensor.raw_data) for graph in graphs_of(model.graph) for tensor in graph.initializer)
 
 
@@ -49,9 +49,9 @@ def changed_types(before: GraphCounts, after: GraphCounts) -> tuple[tuple[str, i
 
 
 def graphs_of(graph: GraphProto) -> Iterator[GraphProto]:
-    """A graph and, however deep, those inside its nodes (branches of If, bodies of Loop and Scan).
+    """A graph and its subgraphs of any depth (branches of If, bodies of Loop and Scan).
 
-    A graph counts in whatever attribute it is, also in one that claims to be of another type.
+    Graphs in attributes that declare another type are included.
     """
     waiting = [graph]
     while waiting:
@@ -72,7 +72,7 @@ def required_inputs(model: ModelProto) -> list[ValueInfoProto]:
 
 
 def boundary_change(before: ModelProto, after: ModelProto) -> str | None:
-    """What changed in inputs, outputs, opset or IR version, in words; None if a caller cannot tell the two apart."""
+    """What changed in inputs, outputs, opset or IR version, as text; None if there is no difference for a caller."""
     inputs, outputs = required_inputs(before), list(before.graph.output)
     free = {dim for value in inputs for dim in dimensions(value.type) or () if isinstance(dim, str)}
     return (
@@ -83,7 +83,7 @@ def boundary_change(before: ModelProto, after: ModelProto) -> str | None:
 
 
 def dimensions(kind: TypeProto) -> tuple[Dim, ...] | None:
-    """The dimensions of a tensor type: a number, a name, or None where nothing is said; None without a shape."""
+    """The dimensions of a tensor type: a number, a name, or None if not specified; None without a shape."""
     if kind.WhichOneof("value") != "tensor_type" or not kind.tensor_type.HasField("shape"):
         return None
     return tuple(
@@ -107,7 +107,7 @@ def _changed_values(
 
 
 def _is_refined(before: tuple[Dim, ...] | None, after: tuple[Dim, ...] | None, free: set[str]) -> bool:
-    """Whether `after` says the same or more: unknown sizes may become known, those that an input leaves free not."""
+    """Whether `after` is as specific or more: unknown sizes may become known, sizes that an input leaves free not."""
     if before is None:
         return True
     if after is None or len(before) != len(after):
@@ -123,7 +123,7 @@ def _changed_versions(before: ModelProto, after: ModelProto) -> str | None:
     changed = sorted(domain for domain in new if new[domain] != old.get(domain))
     if changed or "ai.onnx" in old.keys() - new.keys():
         return f"changed the opset from {_spelled(old)} to {_spelled(new)}"
-    # Before IR version 4 weights had to be inputs too; 4 is the one step that taking them out needs.
+    # Before IR version 4 weights had to be inputs too; removing them requires version 4.
     if after.ir_version != before.ir_version and not (before.ir_version < 4 and after.ir_version == 4):
         return f"changed the IR version from {before.ir_version} to {after.ir_version}"
     return None
@@ -166,7 +166,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _type_name(node: NodeProto) -> str:
-    # str(), because protobuf hands out text that is not UTF-8 as bytes.
+    # str(), because protobuf returns text that is not UTF-8 as bytes.
     return str(node.op_type) if node.domain in ("", "ai.onnx") else f"{node.domain!s}.{node.op_type!s}"
 
 

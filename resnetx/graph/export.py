@@ -1,4 +1,4 @@
-"""A torch module to an ONNX graph whose opset, IR version and dimensions are what was asked for."""
+"""Exports a torch module to an ONNX graph, and checks its opset, IR version and dimensions."""
 
 import io
 import logging
@@ -18,16 +18,16 @@ from resnetx.graph.node_names import ModuleTree, name_nodes
 from resnetx.model.deploy import Deployed
 
 DEFAULT_OPSET = 20
-# torch 2.13: the dynamo exporter leaves 18 where less is asked for; the TorchScript one ends at 23.
+# torch 2.13: the dynamo exporter writes 18 if less is requested; the TorchScript one supports up to 23.
 OPSETS: dict[Exporter, tuple[int, int]] = {"dynamo": (18, 28), "torchscript": (13, 23)}
 OLDEST_OPSET = 13
-# The runtime may support an older IR version than the exporter writes: the oldest that has the opset is enough.
+# The newest IR version that ONNX Runtime reads; an exporter may write a newer one.
 MAX_IR_VERSION = 13
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """The graph's boundary: names, and which inputs have a free first dimension."""
+    """The names of the graph's inputs and outputs, and whether their first dimension is free."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -35,7 +35,7 @@ class Signature:
 
 
 def choose_exporter(exporter: Exporter | None, opset: int, newest: int) -> Exporter:
-    """The exporter that can write `opset`, dynamo where both can; a choice of the user's is checked."""
+    """The exporter that can write `opset`, dynamo if both can; the user's choice is checked."""
     if exporter is not None and exporter not in EXPORTERS:
         raise UsageError(f"There is no exporter {exporter!r}; choose {' or '.join(EXPORTERS)}.")
     if not OLDEST_OPSET <= opset <= newest:
@@ -49,8 +49,8 @@ def choose_exporter(exporter: Exporter | None, opset: int, newest: int) -> Expor
     if exporter not in able:
         low, high = OPSETS[exporter]
         raise UsageError(
-            f"The {exporter} exporter writes opsets {low} to {high}, and {opset} was asked for; leave --exporter out "
-            f"and {able[0]} is taken."
+            f"The {exporter} exporter writes opsets {low} to {high}, but {opset} was requested; leave --exporter out "
+            f"to use {able[0]}."
         )
     return exporter
 
@@ -62,7 +62,7 @@ def export_module(
     try:
         with _quiet(), torch.no_grad():
             model = (_dynamo if exporter == "dynamo" else _torchscript)(module, tuple(example), signature, opset)
-    except Exception as error:  # the exporters raise a dozen types of their own
+    except Exception as error:  # the exporters raise many exception types
         cause = next(iter(str(error).strip().splitlines()), "")
         raise GraphError(
             f"The {exporter} exporter could not turn {type(module).__name__} into ONNX opset {opset}: "
@@ -103,7 +103,7 @@ def _torchscript(module: nn.Module, example: tuple[Tensor, ...], signature: Sign
     torch.onnx.export(
         module,
         example,
-        stream,  # type: ignore[arg-type]  # this exporter takes streams, its annotation names paths only
+        stream,  # type: ignore[arg-type]  # this exporter accepts streams, but is annotated with paths only
         dynamo=False,
         verbose=False,
         opset_version=opset,
@@ -116,7 +116,7 @@ def _torchscript(module: nn.Module, example: tuple[Tensor, ...], signature: Sign
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters warn and log about things that are checked afterwards."""
+    """Silence the exporters, which warn and log about things that are checked afterwards."""
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
@@ -131,13 +131,14 @@ def _quiet() -> Iterator[None]:
 
 
 def _check(model: onnx.ModelProto, example: Sequence[Tensor], signature: Signature, opset: int) -> None:
-    """Assert what was asked for: exporters have changed opsets and lost free dimensions without a word."""
+    """Check the result: exporters have changed opsets and lost free dimensions silently."""
     found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     if found != {"ai.onnx": opset}:
-        raise GraphError(f"Opset {opset} was asked for, and the exporter wrote {found}; choose another --opset.")
+        raise GraphError(f"Opset {opset} was requested, but the exporter wrote {found}; choose another --opset.")
     if model.ir_version > MAX_IR_VERSION:
         raise GraphError(
-            f"The exporter wrote IR version {model.ir_version}; ONNX Runtime reads up to {MAX_IR_VERSION}."
+            f"The exporter wrote IR version {model.ir_version}; ONNX Runtime reads up to {MAX_IR_VERSION}. "
+            "Choose an older --opset."
         )
     names = tuple(value.name for value in model.graph.input), tuple(value.name for value in model.graph.output)
     if names != (signature.inputs, signature.outputs):

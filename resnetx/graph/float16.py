@@ -1,4 +1,4 @@
-"""A float32 graph in another precision, its inputs and outputs unchanged."""
+"""Converts a float32 graph to another precision; the types of inputs and outputs are unchanged."""
 
 import logging
 
@@ -6,18 +6,18 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from resnetx.base.vocabulary import PRECISIONS, Precision
+from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
 from resnetx.errors import GraphError, UsageError
 
 FLOAT16_MAX = 65504.0
-# Pixels are scaled and probabilities are summed in float32: they cost nothing, and float16 would round them twice.
+# Pixels are scaled and probabilities are summed in float32: this costs nothing, and float16 would round them twice.
 KEPT_FLOAT32 = ("Softmax", "TopK")
 
 
-def convert_precision(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
-    """`model` with weights and interior tensors in `precision`; fp32 is the model itself."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"There is no precision {precision!r} to export in; choose {' or '.join(PRECISIONS)}.")
+def convert_precision(model: onnx.ModelProto, precision: ExportPrecision) -> onnx.ModelProto:
+    """`model` with weights and inner tensors in `precision`; fp32 returns the model itself."""
+    if precision not in EXPORT_PRECISIONS:
+        raise UsageError(f"There is no precision {precision!r} to export in; choose {' or '.join(EXPORT_PRECISIONS)}.")
     return model if precision == "fp32" else _float16(model)
 
 
@@ -29,8 +29,8 @@ def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
             largest = float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
             if largest > FLOAT16_MAX:
                 raise GraphError(
-                    f"The model cannot be exported in fp16: {tensor.name} holds {largest:.4g}, and float16 ends at "
-                    f"{FLOAT16_MAX:.0f}. Export it in fp32."
+                    f"The model cannot be exported in fp16: {tensor.name} contains {largest:.4g}, and the largest "
+                    f"float16 is {FLOAT16_MAX:.0f}. Export it in fp32."
                 )
     preprocessing = [node.name for node in model.graph.node if node.name.partition("_")[0] == "preprocess"]
     logging.getLogger("onnxruntime.transformers.float16").setLevel(logging.ERROR)
@@ -45,14 +45,14 @@ def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _sort(graph: onnx.GraphProto) -> None:
-    """Every node behind those that make its inputs, as the format demands: the converter puts its casts last."""
-    makers = {name: index for index, node in enumerate(graph.node) for name in node.output}
+    """Sort the nodes topologically, as ONNX requires: the converter appends its casts at the end."""
+    producers = {name: index for index, node in enumerate(graph.node) for name in node.output}
     ordered: dict[int, None] = {}
     for index in range(len(graph.node)):
         pending = [index]
         while pending:
-            missing = [makers[name] for name in graph.node[pending[-1]].input if name in makers]
-            missing = [maker for maker in missing if maker not in ordered]
+            missing = [producers[name] for name in graph.node[pending[-1]].input if name in producers]
+            missing = [producer for producer in missing if producer not in ordered]
             if missing:
                 pending += missing
             else:

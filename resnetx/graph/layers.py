@@ -1,4 +1,4 @@
-"""Interior tensors of a graph, shown as outputs, and its structure checked."""
+"""Exposes inner tensors of a graph as outputs, and checks its structure."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from resnetx.errors import GraphError
 
 
 def check_structure(model: onnx.ModelProto) -> None:
-    """Refuse a graph that the format's own checker refuses, whatever the runtime puts up with."""
+    """Reject a graph that the ONNX checker rejects, even if the runtime accepts it."""
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise GraphError(f"The graph that was made is not valid ONNX: {error}") from error
+        raise GraphError(f"The resulting graph is not valid ONNX: {error}") from error
 
 
 def expose(model: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:
-    """A copy of `model` with `tensors` as further outputs; the runtime finds out their types."""
+    """A copy of `model` with `tensors` as additional outputs; the runtime infers their types."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     present = {output.name for output in model.graph.output}
@@ -26,7 +26,7 @@ def expose(model: onnx.ModelProto, *tensors: str) -> onnx.ModelProto:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNode:
-    """A named node and its first output. `normalized` says that a BatchNormalization of its own follows it."""
+    """A named node and its first output. `normalized` is true if a BatchNormalization follows it."""
 
     name: str
     op: str
@@ -45,7 +45,7 @@ def layer_nodes(model: onnx.ModelProto) -> tuple[LayerNode, ...]:
 
 
 def _makes_bfloat16(node: onnx.NodeProto) -> bool:
-    """Numpy has no such type, so that the runtime cannot hand these tensors out."""
+    """NumPy has no bfloat16, so the runtime cannot return these tensors."""
     return node.op_type == "Cast" and any(attribute.i == onnx.TensorProto.BFLOAT16 for attribute in node.attribute)
 
 

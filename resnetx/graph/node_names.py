@@ -1,4 +1,4 @@
-"""Nodes and tensors named by the PyTorch module that they came from.
+"""Names nodes and tensors after the PyTorch module that they came from.
 
 The names are written into `name`, not into metadata, because simplifiers drop metadata and keep names.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from onnx import GraphProto, ModelProto, NodeProto
 
 SCOPES_KEY = "pkg.torch.onnx.name_scopes"
-# The module whose output a node's tensor is: where BatchNorm was folded into a convolution, the BatchNorm.
+# The module whose output a node computes: the BatchNorm, if it was folded into a convolution.
 MODULE_KEY = "resnetx.module"
 # Nodes whose second and third input are the weight and bias of one layer.
 LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -19,7 +19,7 @@ LAYER_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleTree:
-    """The module's paths, each with whether it is a leaf; `wrapper` is a prefix that users don't know."""
+    """The module's paths, each with whether it is a leaf; `wrapper` is a prefix that is not shown to users."""
 
     name: str
     leaves: Mapping[str, bool]
@@ -30,7 +30,7 @@ class ModuleTree:
 
 
 def name_nodes(model: ModelProto, tree: ModuleTree) -> None:
-    """Name every node, tensor and weight by module path, and drop what the exporter noted of this machine."""
+    """Name every node, tensor and weight by module path, and remove what the exporter recorded about this machine."""
     graph = model.graph
     taken: Counter[str] = Counter(value.name for value in (*graph.input, *graph.output))
     tensors: dict[str, str] = {}
@@ -71,7 +71,7 @@ def name_nodes(model: ModelProto, tree: ModuleTree) -> None:
 
 
 def _module_path(node: NodeProto, modules: Mapping[str, bool]) -> str:
-    """The path of the module that a node came from, "" if the exporter doesn't say."""
+    """The path of the module that a node came from, "" if unknown."""
     for entry in node.metadata_props:
         if entry.key == SCOPES_KEY:
             scopes = ast.literal_eval(entry.value)
@@ -95,7 +95,7 @@ def _torchscript_path(scopes: Iterable[str], modules: Mapping[str, bool]) -> str
 
 
 def _layer_path(node: NodeProto, modules: Mapping[str, bool]) -> str | None:
-    """A layer's weight says which layer it is, even after BatchNorm was folded into it."""
+    """The path of a layer from the name of its weight, which remains after BatchNorm was folded into it."""
     if node.op_type not in LAYER_OPS or len(node.input) < 2:
         return None
     path = node.input[1].rpartition(".")[0]

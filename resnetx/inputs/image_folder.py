@@ -5,17 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from resnetx.errors import FileError, MissingExtraError, UsageError
-from resnetx.graph.card import read_card
-from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.graph.card import ModelCard
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 MAX_IMAGES = 512
 MAX_PIXELS = 100_000_000
 
 
-def read_images(folder: Path, model: Path) -> np.ndarray:
+def read_images(folder: Path, card: ModelCard | None, model: Path) -> np.ndarray:
     """Every image of `folder`, resized and cropped in the middle to the model's size: uint8 (N, H, W, 3)."""
-    card = read_card(read_onnx(model))
     if card is None or card.image_size is None:
         raise UsageError(f"--images needs a model with a card, which says what size its images have; {model} has none.")
     if not folder.is_dir():

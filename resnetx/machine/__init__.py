@@ -1,1 +1,1 @@
-"""Facts of the host: processor, threads, GPUs, contention and energy."""
+"""Facts about the host: processor, threads, GPUs, contention and energy."""

@@ -1,4 +1,4 @@
-"""Who else used the processors while something was timed: other programs, and a hypervisor that took them away."""
+"""Processor time of other programs, and time that the hypervisor took (steal), during a measurement."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnetx.machine.threads import allowed_cpus
 
-# In the kernel's hundredths of a second: user, nice, system, idle, iowait, irq, softirq, steal.
+# The columns of /proc/stat, in hundredths of a second: user, nice, system, idle, iowait, irq, softirq, steal.
 TICK_S = 0.01
 BUSY, STEAL = (0, 1, 2, 5, 6), 7
 MOST_OTHER, MOST_STEAL = 0.1, 0.02
@@ -16,7 +16,7 @@ MOST_OTHER, MOST_STEAL = 0.1, 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Disturbance:
-    """Processor seconds of others and of nobody, over `wall_s` seconds on `cpus` logical processors."""
+    """Processor seconds of other programs and steal time, over `wall_s` seconds on `cpus` logical processors."""
 
     wall_s: float = 0.0
     other_s: float = 0.0
@@ -27,7 +27,7 @@ class Disturbance:
         return asdict(self)
 
     def warnings(self) -> list[str]:
-        """In words, where it was more than can be overlooked."""
+        """A message for each value above its limit."""
         available = self.wall_s * self.cpus
         if not available:
             return []
@@ -51,7 +51,7 @@ def total(parts: Sequence[Disturbance]) -> Disturbance:
 
 
 def watch_processors(stat: Path = Path("/proc/stat")) -> Callable[[], Disturbance]:
-    """Look now; the function that returns looks again, and says what happened between."""
+    """Read the counters; the returned function reads them again and returns the difference."""
     cpus = allowed_cpus()
     wall, own, (busy, steal) = time.perf_counter(), time.process_time(), processor_seconds(stat, cpus)
 
@@ -69,7 +69,7 @@ def watch_processors(stat: Path = Path("/proc/stat")) -> Callable[[], Disturbanc
 
 
 def processor_seconds(stat: Path, cpus: frozenset[int]) -> tuple[float, float]:
-    """Busy and stolen seconds of these processors since the start; zeros where the system does not say."""
+    """Busy and stolen seconds of these processors since the start; zeros if unknown."""
     busy = steal = 0.0
     with suppress(OSError, ValueError, IndexError):
         for line in stat.read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Energy while something was timed: of the processor packages (RAPL), and of the GPU, where one computes."""
+"""Energy used during a measurement: by the processor packages (RAPL), and by the GPU if it is used."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,15 +12,15 @@ PROCESSOR, GPU = "processor", "GPU"
 
 
 class EnergyMeter(Protocol):
-    """Joules since some time in the past; as `runtime.nvml.GpuMeter`."""
+    """Joules since an arbitrary time; implemented by `machine.gpu_meter.GpuMeter`."""
 
     def energy_j(self) -> float | None: ...
 
 
 def watch_energy(gpu: EnergyMeter | None, powercap: Path = POWERCAP) -> Callable[[], dict[str, float]]:
-    """Look now; the function that returns looks again, and says what went, in joules, by what can be read at all.
+    """Read the counters; the returned function reads them again and returns the joules between, by readable counter.
 
-    Both meters count a whole package or GPU, whoever used it.
+    Both meters count a whole package or GPU, including other processes.
     """
     packages = read_packages(powercap)
     before = None if gpu is None else gpu.energy_j()
@@ -39,7 +39,7 @@ def watch_energy(gpu: EnergyMeter | None, powercap: Path = POWERCAP) -> Callable
 
 
 def watch_power(gpu: EnergyMeter | None, powercap: Path = POWERCAP) -> Callable[[float], dict[str, float]]:
-    """Like `watch_energy`, for the part of the time that was timed: the rest was the same work, untimed."""
+    """Like `watch_energy`, scaled to the timed part of the period: the rest was the same work, untimed."""
     begin, stop = time.perf_counter(), watch_energy(gpu, powercap)
 
     def share(timed_s: float) -> dict[str, float]:
@@ -50,7 +50,7 @@ def watch_power(gpu: EnergyMeter | None, powercap: Path = POWERCAP) -> Callable[
 
 
 def total_energy(rounds: Sequence[Mapping[str, float]]) -> tuple[float | None, str | None]:
-    """The joules of all rounds, and whose they are: of what could be read in every one of them."""
+    """The joules of all rounds and their devices: those whose counters could be read in every round."""
     shared = set.intersection(*map(set, rounds)) if rounds else set()
     names = [name for name in (PROCESSOR, GPU) if name in shared]
     if not names:
@@ -59,7 +59,7 @@ def total_energy(rounds: Sequence[Mapping[str, float]]) -> tuple[float | None, s
 
 
 class Package:
-    """The counter of one processor package, which starts again at zero past its range."""
+    """The counter of one processor package, which wraps to zero at the end of its range."""
 
     def __init__(self, microjoules: int, highest: int) -> None:
         self._microjoules = microjoules
@@ -71,7 +71,7 @@ class Package:
 
 
 def read_packages(powercap: Path = POWERCAP) -> dict[str, Package]:
-    """Every package; empty where the kernel has none, or lets only the administrator read one of them."""
+    """Every package; empty if the kernel has none, or if only the administrator may read one of them."""
     packages = {}
     # A package's parts (intel-rapl:0:0) and the platform (psys) count the same energy again.
     for folder in sorted(powercap.glob("intel-rapl:*")):

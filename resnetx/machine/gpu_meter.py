@@ -1,4 +1,4 @@
-"""What NVIDIA's management library says of the GPU at work: memory and energy. Absent, it says nothing."""
+"""Memory and energy of the GPU from NVIDIA's management library (NVML), if it is installed."""
 
 import ctypes
 import os
@@ -11,29 +11,29 @@ MB = 2**20
 
 
 class GpuMeter:
-    """One GPU; each figure is None where this driver or this GPU does not give it."""
+    """One GPU; each value is None if the driver or the GPU does not provide it."""
 
     def __init__(self, nvml: Any, handle: Any) -> None:
         self._nvml = nvml
         self._handle = handle
 
     def own_mb(self) -> float | None:
-        """The memory of this process. In a container the driver may know it by another number, and then not at all."""
-        processes = self._asked("nvmlDeviceGetComputeRunningProcesses") or ()
+        """The memory of this process; None if its process ID differs from the driver's, as in some containers."""
+        processes = self._query("nvmlDeviceGetComputeRunningProcesses") or ()
         used = [process.usedGpuMemory for process in processes if process.pid == os.getpid()]
         return used[0] / MB if used and used[0] else None
 
     def used_mb(self) -> float | None:
         """The memory of all processes together."""
-        memory = self._asked("nvmlDeviceGetMemoryInfo")
+        memory = self._query("nvmlDeviceGetMemoryInfo")
         return None if memory is None else float(memory.used) / MB
 
     def energy_j(self) -> float | None:
         """Since the driver was loaded."""
-        millijoules = self._asked("nvmlDeviceGetTotalEnergyConsumption")
+        millijoules = self._query("nvmlDeviceGetTotalEnergyConsumption")
         return None if millijoules is None else float(millijoules) / 1e3
 
-    def _asked(self, function: str) -> Any | None:
+    def _query(self, function: str) -> Any | None:
         try:
             return getattr(self._nvml, function)(self._handle)
         except (self._nvml.NVMLError, AttributeError):
@@ -41,9 +41,9 @@ class GpuMeter:
 
 
 class GpuMemory:
-    """The most GPU memory that this process held: as the driver counts it, or by what was taken while it worked.
+    """The peak GPU memory of this process: as counted by the driver, or else the increase of the total while it ran.
 
-    The latter is right where the process is the only one at work, as a case of a benchmark is in its turn.
+    The increase is correct if no other process uses the GPU meanwhile, as during a benchmark case.
     """
 
     def __init__(self, meter: GpuMeter) -> None:
@@ -53,7 +53,7 @@ class GpuMemory:
         self.counted = True
 
     def watch(self) -> Callable[[], None]:
-        """Look now; the function that returns looks again, when the work is done."""
+        """Read the memory; the returned function reads it again, when the work is done."""
         before = self._meter.used_mb()
 
         def stop() -> None:
@@ -68,7 +68,7 @@ class GpuMemory:
 
 
 def open_meter(device: int = 0) -> GpuMeter | None:
-    """The GPU that CUDA calls by this number; None without NVIDIA's library, its Python package, or the GPU."""
+    """The GPU with this CUDA index; None without NVIDIA's library, its Python package, or the GPU."""
     address = pci_address(device)
     if address is None:
         return None
@@ -84,7 +84,7 @@ def open_meter(device: int = 0) -> GpuMeter | None:
 
 
 def pci_address(device: int, library: str = DRIVER) -> str | None:
-    """Where a GPU is plugged in: CUDA numbers those that it may see, fastest first, and the management library all."""
+    """The PCI address of a GPU: CUDA numbers the visible GPUs, fastest first, but NVML numbers all."""
     try:
         cuda = ctypes.CDLL(library)
         number, address = ctypes.c_int(), ctypes.create_string_buffer(64)

@@ -1,17 +1,18 @@
-"""How many threads to use: what this process may run on, not what the host has."""
+"""The number of threads to use, from the processors that this process may use, not those of the host."""
 
 import os
 from pathlib import Path
 
-# More threads than this lose more to waiting for each other than a single image gives them to do.
+# With more threads, synchronization takes more time than they save on a single image.
 MAX_DEFAULT_THREADS = 64
+MAX_THREADS = 1024
 
 
 def default_threads() -> int:
     """One thread for each physical core that affinity allows, within the cgroup's quota."""
     cores = physical_cores(allowed_cpus())
     quota = cpu_quota()
-    # Rounded down: a thread more than the quota makes the kernel stop all of them for the rest of each period.
+    # Rounded down: with one thread more than the quota, the kernel throttles all of them for the rest of each period.
     limit = cores if quota is None else max(1, int(quota))
     return min(cores, limit, MAX_DEFAULT_THREADS)
 
@@ -24,7 +25,7 @@ def allowed_cpus() -> frozenset[int]:
 
 
 def physical_cores(cpus: frozenset[int], topology: Path = Path("/sys/devices/system/cpu")) -> int:
-    """How many cores `cpus` belong to: two hyperthreads of one core share the units that multiply."""
+    """The number of cores that `cpus` belong to: two hyperthreads of one core share its arithmetic units."""
     cores = {read_text(topology / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu) for cpu in cpus}
     return max(1, len(cores))
 
@@ -37,7 +38,7 @@ def cpu_quota(membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/
 
 
 def cgroup_folders(controller: str, membership: Path, root: Path) -> tuple[list[Path], list[Path]]:
-    """Where limits of this process may stand: in the folders of cgroup v2, and in the controller's of v1."""
+    """The folders that may contain limits of this process: those of cgroup v2, and those of the controller in v1."""
     unified: list[Path] = []
     separate: list[Path] = []
     for line in (read_text(membership) or "").splitlines():
@@ -76,7 +77,7 @@ def _ratio(quota: str | None, period: str | None) -> float | None:
 
 
 def read_text(path: Path) -> str | None:
-    """What the kernel says in a file, or None where it has no such file."""
+    """The content of a kernel file, or None if it cannot be read."""
     try:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError):

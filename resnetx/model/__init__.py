@@ -1,1 +1,1 @@
-"""The networks in PyTorch and their checkpoints in every ecosystem's naming."""
+"""The networks in PyTorch, their configuration and their layer names in other frameworks."""

@@ -1,4 +1,4 @@
-"""What distinguishes one residual network from another: one config and the table of depths."""
+"""The configuration of a residual network, and the table of standard depths."""
 
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -9,7 +9,7 @@ Block = Literal["basic", "bottleneck"]
 Variant = Literal["v1.5", "v1", "textbook"]
 VARIANTS: tuple[str, ...] = get_args(Variant)
 
-# Table 1 of "Deep Residual Learning for Image Recognition": blocks a stage.
+# Table 1 of "Deep Residual Learning for Image Recognition": blocks per stage.
 DEPTHS: dict[int, tuple[Block, tuple[int, ...]]] = {
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),
@@ -24,8 +24,8 @@ EXPANSION: dict[Block, int] = {"basic": 1, "bottleneck": 4}
 class ResNetConfig:
     """One residual network.
 
-    `v1.5` strides the 3x3 convolution of a bottleneck, `v1` the first 1x1; `textbook` is v1 as the classic
-    description for 64x64 images has it (see `textbook.py`). `plain` leaves the shortcuts out.
+    `v1.5` strides the 3x3 convolution of a bottleneck, `v1` the first 1x1; `textbook` is v1 as in the
+    classic description for 64x64 images (see `textbook.py`). `plain` omits the shortcuts.
     """
 
     block: Block = "bottleneck"
@@ -36,7 +36,7 @@ class ResNetConfig:
     bn_eps: float = 1e-5
     plain: bool = False
     # Textbook only: the inner width of the identity blocks in the last stage, as a multiple of `width`.
-    # That description narrows them to 256 filters (4); the original network keeps 512 (8).
+    # That description has 256 filters (4); the original network has 512 (8).
     last_identity_multiple: int = field(default=4)
     # Textbook only: the window of the final average pooling; 0 pools the whole map.
     avg_pool: int = 2
@@ -58,9 +58,9 @@ class ResNetConfig:
         if not 1 <= self.classes <= 1_000_000:
             return f"{self.classes} classes cannot be built: choose 1 to 1000000."
         if not 0 < self.bn_eps < 1:
-            return f"A BatchNorm epsilon of {self.bn_eps} cannot be right: it must lie between 0 and 1."
+            return f"A BatchNorm epsilon of {self.bn_eps} is not valid: choose a value between 0 and 1."
         if self.variant == "textbook" and self.block != "bottleneck":
-            return "The textbook variant is described with bottleneck blocks only: choose depth 50, 101 or 152."
+            return "The textbook variant has bottleneck blocks only: choose depth 50, 101 or 152."
         return None
 
     @property
@@ -69,7 +69,7 @@ class ResNetConfig:
 
     @property
     def depth(self) -> int:
-        """Layers with weights, counted as the paper counts them (shortcuts are not)."""
+        """The number of layers with weights, counted as in the paper (without shortcuts)."""
         return 2 + sum(self.stages) * (2 if self.block == "basic" else 3)
 
     @property
@@ -81,7 +81,7 @@ class ResNetConfig:
 
     @property
     def image_size(self) -> int:
-        """The side of the images that the network was described for."""
+        """The side of the images that the network is designed for."""
         return 64 if self.variant == "textbook" else 224
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,13 +103,15 @@ def resnet_config(
     plain: bool = False,
     last_identity_multiple: int | None = None,
 ) -> ResNetConfig:
-    """The config of a depth from the table (50 by default), or of a stage list of one's own."""
+    """The config of a depth from the table (50 by default), or of a custom stage list."""
     if depth is not None and stages is not None:
-        raise UsageError("Both a depth and a stage list were given; the stages decide the depth, so give one of them.")
+        raise UsageError(
+            "Both a depth and a stage list were given; the stages determine the depth, so give only one of them."
+        )
     if depth is not None and depth not in DEPTHS:
         raise UsageError(
             f"There is no ResNet of depth {depth} in the table; choose {', '.join(map(str, DEPTHS))}, "
-            "or describe your own with --stages and --width."
+            "or define another network with --stages and --width."
         )
     table_block, table_stages = DEPTHS[depth or 50]
     config = ResNetConfig(
@@ -121,5 +123,5 @@ def resnet_config(
         plain=plain,
         last_identity_multiple=last_identity_multiple or 4,
     )
-    # Keras's default, which that description's framework applies where the text says nothing.
+    # Keras's default, because that description uses Keras and does not give a value.
     return replace(config, bn_eps=1e-3) if config.variant == "textbook" else config

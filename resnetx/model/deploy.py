@@ -1,4 +1,4 @@
-"""A network with its preprocessing and its output form around it, as one torch module."""
+"""A network with its preprocessing and output form, as one torch module."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from resnetx.model.preprocessing import Preprocessing, top_k
 
 
 class Normalize(nn.Module):
-    """Raw pixels (N, H, W, 3) in uint8 to what the network takes, (N, 3, H, W)."""
+    """Raw uint8 pixels (N, H, W, 3) to the input of the network, (N, 3, H, W)."""
 
     factor: Tensor
     offset: Tensor
@@ -31,7 +31,7 @@ class Normalize(nn.Module):
 
 
 class Deployed(nn.Module):
-    """A network as it is shipped: pixels or tensors in; logits, probabilities or the k best classes out."""
+    """A network as exported: takes pixels or tensors; returns logits, probabilities or the top k classes."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing | None, output: str) -> None:
         super().__init__()
@@ -42,10 +42,10 @@ class Deployed(nn.Module):
         self.softmax = None if output == "logits" else nn.Softmax(dim=1)
 
     def with_logits(self) -> "Deployed":
-        """The same network and preprocessing, with logits coming out."""
-        twin = Deployed(self.network, None, "logits")
-        twin.preprocess = self.preprocess
-        return twin
+        """The same network and preprocessing, with logits as the output."""
+        copy = Deployed(self.network, None, "logits")
+        copy.preprocess = self.preprocess
+        return copy
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         logits = cast(Tensor, self.network(x if self.preprocess is None else self.preprocess(x)))

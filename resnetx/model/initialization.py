@@ -1,4 +1,4 @@
-"""Weights from a seed: the same bits on every machine, and BatchNorm statistics in which a wrong fold shows."""
+"""Weights from a seed: the same bits on every machine, and BatchNorm statistics that reveal a wrong fold."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from resnetx.model.network import BasicBlock, Bottleneck
 from resnetx.model.textbook import TextbookResNet
 
-# The last BatchNorm of a block is small, so that deep networks don't blow up (Glorot's weights are small already).
+# Small weights in the last BatchNorm of a block keep the activations of deep networks finite (Glorot's are small).
 RESIDUAL_GAIN = 0.2
 
 
@@ -17,7 +17,7 @@ def initialize(network: nn.Module, seed: int = 0) -> None:
     """Fill every parameter and statistic of `network` from `seed`.
 
     Only uniform draws and single-rounding arithmetic: normal draws differ in the last bit between processors,
-    and a network must be rebuilt elsewhere from its seed alone.
+    and a network must be reproducible on other machines from its seed alone.
     """
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,4 +1,4 @@
-"""Class names: the thousand of ImageNet, or the user's own from a file."""
+"""Class names: those of ImageNet, or the user's from a file."""
 
 import json
 from functools import cache
@@ -8,12 +8,12 @@ from typing import Any
 from resnetx.errors import FileError, UsageError
 
 MAX_LABEL_FILE_BYTES = 16 * 2**20
-FORMS = 'one name a line, a JSON list of names, or a JSON object such as {"0": "cat"}'
+FORMS = 'one name per line, a JSON list of names, or a JSON object such as {"0": "cat"}'
 
 
 @cache
 def imagenet_labels() -> tuple[str, ...]:
-    """The names of ImageNet's thousand classes, in the order that every trained ResNet has them."""
+    """The names of ImageNet's 1000 classes, in the order that all trained ResNets use."""
     text = Path(__file__).with_name("imagenet_labels.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
@@ -26,7 +26,7 @@ def read_labels(path: str | Path, classes: int) -> tuple[str, ...]:
     labels = [label.strip() for label in labels]
     if len(labels) != classes:
         raise UsageError(
-            f"The label file {path} has {len(labels)} names, and the classifier {classes} classes. "
+            f"The label file {path} has {len(labels)} names, but the classifier has {classes} classes. "
             f"Give a file with {classes} names ({FORMS}), or another --classes."
         )
     for index, label in enumerate(labels):
@@ -52,11 +52,11 @@ def _json_labels(path: Path, text: str) -> list[str]:
     try:
         data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FileError(f"The label file {path} looks like JSON and is not ({error}); expected {FORMS}.") from error
+        raise FileError(f"The label file {path} is not valid JSON ({error}); expected {FORMS}.") from error
     if isinstance(data, dict):
         data = _in_order(path, data)
     if not all(isinstance(label, str) for label in data):
-        raise FileError(f"The label file {path} holds something else than names; expected {FORMS}.")
+        raise FileError(f"The label file {path} contains values that are not names; expected {FORMS}.")
     return list(data)
 
 
@@ -65,7 +65,7 @@ def _in_order(path: Path, data: dict[str, Any]) -> list[Any]:
     missing = [key for key in wanted if key not in data]
     if missing:
         raise UsageError(
-            f"The label file {path} has {len(data)} entries and none for class {missing[0]}; "
+            f"The label file {path} has {len(data)} entries, but none for class {missing[0]}; "
             "number the classes from 0 without gaps."
         )
     return [data[key] for key in wanted]

@@ -1,6 +1,6 @@
-"""One table of layer names: torchvision (ours), Hugging Face, Keras applications and the original network.
+"""Layer names in torchvision (used by resnetx), Hugging Face, Keras applications and the original network.
 
-Layers are named here, not parameters: `layer1.0.conv2`, without `.weight`. Stages count from 0, blocks from 0.
+These are names of layers, not of parameters: `layer1.0.conv2`, without `.weight`. Stages count from 0, blocks from 0.
 """
 
 import re
@@ -14,7 +14,7 @@ Kind = Literal["conv", "bn"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer by its place: the stem (stage -1), a block's k-th pair (k = 0 is the shortcut), or the classifier."""
+    """The place of a layer: the stem (stage -1), a block's k-th pair (k = 0 is the shortcut), or the classifier."""
 
     kind: Literal["conv", "bn", "fc"]
     stage: int = -1
@@ -27,7 +27,7 @@ CLASSIFIER = Layer("fc")
 
 @dataclass(frozen=True)
 class NamingRule:
-    """How one ecosystem spells the three places; `block` holds a pattern and a speller of a block's layer."""
+    """The layer names of one framework; `pattern`, `parse` and `spell` are for the layers in blocks."""
 
     stem: dict[Kind, str]
     classifier: str
@@ -37,7 +37,7 @@ class NamingRule:
 
 
 def block_label(stage: int, block: int, stages: Sequence[int]) -> str:
-    """`2a`, `4f`, or `4b22`: the original numbers the blocks of its deep networks and letters the rest."""
+    """`2a`, `4f`, or `4b22`: the original numbers the blocks in long stages of deep networks."""
     numbered = max(stages) > 6 and stages[stage] > 3
     return f"{stage + 2}{'a' if block == 0 else f'b{block}' if numbered else _letter(block)}"
 
@@ -152,13 +152,13 @@ def spell_layer(layer: Layer, naming: Naming, stages: Sequence[int], classes: in
 def translate_layer(
     name: str, source: Naming, target: Naming, stages: Sequence[int], classes: int = 1000
 ) -> str | None:
-    """A layer's name in another naming, or None if the source naming doesn't know it."""
+    """A layer's name in another naming, or None if the source naming doesn't define it."""
     layer = parse_layer(name, source)
     return None if layer is None else spell_layer(layer, target, stages, classes)
 
 
 def original_name(path: str, stages: Sequence[int], classes: int = 1000) -> str | None:
-    """The original network's name of a layer of ours, by module path: `layer3.0.conv2` is `res4a_branch2b`."""
+    """The original network's name of a layer, from its module path: `layer3.0.conv2` is `res4a_branch2b`."""
     if parse_layer(path, "original") is not None and path != "conv1":
         return path
     return translate_layer(path, "torchvision", "original", stages, classes)

@@ -1,4 +1,4 @@
-"""The residual family, as the paper has it, under torchvision's state-dict names."""
+"""The residual networks of the paper, with torchvision's state-dict names."""
 
 from typing import cast
 
@@ -31,7 +31,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 and a shortcut (depths 50, 101 and 152); the variant says which of them has the stride."""
+    """1x1, 3x3, 1x1 and a shortcut (depths 50, 101 and 152); the variant determines which of them has the stride."""
 
     def __init__(self, inputs: int, width: int, stride: int, config: ResNetConfig) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Bottleneck(nn.Module):
 
 
 def shortcut(inputs: int, outputs: int, stride: int, config: ResNetConfig) -> nn.Sequential | None:
-    """The projection where the shape changes (option B of the paper); nothing where it doesn't, or in a plain net."""
+    """The projection where the shape changes (option B of the paper); None if it doesn't, or in a plain network."""
     if config.plain or (stride == 1 and inputs == outputs):
         return None
     return nn.Sequential(
@@ -97,7 +97,7 @@ class ResNet(nn.Module):
 
 
 def build_network(config: ResNetConfig, *, image_size: int | None = None) -> nn.Module:
-    """The network of a config in evaluation mode, its weights not yet meaningful; logits come out of all of them."""
+    """The network of a config in evaluation mode, without meaningful weights; every variant returns logits."""
     if config.variant == "textbook":
         return TextbookResNet(config, image_size or config.image_size).eval()
     return ResNet(config).eval()

@@ -1,4 +1,4 @@
-"""What happens to pixels before the network sees them and to logits after, in words (`deploy.py` has it in torch)."""
+"""Describes how pixels and logits are processed before and after the network (`deploy.py` implements it in torch)."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ class Preprocessing:
 
 
 IMAGENET = Preprocessing()
-# What keras.applications' ResNets were trained with: the original network's, without scaling.
+# The preprocessing that keras.applications' ResNets were trained with: the original network's, without scaling.
 CAFFE = Preprocessing(order="BGR", scale=1.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0))
 UNIT = Preprocessing(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 

@@ -1,9 +1,8 @@
-"""The residual network of the classic step-by-step description: flat layers named as the original names them.
+"""The residual network of the classic step-by-step description: flat layers with the original network's names.
 
-It differs from v1 in more than names: convolutions have a bias, the image is padded by 3 and the maximum is
-pooled without padding, the last stage's identity blocks are narrower, and a 2x2 average pooling stands before
-the classifier. The softmax that ends the description is the `probabilities` output (see `deploy.py`), so that
-logits stay comparable.
+It differs from v1 in more than names: convolutions have a bias, the image is padded by 3, max pooling has no
+padding, the last stage's identity blocks are narrower, and a 2x2 average pooling precedes the classifier. The
+final softmax of the description is the `probabilities` output (see `deploy.py`), so that logits stay comparable.
 """
 
 from typing import cast
@@ -48,8 +47,8 @@ class TextbookResNet(nn.Module):
         pooled = side // config.avg_pool if config.avg_pool else 1
         if side < 1 or pooled < 1:
             raise UsageError(
-                f"Images of {image_size}x{image_size} are too small for {config.name}: nothing would be left to pool. "
-                "Choose a larger --image-size (the description has 64)."
+                f"Images of {image_size}x{image_size} are too small for {config.name}: "
+                "the last feature map would be empty. Choose a larger --image-size (the description uses 64)."
             )
         self.add_module(self.classifier_name, nn.Linear(channels * pooled**2, config.classes))
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.base.text import printable
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
 from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
@@ -20,7 +21,7 @@ def render_bench(benchmark: Benchmark) -> RenderableType:
     parts: list[RenderableType] = []
     for model, own in by_model(rows).items():
         loaded = any(row.case.load is not None for row in own)
-        parts += [Text(_plain(model), "bold"), *(Text(_plain(words), "yellow") for words in captions(own))]
+        parts += [Text(printable(model), "bold"), *(Text(printable(words), "yellow") for words in captions(own))]
         parts += [_load_figures(own) if loaded else _figures(own), Text(), _costs(own)]
         parts += [*_device_costs(own), Text()]
     return Group(*parts, *_all_notes(rows), *_limits_note(benchmark), _ending(rows))
@@ -33,7 +34,7 @@ def render_progress(cases: Sequence[BenchCase]) -> Table:
         samples = [sample for samples in case.samples_ms for sample in samples]
         middle = f"{median(samples):.3f}" if samples else NOTHING
         state = Text(case.status, "red") if case.status != "ok" else Text(str(len(case.samples_ms)))
-        name = Text(_plain(case.model), overflow="ellipsis", no_wrap=True)
+        name = Text(printable(case.model), overflow="ellipsis", no_wrap=True)
         table.add_row(name, case.provider, str(case.batch), middle, state)
     return table
 
@@ -46,7 +47,7 @@ def _figures(rows: Sequence[BenchRow]) -> Table:
         low_high = summary.ci95_ms
         table.add_row(
             _provider(row),
-            _plain(row.case.effective_precision) if row.case.cold else NOTHING,
+            printable(row.case.effective_precision) if row.case.cold else NOTHING,
             str(row.case.batch),
             _number(summary.median_ms),
             NOTHING if low_high is None else f"{_short(low_high[0])}..{_short(low_high[1])}",
@@ -74,7 +75,7 @@ def _load_figures(rows: Sequence[BenchRow]) -> Table:
         bound = None if load is None else bound_verdict(load)
         table.add_row(
             _provider(row),
-            _plain(row.case.effective_precision) if row.case.cold else NOTHING,
+            printable(row.case.effective_precision) if row.case.cold else NOTHING,
             str(row.case.batch),
             *(_number(known.get(unit)) for unit in units),
             *([_number(load.run.percentiles_ms.get("p99") if load else None)] if served else []),
@@ -91,7 +92,7 @@ def _load_figures(rows: Sequence[BenchRow]) -> Table:
 
 def _provider(row: BenchRow) -> Text:
     """Marked, because the words for a fallback need the room of a table with fewer columns."""
-    return Text(_plain(f"{'*' if row.best else ' '} {row.case.provider}{'' if row.case.fallback is None else '!'}"))
+    return Text(printable(f"{'*' if row.best else ' '} {row.case.provider}{'' if row.case.fallback is None else '!'}"))
 
 
 def _costs(rows: Sequence[BenchRow]) -> Table:
@@ -108,13 +109,13 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
     for row in rows:
         case, known = row.case, row.summary.percentiles_ms or {}
         table.add_row(
-            Text(_plain(f"  {provider_in_words(case)}")),
+            Text(printable(f"  {provider_in_words(case)}")),
             str(case.batch),
             *(_number(known.get(name)) for name in percentiles),
             _number(case.cold.session_s if case.cold else None),
             _number(case.cold.first_run_ms if case.cold else None),
             NOTHING if case.peak_memory_mb is None else f"{case.peak_memory_mb:.0f}",
-            Text(_plain(", ".join(f"{count} {name}" for name, count in case.placement)) or "-"),
+            Text(printable(", ".join(f"{count} {name}" for name, count in case.placement)) or "-"),
         )
     return table
 
@@ -130,12 +131,12 @@ def _device_costs(rows: Sequence[BenchRow]) -> list[RenderableType]:
     for row in told:
         case = row.case
         table.add_row(
-            Text(_plain(f"  {provider_in_words(case)}")),
+            Text(printable(f"  {provider_in_words(case)}")),
             str(case.batch),
             NOTHING if case.gpu_memory_mb is None else f"{case.gpu_memory_mb:.0f}",
             _number(row.summary.joules_per_image),
-            _plain(case.energy_of or "-"),
-            _plain((case.cold and case.cold.engine) or "-"),
+            printable(case.energy_of or "-"),
+            printable((case.cold and case.cold.engine) or "-"),
         )
     return [Text(), table]
 
@@ -150,8 +151,8 @@ def _parity(row: BenchRow) -> Text:
     if case.status != "ok":
         return Text(case.status, "bold red" if case.status != "interrupted" else "yellow")
     if row.parity_passed is None:
-        return Text("not verified" if case.parity is None else "no reference", "yellow")
-    multiples = [check["multiple"] for check in row.checks if isinstance(check.get("multiple"), int | float)]
+        return Text("not verified", "yellow" if case.parity is None else "bold red")
+    multiples = [check.multiple for check in row.checks if check.multiple is not None]
     worst = f" {max(multiples):.2g}x" if multiples else ""
     return Text(f"ok{worst}", "green") if row.parity_passed else Text(f"FAILED{worst}", "bold red")
 
@@ -164,26 +165,26 @@ def _all_notes(rows: Sequence[BenchRow]) -> list[Text]:
         name = f"{row.case.model} on {row.label}" if several else row.label
         for note in _notes(row):
             said.setdefault(note, []).append(name)
-    return [Text(_plain(f"{'; '.join(names)}: {words}"), style) for (words, style), names in said.items()]
+    return [Text(printable(f"{'; '.join(names)}: {words}"), style) for (words, style), names in said.items()]
 
 
 def _notes(row: BenchRow) -> list[tuple[str, str]]:
     """Each note with its colour."""
     case = row.case
-    reason = (case.parity or {}).get("reason")
-    failed = [check for check in row.checks if check.get("reason") and not check.get("passed")]
+    reason = case.parity.reason if case.parity is not None else None
+    failed = [check for check in row.checks if check.reason and not check.passed]
     return [
         *([(case.error, "red")] if case.error else []),
-        *((str(check["reason"]), "red") for check in failed),
-        *([(str(reason), "yellow")] if reason else []),
+        *((str(check.reason), "red") for check in failed),
+        *([(f"not verified: {reason}", "red")] if reason else []),
         *((words, "yellow") for words in (load_notes(case.load) if case.load else ())),
         *((warning, "yellow") for warning in case.warnings),
     ]
 
 
 def _limits_note(benchmark: Benchmark) -> list[Text]:
-    problem = benchmark.settings.get("limits_problem")
-    return [Text(_plain(f"The machine's limits were not measured: {problem}"), "yellow")] if problem else []
+    problem = benchmark.limits_problem
+    return [Text(printable(f"The machine's limits were not measured: {problem}"), "yellow")] if problem else []
 
 
 def _ending(rows: Sequence[BenchRow]) -> Text:
@@ -215,8 +216,3 @@ def _short(value: float) -> str:
     return (
         f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".") if abs(value) >= 1e-3 else f"{value:.4f}"
     )
-
-
-def _plain(text: str) -> str:
-    """Names come from files and errors from libraries: nothing in them may steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,13 +1,13 @@
 """A benchmark's cases with what is said about them: figures, a label, the ratio to torch, and which is best."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
-from resnetx.benchmark.result import BenchCase, Benchmark
-from resnetx.benchmark.summary import Summary, summarize
+from resnetx.benchmark.result import BenchCase, Benchmark, Summary
+from resnetx.runtime.catalog import BY_NAME
+from resnetx.verification.parity import Check
 
 # Where the same model, provider and batch were run more than once, these tell the rows apart.
 DISTINGUISHING = {
@@ -27,10 +27,13 @@ class BenchRow:
 
     index: int
     case: BenchCase
-    summary: Summary
     series: str
     ratio: float | None
     best: bool
+
+    @property
+    def summary(self) -> Summary:
+        return self.case.summary
 
     @property
     def label(self) -> str:
@@ -38,13 +41,13 @@ class BenchRow:
 
     @property
     def parity_passed(self) -> bool | None:
-        """None where it was not checked."""
+        """None where nothing was checked."""
         parity = self.case.parity
-        return None if parity is None or "passed" not in parity else bool(parity["passed"])
+        return parity.passed if parity is not None and parity.checks else None
 
     @property
-    def checks(self) -> list[dict[str, Any]]:
-        return list((self.case.parity or {}).get("checks") or [])
+    def checks(self) -> tuple[Check, ...]:
+        return self.case.parity.checks if self.case.parity is not None else ()
 
     @property
     def rounds(self) -> list[list[float]]:
@@ -55,23 +58,20 @@ class BenchRow:
 
 
 def bench_rows(benchmark: Benchmark) -> tuple[BenchRow, ...]:
-    summaries = [summarize(case, benchmark.limits, percentiles=benchmark.percentiles) for case in benchmark.cases]
-    pairs = list(zip(benchmark.cases, summaries, strict=True))
     fields = _distinguishing(benchmark.cases)
-    torch = {_setting(case): _score(case, summary) for case, summary in pairs if case.provider == "torch"}
-    best = _best(pairs)
+    baseline = {_setting(case): _score(case) for case in benchmark.cases if _is_baseline(case)}
+    best = _best(benchmark.cases)
     return tuple(
         BenchRow(
             index=index,
             case=case,
-            summary=summary,
             series=", ".join(
                 [provider_in_words(case), *(DISTINGUISHING[name].format(getattr(case, name)) for name in fields)]
             ),
-            ratio=_ratio(_score(case, summary), torch.get(_setting(case))),
+            ratio=_ratio(_score(case), baseline.get(_setting(case))),
             best=index in best,
         )
-        for index, (case, summary) in enumerate(pairs)
+        for index, case in enumerate(benchmark.cases)
     )
 
 
@@ -104,21 +104,26 @@ def _scenario(case: BenchCase) -> str | None:
     return None if case.load is None else case.load.scenario
 
 
-def _score(case: BenchCase, summary: Summary) -> float | None:
+def _is_baseline(case: BenchCase) -> bool:
+    row = BY_NAME.get(case.provider)
+    return row is not None and row.baseline
+
+
+def _score(case: BenchCase) -> float | None:
     """What makes one row better than another: a scenario's figure of merit, else throughput."""
-    return summary.images_per_s if case.load is None else case.load.score
+    return case.summary.images_per_s if case.load is None else case.load.score
 
 
 def _ratio(value: float | None, base: float | None) -> float | None:
     return value / base if value is not None and base else None
 
 
-def _best(pairs: list[tuple[BenchCase, Summary]]) -> set[int]:
+def _best(cases: Sequence[BenchCase]) -> set[int]:
     """The highest score of each model among the rows that are not wrong, where there is a choice."""
     rates: dict[Hashable, list[tuple[float, int]]] = defaultdict(list)
-    for index, (case, summary) in enumerate(pairs):
-        correct = case.parity is None or case.parity.get("passed", True)
-        score = _score(case, summary)
+    for index, case in enumerate(cases):
+        correct = case.parity is None or case.parity.passed
+        score = _score(case)
         if case.status == "ok" and correct and score is not None:
             rates[case.model, _scenario(case)].append((score, -index))
     return {-max(entries)[1] for entries in rates.values() if len(entries) > 1}

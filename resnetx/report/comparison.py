@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.base.text import one_line
 from resnetx.benchmark.comparison.compare import ComparedRow, Comparison
 
 STYLES = {"faster": "green", "slower": "yellow", "same": "", "can't tell": "dim"}
@@ -14,11 +15,11 @@ MAX_NAMES = 8
 
 def render_comparison(comparison: Comparison) -> RenderableType:
     """A table a model, what could not be compared, and the verdict."""
-    names = (_safe(comparison.old), "bold"), " -> ", (_safe(comparison.new), "bold")
+    names = (one_line(comparison.old), "bold"), " -> ", (one_line(comparison.new), "bold")
     parts: list[RenderableType] = [Text.assemble(*names, f"  {turns_in_words(comparison)}")]
     for model in dict.fromkeys(row.model for row in comparison.rows):
         rows = [row for row in comparison.rows if row.model == model]
-        parts += [Text(), Text(_safe(model), "bold"), _table(rows), *_reasons(rows)]
+        parts += [Text(), Text(one_line(model), "bold"), _table(rows), *_reasons(rows)]
     style = "bold green" if comparison.passed else "bold red"
     parts += [Text(), *_remarks(comparison), Text(verdict_in_words(comparison), style)]
     return Group(*parts)
@@ -36,8 +37,8 @@ def verdict_in_words(comparison: Comparison) -> str:
     slow = sum(row.past_limit for row in comparison.rows)
     if slow:
         rows = "1 row is" if slow == 1 else f"{slow} rows are"
-        return f"SLOWER: {rows} more than {limit} % slower, beyond doubt"
-    return f"PASSED: no row is more than {limit} % slower beyond doubt"
+        return f"SLOWER: {rows} more than {limit} % slower, with certainty"
+    return f"PASSED: no row is certain to be more than {limit} % slower"
 
 
 def _table(rows: list[ComparedRow]) -> Table:
@@ -60,7 +61,7 @@ def _table(rows: list[ComparedRow]) -> Table:
 
 
 def _provider(row: ComparedRow) -> Text:
-    text = Text(_safe(row.provider))
+    text = Text(one_line(row.provider))
     if row.concurrency != 1:
         text.append(f" x{row.concurrency}", "dim")
     if row.boundary != "host":
@@ -75,17 +76,17 @@ def _mark(row: ComparedRow) -> Text:
 def _reasons(rows: list[ComparedRow]) -> Iterable[Text]:
     for row in rows:
         if row.reason:
-            yield Text(f"{_safe(row.provider)}, batch {row.batch}: {_safe(row.reason)}", "yellow")
+            yield Text(f"{one_line(row.provider)}, batch {row.batch}: {one_line(row.reason)}", "yellow")
 
 
 def _remarks(comparison: Comparison) -> Iterable[Text]:
     for side, names in (("old", comparison.only_old), ("new", comparison.only_new)):
         for name in names[:MAX_NAMES]:
-            yield Text(f"only in the {side} run: {_safe(name)}", "dim")
+            yield Text(f"only in the {side} run: {one_line(name)}", "dim")
         if len(names) > MAX_NAMES:
             yield Text(f"only in the {side} run: {len(names) - MAX_NAMES} more", "dim")
     for note in comparison.notes:
-        yield Text(_safe(note), "yellow")
+        yield Text(one_line(note), "yellow")
     if any(row.reading not in (None, "median") for row in comparison.rows):
         yield Text("The machine was busy: some changes are read from the fastest tenth of the runs.", "dim")
     if any(row.verdict == "can't tell" and row.interval for row in comparison.rows):
@@ -114,8 +115,3 @@ def change_in_words(ratio: float | None) -> str:
 def interval_in_words(row: ComparedRow) -> str:
     low, high = row.interval or (None, None)
     return "" if row.interval is None else f"{change_in_words(low)} to {change_in_words(high)}"
-
-
-def _safe(text: str) -> str:
-    """Names come from files: control characters must not reach the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))

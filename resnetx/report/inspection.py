@@ -1,4 +1,4 @@
-"""An inspection as text for people and as JSON; every name in it comes from a stranger's file."""
+"""An inspection as text and as JSON; every name in it comes from an untrusted file."""
 
 import json
 import math
@@ -11,10 +11,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.base.text import printable
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo
 from resnetx.graph.inspection.macs import Shape
 
-# Tables that end in many rows of little use are cut here; --json has everything.
+# Tables are cut after this many rows; --json has everything.
 MOST_TYPES = 12
 MOST_VALUES = 8
 NAME = 40
@@ -24,16 +25,16 @@ INTEGERS = "*"
 
 
 def inspection_json(inspection: Inspection) -> str:
-    # Escaped to ASCII, names from the file can't steer a terminal.
+    # Escaped to ASCII, so that names from the file cannot send control sequences to a terminal.
     return json.dumps(inspection.to_json(), indent=2, allow_nan=False) + "\n"
 
 
 def render_inspection(inspection: Inspection, *, file: str) -> RenderableType:
-    """The file in a dozen lines that fit in 80 columns."""
+    """A summary of the file that fits in 80 columns."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim")
     rows.add_column(overflow="fold")
-    _add(rows, "made by", [Text(shown(inspection.producer, NAME) or "unknown")])
+    _add(rows, "producer", [Text(shown(inspection.producer, NAME) or "unknown")])
     _add(rows, "inputs", _values(inspection.inputs))
     _add(rows, "outputs", _values(inspection.outputs))
     _add(rows, "nodes", [Text(f"{sum(inspection.nodes.values()):,}: {_nodes(inspection.nodes)}")])
@@ -46,7 +47,7 @@ def render_inspection(inspection: Inspection, *, file: str) -> RenderableType:
 
 
 def render_layers(inspection: Inspection, *, width: int) -> RenderableType:
-    """One row a layer, in the order of the network; names take what the numbers leave of `width` columns."""
+    """One row per layer, in the order of the network; names are shortened to fit into `width` columns."""
     original = any(layer.original_name for layer in inspection.layers)
     columns = [
         ("module path", [layer.name for layer in inspection.layers]),
@@ -56,7 +57,7 @@ def render_layers(inspection: Inspection, *, width: int) -> RenderableType:
         ("MACs ", [_count(layer.macs) + (INTEGERS if layer.quantized else " ") for layer in inspection.layers]),
         ("params", [f"{layer.parameters:,}" for layer in inspection.layers]),
     ]
-    # The original name says what kind of layer it is, and there is no room for both.
+    # The original name includes the kind of layer, and there is no room for both.
     columns = [column for column in columns if column[0] != ("op" if original else "original")]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for index, (title, _) in enumerate(columns):
@@ -73,10 +74,10 @@ def render_layers(inspection: Inspection, *, width: int) -> RenderableType:
 
 
 def shown(text: str, limit: int) -> str:
-    """Text from a file on one line: what can't be printed as `?`, and the middle left out where it is too long."""
+    """Text from a file on one line: non-printable characters become `?`, and a long text loses its middle."""
     if len(text) > 2 * limit:
         text = text[:limit] + ELLIPSIS + text[-limit:]
-    text = "".join(character if character.isprintable() else "?" for character in text)
+    text = printable(text)
     if len(text) <= limit and cell_len(text) <= limit:
         return text
     half = (limit - 1) // 2
@@ -97,7 +98,7 @@ def _add(rows: Table, name: str, lines: Sequence[Text]) -> None:
 
 def _headline(inspection: Inspection, file: str) -> Text:
     size = "" if inspection.file_bytes is None else f"{_bytes(inspection.file_bytes)}, "
-    # Files that ONNX Runtime wrote list every domain that it knows; those that nodes are of matter.
+    # Files that ONNX Runtime wrote list every domain that it supports; only those that nodes use matter.
     used = {name.rpartition(".")[0] or "ai.onnx" for name in inspection.nodes} | {"ai.onnx"}
     opsets = sorted(item for item in inspection.opsets.items() if item[0] in used)
     spelled = [f"{version}" if domain == "ai.onnx" else f"{shown(domain, 20)} {version}" for domain, version in opsets]
@@ -128,25 +129,25 @@ def _macs(inspection: Inspection) -> list[Text]:
         known = sum(layer.macs or 0 for layer in inspection.layers)
         named = shown(unknown[0].name, 24) if unknown else "all"
         text = (
-            f"unknown: the sizes of {len(unknown)} of {len(inspection.layers)} layers stand nowhere, {named} first "
-            f"({known:,} in the others). Say --input-shape 1x3x224x224 if the file leaves them to its input."
+            f"unknown: {len(unknown)} of {len(inspection.layers)} layers have unknown sizes, {named} first "
+            f"({known:,} in the others). If the input size is free, set it, for example with --input-shape 1x3x224x224."
         )
         return [Text(text, "yellow")]
     batch = f"; the file has a batch of {inspection.batch:,}" if inspection.batch > 1 else ""
-    lines = [Text(f"{inspection.macs:,} an image{_short(inspection.macs)}{batch}")]
+    lines = [Text(f"{inspection.macs:,} per image{_short(inspection.macs)}{batch}")]
     if inspection.quantized_share:
         lines.append(Text(f"{inspection.quantized_share:.1%} of them in integers", "cyan"))
     return lines
 
 
 def _card(card: Mapping[str, Any] | None, parity: Mapping[str, Any] | None) -> Iterable[tuple[str, list[Text]]]:
-    """What a card says, whatever its fields hold."""
+    """The rows of a card; its fields may have any type."""
     if card is None:
         return
     facts = [shown(str(card.get("architecture") or ""), 60), _words(card.get("classes"), " classes")]
     labels = _list(card.get("labels"))
     facts.append(f"labels {_words(labels[0], '')} to {_words(labels[-1], '')}" if labels else "")
-    yield "network", [Text(", ".join(filter(None, facts)) or "not said")]
+    yield "network", [Text(", ".join(filter(None, facts)) or "not specified")]
     weights = _mapping(card.get("weights"))
     source = _words(weights.get("source"), "")
     untrained = f"random, from seed {_words(weights.get('seed'), '') or 'unknown'}: NOT TRAINED"
@@ -162,7 +163,7 @@ def _card(card: Mapping[str, Any] | None, parity: Mapping[str, Any] | None) -> I
     if parity is not None:
         passed = parity.get("passed") is True
         verdict = "agreed with PyTorch at export" if passed else "did not agree with PyTorch at export"
-        yield "parity", [Text(f"{verdict} (says the file)", "" if passed else "yellow")]
+        yield "parity", [Text(f"{verdict} (according to the file)", "" if passed else "yellow")]
 
 
 def _words(value: Any, unit: str) -> str:
@@ -188,7 +189,7 @@ def _some(items: Sequence[str], most: int) -> str:
 
 
 def _shape(shape: Sequence[int | str | None] | None) -> str:
-    """A shape of the boundary, its names kept: `[batch, 3, 224, 224]`."""
+    """The shape of an input or output, with names: `[batch, 3, 224, 224]`."""
     if shape is None:
         return "of unknown shape"
     return f"[{_some(['?' if dim is None else shown(str(dim), 16) for dim in shape], 8)}]"
@@ -207,7 +208,7 @@ def _count(number: int | None) -> str:
 
 
 def _short(number: int) -> str:
-    """` (4.09 G)` behind a number that is hard to take in."""
+    """` (4.09 G)` after a large number."""
     if number < 1_000_000:
         return ""
     power = min(int(math.log10(number)) // 3, 6)

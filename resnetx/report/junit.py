@@ -2,6 +2,7 @@
 
 from xml.etree import ElementTree
 
+from resnetx.base.text import printable
 from resnetx.verification.result import ProviderVerdict, Verification
 
 
@@ -18,22 +19,17 @@ def _suite(result: Verification, verdict: ProviderVerdict) -> ElementTree.Elemen
     failures = sum(not check.passed for check in checks)
     name = f"{result.model} on {verdict.provider} ({verdict.precision})"
     suite = ElementTree.Element(
-        "testsuite", name=_legal(name), tests=str(len(checks)), failures=str(failures), errors="0", skipped="0"
+        "testsuite", name=printable(name), tests=str(len(checks)), failures=str(failures), errors="0", skipped="0"
     )
     for check in checks:
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            classname=_legal(f"resnetx.{verdict.provider}"),
-            name=_legal(f"{check.output} batch {check.batch}"),
+            classname=printable(f"resnetx.{verdict.provider}"),
+            name=printable(f"{check.output} batch {check.batch}"),
         )
         if not check.passed:
             fault = verdict.first_fault
-            blame = "" if fault is None else f"; the first layer to leave the noise floor is {fault.name}"
-            ElementTree.SubElement(case, "failure", message=_legal(f"{check.reason}{blame}"))
+            first = "" if fault is None else f"; the first layer to leave the noise floor is {fault.name}"
+            ElementTree.SubElement(case, "failure", message=printable(f"{check.reason}{first}"))
     return suite
-
-
-def _legal(text: str) -> str:
-    """XML has no place for control characters, not even escaped."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,9 +1,8 @@
 """The command that runs one case of a benchmark again."""
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
 
+from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import BenchCase
 
 # Settings by the name of their flag; those that describe the case itself come from the case.
@@ -19,7 +18,7 @@ FLAGS = {
 SWITCHES = {"allow_fallback": ("--allow-fallback", True), "verify": ("--no-verify", False)}
 
 
-def bench_command(case: BenchCase, settings: Mapping[str, Any]) -> str:
+def bench_command(case: BenchCase, settings: BenchOptions) -> str:
     """`resnetx bench` for this case alone, quoted for a POSIX shell."""
     model = f"./{case.model}" if case.model.startswith("-") else case.model
     words = ["resnetx", "bench", model, "--provider", case.provider, "--batch", case.batch, "--threads", case.threads]
@@ -28,9 +27,10 @@ def bench_command(case: BenchCase, settings: Mapping[str, Any]) -> str:
     if case.boundary != "host":
         words += ["--boundary", case.boundary]
     for name, flag in FLAGS.items():
-        if settings.get(name) is not None:
-            words += [flag, _value(settings[name])]
-    words += [flag for name, (flag, when) in SWITCHES.items() if settings.get(name) is when]
+        value = getattr(settings, name)
+        if value is not None:
+            words += [flag, _value(value)]
+    words += [flag for name, (flag, when) in SWITCHES.items() if getattr(settings, name) is when]
     for name, value in case.provider_options.items():
         words += ["--provider-option", f"{name}={value}"]
     return " ".join(_quote(str(word)) for word in words)

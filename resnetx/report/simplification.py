@@ -1,4 +1,4 @@
-"""What simplification changed, as text for people and as JSON."""
+"""The result of a simplification, as text and as JSON."""
 
 import json
 from pathlib import Path
@@ -35,14 +35,14 @@ def render_simplification(result: Simplification, *, source: Path, target: Path)
     if not result.applied:
         return Group(
             Text(f"NOT SIMPLIFIED: {result.reason}", "bold red"),
-            Text(f"{target} holds the graph of {source} unchanged."),
+            Text(f"{target} contains the graph of {source} unchanged."),
         )
     parts: list[RenderableType] = [
         Text.assemble((str(target), "bold"), f"  simplified by {result.tool}, same inputs, outputs and numbers"),
         _table(result.before, result.after),
     ]
     if not changed_types(result.before, result.after):
-        parts.insert(1, Text("The graph was simple already: no node was added or removed.", "yellow"))
+        parts.insert(1, Text("The graph was already simple: no node was added or removed.", "yellow"))
     parts.extend(Text(f"Note: {note}.") for note in result.notes)
     return Group(*parts)
 

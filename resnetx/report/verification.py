@@ -33,8 +33,9 @@ def _provider(verdict: ProviderVerdict) -> list[RenderableType]:
     parts += [Text(f"{c.output}, batch {c.batch}: {c.reason}", "red") for c in verdict.parity.checks if c.reason]
     if not verdict.deterministic:
         parts.append(Text("the same input twice gave answers that differ in rounding", "yellow"))
+    parts += [Text(note, "yellow") for note in verdict.notes]
     if verdict.layers:
-        parts += [Text(), _layers(verdict.layers), _blame(verdict)]
+        parts += [Text(), _layers(verdict.layers), _first_fault(verdict)]
     elif not verdict.passed:
         parts.append(Text("run with --layers to see which layer leaves the noise floor", "dim"))
     return parts
@@ -78,7 +79,7 @@ def _layers(layers: tuple[LayerParity, ...]) -> Table:
     return table
 
 
-def _blame(verdict: ProviderVerdict) -> Text:
+def _first_fault(verdict: ProviderVerdict) -> Text:
     fault = verdict.first_fault
     if fault is None:
         return Text("every layer stays within the noise floor", "green")

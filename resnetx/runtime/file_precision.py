@@ -5,15 +5,15 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
+from resnetx.base.precisions import Precision
 from resnetx.errors import FileError, GraphError
 
 INTEGER_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
-REDUCED = {onnx.TensorProto.BFLOAT16: "bf16", onnx.TensorProto.FLOAT16: "fp16"}
+REDUCED: dict[int, Precision] = {onnx.TensorProto.BFLOAT16: "bf16", onnx.TensorProto.FLOAT16: "fp16"}
 
 
-def stored_precision(model: Path | bytes) -> str:
+def stored_precision(graph: onnx.GraphProto) -> Precision:
     """`int8` for a quantized network, `fp16` or `bf16` where weights are stored so, else `fp32`."""
-    graph = _parse(model).graph
     if any(node.op_type in INTEGER_OPERATORS or node.op_type.startswith("QLinear") for node in graph.node):
         return "int8"
     types = {tensor.data_type for tensor in graph.initializer}
@@ -21,8 +21,8 @@ def stored_precision(model: Path | bytes) -> str:
     return next((name for data_type, name in REDUCED.items() if data_type in types), "fp32")
 
 
-def _parse(model: Path | bytes) -> onnx.ModelProto:
-    """The graph without weights that lie in other files."""
+def parse_graph(model: Path | bytes) -> onnx.GraphProto:
+    """The graph without weights that are stored in other files."""
     parsed = onnx.ModelProto()
     try:
         if not isinstance(model, bytes) and not Path(model).is_file():
@@ -33,4 +33,4 @@ def _parse(model: Path | bytes) -> onnx.ModelProto:
     except DecodeError as error:
         what = "The serialized model" if isinstance(model, bytes) else str(model)
         raise GraphError(f"{what} is not an ONNX file, or a damaged one; export it again.") from error
-    return parsed
+    return parsed.graph

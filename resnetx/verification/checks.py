@@ -1,14 +1,15 @@
 """An exported file held against the module that it came from, on several batch sizes and distinct inputs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
 
+from resnetx.base.precisions import EPSILON
 from resnetx.errors import GraphError
 from resnetx.model.preprocessing import top_k
-from resnetx.runtime.ort.session import Session
-from resnetx.verification.parity import EPSILON, Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
+from resnetx.runtime.runner import Runner
+from resnetx.verification.parity import Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
 from resnetx.verification.reference_outputs import References
 
 # One, two and an odd number: a batch dimension that was fixed or dropped shows in one of them.
@@ -45,9 +46,12 @@ def _like(example: np.ndarray, batch: int, generator: np.random.Generator) -> np
     return generator.choice(example.reshape(-1), shape)
 
 
-def run_batches(session: Session, feeds: Feeds) -> list[dict[str, np.ndarray]]:
-    names = [tensor.name for tensor in session.inputs]
-    return [session.run(dict(zip(names, batch, strict=True))) for batch in feeds]
+def run_batches(
+    runner: Runner, feeds: Feeds, run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None = None
+) -> list[dict[str, np.ndarray]]:
+    """Each batch through the runner, or through `run` in its place."""
+    names = [tensor.name for tensor in runner.inputs]
+    return [(run or runner.run)(dict(zip(names, batch, strict=True))) for batch in feeds]
 
 
 def verify_module(

@@ -3,13 +3,15 @@
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from resnetx.base.files import whole_file
+from resnetx.base.validation import Count, Positive, validated
 from resnetx.errors import FileError
 from resnetx.verification.reference_outputs import References
 
@@ -19,10 +21,31 @@ TRUTH = "float64"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Golden:
-    """Batches of inputs and what PyTorch made of them; `about` says which network that was."""
+class GoldenAbout:
+    """Which network the answers are of, and in what form its inputs are; `reference` is what computed them."""
 
-    about: dict[str, Any]
+    architecture: str | None = None
+    weights_sha256: str | None = None
+    input: str | None = None
+    extreme_batches: tuple[Count, ...] | None = None
+    reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Contents(GoldenAbout):
+    """What the bundle holds, as its JSON says."""
+
+    schema: Literal["resnetx.golden/1"]
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    batches: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """Batches of inputs and the reference's answers to them."""
+
+    about: GoldenAbout
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     feeds: list[list[np.ndarray]]
@@ -36,11 +59,12 @@ def write_golden(
     outputs: Sequence[str],
     feeds: Sequence[Sequence[np.ndarray]],
     references: References,
-    about: dict[str, Any],
+    about: GoldenAbout,
 ) -> None:
     """One array a batch, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, `1/input/NAME`, ..."""
     contents = {"schema": SCHEMA, "inputs": list(inputs), "outputs": list(outputs), "batches": len(feeds)}
-    arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(contents | about, sort_keys=True))}
+    known = {name: value for name, value in asdict(about).items() if value is not None}
+    arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(contents | known, sort_keys=True))}
     for index, batch in enumerate(feeds):
         arrays |= {f"{index}/input/{name}": array for name, array in zip(inputs, batch, strict=True)}
         for kind, results in {TRUTH: references.truth, **references.noisy}.items():
@@ -57,7 +81,7 @@ def read_golden(path: Path) -> Golden:
             size = sum(entry.file_size for entry in archive.infolist())
             if size > MAX_BYTES:
                 raise FileError(
-                    f"The golden file {path} unpacks to {size} bytes; {MAX_BYTES} are allowed. Make it anew."
+                    f"The golden file {path} unpacks to {size} bytes; {MAX_BYTES} are allowed. Make it again."
                 )
         with np.load(path, allow_pickle=False) as arrays:
             return _read(arrays)
@@ -66,27 +90,24 @@ def read_golden(path: Path) -> Golden:
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise FileError(
             f"{path} is not a golden file of resnetx, or not all of it is there ({type(error).__name__}: {error}). "
-            "Make it anew with `resnetx export --golden`."
+            "Make it again with `resnetx export --golden`."
         ) from error
 
 
 def _read(arrays: Any) -> Golden:
-    about = json.loads(str(arrays["about"]))
-    if about["schema"] != SCHEMA:
-        raise ValueError(f"its schema is {about['schema']!r}, and this resnetx reads {SCHEMA}")
-    inputs, outputs = tuple(map(str, about["inputs"])), tuple(map(str, about["outputs"]))
-    batches = range(int(about["batches"]))
+    about = validated(_Contents, json.loads(str(arrays["about"])))
+    batches = range(about.batches)
     kinds = {name.split("/")[1] for name in arrays.files if name.count("/") >= 2} - {"input", TRUTH}
-    if not (batches and inputs and outputs and "fp32" in kinds):
-        raise ValueError("it has no batches, or no float32 answers")
+    if "fp32" not in kinds:
+        raise ValueError("it has no float32 answers")
 
     def answers(kind: str) -> list[list[np.ndarray]]:
-        return [[arrays[f"{index}/{kind}/{name}"] for name in outputs] for index in batches]
+        return [[arrays[f"{index}/{kind}/{name}"] for name in about.outputs] for index in batches]
 
     return Golden(
         about=about,
-        inputs=inputs,
-        outputs=outputs,
-        feeds=[[arrays[f"{index}/input/{name}"] for name in inputs] for index in batches],
+        inputs=about.inputs,
+        outputs=about.outputs,
+        feeds=[[arrays[f"{index}/input/{name}"] for name in about.inputs] for index in batches],
         references=References(truth=answers(TRUTH), noisy={kind: answers(kind) for kind in sorted(kinds)}),
     )

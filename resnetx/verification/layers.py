@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resnetx.base.precisions import EPSILON
 from resnetx.graph.layers import LayerNode
 from resnetx.verification.metrics import rms
-from resnetx.verification.parity import EPSILON, FLOOR_ROUNDINGS, MAX_MULTIPLE, relative_errors
+from resnetx.verification.parity import FLOOR_ROUNDINGS, MAX_MULTIPLE, relative_errors
 from resnetx.verification.reference_outputs import LayerAnswers
 
 

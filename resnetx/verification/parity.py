@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from resnetx.base.precisions import EPSILON
+from resnetx.base.validation import Flag
 from resnetx.verification.metrics import Metrics, measure, rms, rms_per_row
 
 # Honest runtimes add in another order than torch does. benchmarks/parity_noise.py prints by how much: ONNX Runtime's
@@ -17,7 +19,6 @@ from resnetx.verification.metrics import Metrics, measure, rms, rms_per_row
 MAX_MULTIPLE = 8.0
 # A network so small that torch makes hardly an error is held to a few roundings of its output instead.
 FLOOR_ROUNDINGS = 2.0
-EPSILON = {"fp32": 2.0**-23, "tf32": 2.0**-10, "fp16": 2.0**-10, "bf16": 2.0**-7, "int8": 2.0**-8}
 # INT8's noise is that of PyTorch with weights and activations rounded to 256 steps. Its ranges are perfect ones, so a
 # calibrated file makes some four times the error; and a signal must stand this far over its error in any case.
 INT8_MAX_MULTIPLE = 6.0
@@ -38,7 +39,7 @@ class Check:
 
     output: str
     batch: int
-    passed: bool
+    passed: Flag
     multiple: float | None = None
     allowed: float | None = None
     metrics: Metrics | None = None
@@ -47,14 +48,14 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """The verdict on a file. It passes if each check does."""
+    """The verdict on a file. It passes if each check does; without any, nothing was looked at, and it does not."""
 
     precision: str
     checks: tuple[Check, ...]
 
     @property
     def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
+        return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
     def batches(self) -> tuple[int, ...]:
@@ -177,12 +178,12 @@ def _refused(output: str, batch: int, reason: str) -> Check:
     return Check(output=output, batch=batch, passed=False, reason=reason)
 
 
-def json_safe(value: Any) -> Any:
+def json_safe(value: Any, *, digits: int = 3) -> Any:
     """Three digits, because the last ones differ between machines; infinities as words, which JSON has not."""
     if isinstance(value, dict):
-        return {key: json_safe(item) for key, item in value.items()}
+        return {key: json_safe(item, digits=digits) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [json_safe(item) for item in value]
+        return [json_safe(item, digits=digits) for item in value]
     if isinstance(value, float):
-        return float(f"{value:.3g}") if np.isfinite(value) else str(value)
+        return float(f"{value:.{digits}g}") if np.isfinite(value) else str(value)
     return value

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# TF32 has the mantissa of float16, in which torch computes on any machine.
-STAND_INS = {"tf32": "fp16"}
+from resnetx.base.precisions import STAND_INS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 import onnx
 
+from resnetx.base.precisions import STAND_INS
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.layers import expose, layer_nodes
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.random_feeds import random_feeds
 from resnetx.inputs.sampling import Sampling, network_inputs
-from resnetx.runtime.ort.session import Session, open_session
-from resnetx.runtime.runner import TensorInfo
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.runner import Runner, TensorInfo
 from resnetx.verification.checks import Feeds, run_batches
 from resnetx.verification.golden import read_golden
-from resnetx.verification.reference_outputs import STAND_INS, LayerAnswers, References
+from resnetx.verification.reference_outputs import LayerAnswers, References
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +55,18 @@ def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, pre
     )
 
 
-def module_truth(module: Any, session: Session, sampling: Sampling, *, precisions: Sequence[str]) -> Truth:
+def module_truth(module: Any, runner: Runner, sampling: Sampling, *, precisions: Sequence[str]) -> Truth:
     """A torch module of the user's own, in evaluation mode, on inputs like the file's."""
     import copy
 
     from resnetx.verification.pytorch_reference import run_references, trace_layers
 
     own = copy.deepcopy(module).cpu().float().eval()
-    feeds = _feeds_for(session.inputs, None, sampling, precisions)
+    feeds = _feeds_for(runner.inputs, None, sampling, precisions)
     needed = sorted({STAND_INS.get(name, name) for name in precisions} | {"fp32"})
     return Truth(
         description=f"{type(module).__name__} in PyTorch, float64",
-        outputs=tuple(output.name for output in session.outputs),
+        outputs=tuple(output.name for output in runner.outputs),
         feeds=feeds,
         references=run_references(own, feeds, precisions=needed),
         layers=lambda inputs: trace_layers(own, inputs),
@@ -79,7 +80,7 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
     """
     golden = read_golden(path)
     card = read_card(model)
-    digest = golden.about.get("weights_sha256")
+    digest = golden.about.weights_sha256
     if card is not None and digest != card.weights.sha256:
         raise UsageError(
             f"The golden file {path} is of another network: its weights have the digest {str(digest)[:12]}..., and the "
@@ -88,10 +89,10 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
     names = tuple(value.name for value in model.graph.input)
     if names != golden.inputs:
         raise UsageError(f"The golden file {path} holds the inputs {golden.inputs}, and the model takes {names}.")
-    extremes = golden.about.get("extreme_batches", []) if "int8" in precisions else []
+    extremes = (golden.about.extreme_batches or ()) if "int8" in precisions else ()
     batches = [index for index in range(len(golden.feeds)) if index not in extremes]
     return Truth(
-        description=f"golden bundle ({golden.about.get('architecture', 'unknown network')}, PyTorch in float64)",
+        description=f"golden bundle ({golden.about.architecture or 'unknown network'}, PyTorch in float64)",
         outputs=golden.outputs,
         feeds=[golden.feeds[index] for index in batches],
         references=golden.references.only(batches),
@@ -99,13 +100,13 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
 
 
 def onnx_truth(
-    path: Path, session: Session, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
+    path: Path, runner: Runner, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
 ) -> Truth:
     """Another file's answers. Its own rounding is measured by running it without and with the runtime's rewrites."""
     reference = read_onnx(path)
-    plain, rewritten = (open_session(reference.SerializeToString(), optimize=optimize) for optimize in (False, True))
-    _check_signature(path, plain, session)
-    feeds = _feeds_for(session.inputs, card, sampling, precisions)
+    plain, rewritten = (open_runner(reference.SerializeToString(), optimize=optimize) for optimize in (False, True))
+    _check_signature(path, plain, runner)
+    feeds = _feeds_for(runner.inputs, card, sampling, precisions)
     outputs = tuple(output.name for output in plain.outputs)
     truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
 
@@ -114,7 +115,7 @@ def onnx_truth(
         shown = expose(reference, *(node.tensor for node in nodes)).SerializeToString()
         sides = []
         for optimize in (False, True):
-            run = run_batches(open_session(shown, optimize=optimize), [list(inputs)])[0]
+            run = run_batches(open_runner(shown, optimize=optimize), [list(inputs)])[0]
             sides.append({node.name: [_double(run[node.tensor])] for node in nodes})
         return LayerAnswers(truth=sides[0], noisy=sides[1], folded={})
 
@@ -140,10 +141,10 @@ def _feeds_for(
     return [[feed[info.name] for info in inputs] for feed in feeds]
 
 
-def _check_signature(path: Path, reference: Session, session: Session) -> None:
-    for kind in ("inputs", "outputs"):
-        ours = [(info.name, str(info.dtype)) for info in getattr(session, kind)]
-        theirs = [(info.name, str(info.dtype)) for info in getattr(reference, kind)]
+def _check_signature(path: Path, reference: Runner, runner: Runner) -> None:
+    pairs = {"inputs": (runner.inputs, reference.inputs), "outputs": (runner.outputs, reference.outputs)}
+    for kind, infos in pairs.items():
+        ours, theirs = ([(info.name, str(info.dtype)) for info in side] for side in infos)
         if ours != theirs:
             raise UsageError(f"{path} cannot be the reference: its {kind} are {theirs}, and the model's are {ours}.")
 

@@ -1,4 +1,4 @@
-"""The result of a verification: what each provider ran, how far it was from the truth, and which layer is to blame."""
+"""The result of a verification: what each provider ran, how far it was from the truth, and the first wrong layer."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,7 @@ SCHEMA = "resnetx.verify/1"
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderVerdict:
-    """One provider. `layers` is empty unless they were asked for."""
+    """One provider. `layers` is empty unless they were asked for; `notes` is what else a reader must know."""
 
     provider: str
     precision: str
@@ -20,6 +20,7 @@ class ProviderVerdict:
     parity: Parity
     deterministic: bool
     layers: tuple[LayerParity, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -44,7 +45,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        return all(verdict.passed for verdict in self.verdicts)
+        return bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)

@@ -1,1 +1,1 @@
-"""Checkpoints of every ecosystem, read without running anything in them."""
+"""Reads checkpoints of all supported frameworks without running any code in them."""

@@ -1,4 +1,4 @@
-"""Loads weights of any naming into a network of ours: the whole checkpoint fits, or nothing is loaded."""
+"""Loads weights with any supported naming into a resnetx network: the whole checkpoint fits, or nothing is loaded."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from resnetx.weights.resolve_config import resolve_config
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """Weights under the names of `build_network(config)`, in float32, and what had to be assumed about them."""
+    """Weights in float32 under the names of `build_network(config)`, and the assumptions made about them."""
 
     config: ResNetConfig
     tensors: dict[str, Tensor]
@@ -33,7 +33,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path, *, variant: Variant | None = None, image_size: int | None = None) -> Checkpoint:
-    """The weights in a file or a local Hugging Face folder; `variant` overrides what the naming suggests."""
+    """Load the weights in a file or a local Hugging Face folder; `variant` overrides what the naming implies."""
     path = Path(path)
     try:
         folder = read_folder(path) if path.is_dir() else None
@@ -46,9 +46,9 @@ def load_checkpoint(path: Path, *, variant: Variant | None = None, image_size: i
 def load_network(
     checkpoint: Checkpoint, *, image_size: int | None = None, new_head_classes: int | None = None, seed: int = 0
 ) -> nn.Module:
-    """The network with these weights, in evaluation mode; with `new_head_classes` its classifier starts from `seed`."""
+    """The network with these weights, in evaluation mode; `new_head_classes` sets a new random classifier."""
     config = checkpoint.config if new_head_classes is None else replace(checkpoint.config, classes=new_head_classes)
-    network = _unfilled(config, image_size).to_empty(device="cpu")
+    network = _meta_network(config, image_size).to_empty(device="cpu")
     weights = dict(checkpoint.tensors)
     if new_head_classes is not None:
         initialize(network, seed)
@@ -61,9 +61,9 @@ def load_network(
             weights[name] = tensor
         elif weights[name].shape != tensor.shape:
             raise UsageError(
-                f"The checkpoint's {name} has shape {tuple(weights[name].shape)}, and for images of "
-                f"{image_size or config.image_size} the {config.name} needs {tuple(tensor.shape)}; "
-                "choose the --image-size that it was trained for."
+                f"The checkpoint's {name} has shape {tuple(weights[name].shape)}, but for image size "
+                f"{image_size or config.image_size} {config.name} needs {tuple(tensor.shape)}; "
+                "set --image-size to the size that it was trained with."
             )
     network.load_state_dict(weights, strict=True)
     return network.eval()
@@ -75,7 +75,7 @@ def is_classifier(name: str, config: ResNetConfig) -> bool:
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """The digest of what a network computes with: the same for the same weights, whatever file they came from."""
+    """The SHA-256 of a network's weights; it does not depend on the file that they came from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         if name.rpartition(".")[2] in COUNTERS:
@@ -95,7 +95,7 @@ def _checkpoint(
     config, assumed = resolve_config(found, raw, folder, variant=variant, image_size=image_size)
     if folder:
         folder.check(config)
-    expected = {name: tuple(tensor.shape) for name, tensor in _unfilled(config, image_size).state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in _meta_network(config, image_size).state_dict().items()}
     converted, notes = convert(tensors, found, config, expected)
     return Checkpoint(
         config=config,
@@ -107,6 +107,6 @@ def _checkpoint(
     )
 
 
-def _unfilled(config: ResNetConfig, image_size: int | None) -> nn.Module:
+def _meta_network(config: ResNetConfig, image_size: int | None) -> nn.Module:
     with torch.device("meta"):
         return build_network(config, image_size=image_size)

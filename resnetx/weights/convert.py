@@ -1,4 +1,4 @@
-"""Turns recognised tensors into the state dict of our network: renamed, folded, compared, and free of NaN."""
+"""Converts recognised tensors to a state dict of resnetx: renames them, folds biases, checks shapes and values."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 def convert(
     tensors: Mapping[str, Tensor], found: Structure, config: ResNetConfig, expected: Mapping[str, Shape]
 ) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors under the names of `expected` (a network's state dict), in float32, and what is to be said."""
+    """The tensors in float32 under the names of `expected` (a network's state dict), and notes for the user."""
     target: Naming = "original" if config.variant == "textbook" else "torchvision"
     ours = {
         name: f"{spell_layer(place, target, config.stages, config.classes)}.{what}"
@@ -39,7 +39,7 @@ def convert(
 
 
 def _folded_biases(found: Structure) -> dict[str, str]:
-    """Convolutions' biases and the running means that take them up: BN(y + b) is BN(y) with a mean of m - b."""
+    """Maps each convolution bias to the running mean that absorbs it: BN(y + b) is BN(y) with the mean m - b."""
     means = {place: name for name, (place, what) in found.places.items() if what == "running_mean"}
     folds: dict[str, str] = {}
     convolutions = [(name, place, what) for name, (place, what) in found.places.items() if place.kind == "conv"]
@@ -50,7 +50,7 @@ def _folded_biases(found: Structure) -> dict[str, str]:
     without = [name for name, place, what in convolutions if what == "weight" and not _has_bias(place, found)]
     if folds and without:
         raise CheckpointError(
-            f"the biases of some convolutions are missing ({listed(without)}), while others have one."
+            f"some convolutions have a bias, but others have none ({listed(without)}); save the checkpoint again."
         )
     return folds
 
@@ -74,7 +74,7 @@ def _compare(
     found: Structure,
     unexpected: list[str],
 ) -> None:
-    """All of the network and nothing else, each in its shape; names are told in the file's own naming."""
+    """Check for missing and unexpected tensors and wrong shapes; errors use the names of the file."""
     wanted = {name: shape for name, shape in expected.items() if name.rpartition(".")[2] not in COUNTERS}
     missing = [_in_naming(name, found) for name in wanted if name not in theirs]
     unexpected += [own for name, own in theirs.items() if name not in wanted]
@@ -87,15 +87,15 @@ def _compare(
     if missing:
         problems.append(f"{_tensors(len(missing))} missing ({listed(missing)})")
     if unexpected:
-        problems.append(f"{_tensors(len(unexpected))} not part of it ({listed(unexpected)})")
+        problems.append(f"{_tensors(len(unexpected))} unexpected ({listed(unexpected)})")
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        problems.append(f"{_tensors(len(wrong))} of another shape: {'; '.join(wrong[:3])}{more}")
+        problems.append(f"{_tensors(len(wrong))} of the wrong shape: {'; '.join(wrong[:3])}{more}")
     if problems:
         raise CheckpointError(
-            f"it nearly looks like a {found.block} ResNet with stages {','.join(map(str, found.stages))} and width "
-            f"{found.width}, but {', '.join(problems)}. A checkpoint is loaded whole or not at all; save it again "
-            "from the network it belongs to."
+            f"it looks like a {found.block} ResNet with stages {','.join(map(str, found.stages))} and width "
+            f"{found.width}, but {', '.join(problems)}. resnetx loads only complete checkpoints; save it again "
+            "from the original network."
         )
 
 
@@ -104,7 +104,7 @@ def _tensors(count: int) -> str:
 
 
 def _in_naming(name: str, found: Structure) -> str:
-    """A tensor of ours as the file would name it."""
+    """The name of a resnetx tensor in the naming of the file."""
     path, _, parameter = name.rpartition(".")
     place = parse_layer(path, "torchvision") or parse_layer(path, "original")
     return name if place is None else f"{spell_layer(place, found.naming, found.stages, found.classes)}.{parameter}"
@@ -112,18 +112,18 @@ def _in_naming(name: str, found: Structure) -> str:
 
 def _check_types(tensors: Mapping[str, Tensor]) -> None:
     if sum(tensor.numel() for tensor in tensors.values()) * 4 > MAX_BYTES:
-        raise CheckpointError(f"its weights need more than {MAX_BYTES // 2**30} GiB in float32; no ResNet does.")
+        raise CheckpointError(f"its weights need more than {MAX_BYTES // 2**30} GiB in float32, more than any ResNet.")
     for name, tensor in tensors.items():
         if tensor.dtype not in FLOATS:
             raise CheckpointError(
-                f"{clip(name)} is of type {tensor.dtype}; resnetx takes floating-point weights. A quantized "
-                "checkpoint has to be exported from its float original."
+                f"{clip(name)} is of type {tensor.dtype}; resnetx supports floating-point weights only. If the "
+                "checkpoint is quantized, use the floating-point checkpoint that it was made from."
             )
 
 
 def _float32(tensor: Tensor, bias: Tensor | None) -> Tensor:
     if bias is not None:
-        # In double precision, so that the only rounding is the last one.
+        # In double precision, so that only the conversion to float32 rounds.
         tensor = tensor.double() - bias.double()
     return tensor.detach().to(torch.float32).contiguous()
 
@@ -132,13 +132,14 @@ def _check_values(converted: Mapping[str, Tensor], theirs: Mapping[str, str]) ->
     broken = [theirs[name] for name, tensor in converted.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise CheckpointError(
-            f"{_tensors(len(broken))} not finite ({listed(broken)}): NaN or infinity, at least in float32. "
-            "The training diverged or the file is damaged; take an earlier checkpoint."
+            f"{_tensors(len(broken))} not finite ({listed(broken)}): NaN or infinity in float32. "
+            "The training diverged or the file is damaged; use an earlier checkpoint."
         )
     negative = [
         theirs[name] for name, tensor in converted.items() if name.endswith(".running_var") and bool((tensor < 0).any())
     ]
     if negative:
         raise CheckpointError(
-            f"{_tensors(len(negative))} negative ({listed(negative)}), and a variance cannot be: the file is damaged."
+            f"{_tensors(len(negative))} negative ({listed(negative)}), which a variance cannot be: "
+            "the file is damaged; fetch or save it again."
         )

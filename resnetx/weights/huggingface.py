@@ -1,4 +1,4 @@
-"""Reads a local Hugging Face folder: what its config.json says about the weights beside it."""
+"""Reads a local Hugging Face folder: the weight file and its config.json."""
 
 import json
 import re
@@ -13,8 +13,8 @@ from resnetx.weights.readers.raw import clip
 
 MAX_JSON_BYTES = 16 * 2**20
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
-BUILDS = "resnetx builds `model_type: resnet` of transformers and timm's plain resnets (resnet18, resnet50...)"
-# As transformers/models/resnet/configuration_resnet.py has them; a saved config may leave them out.
+BUILDS = "resnetx supports `model_type: resnet` of transformers and timm's plain resnets (resnet18, resnet50...)"
+# The defaults of transformers/models/resnet/configuration_resnet.py; a saved config may omit them.
 DEFAULTS: dict[str, Any] = {
     "num_channels": 3,
     "embedding_size": 64,
@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFolder:
-    """A folder's weight file and what its configuration says; None where it says nothing."""
+    """A folder's weight file and the values in its configuration; None for a value that is not given."""
 
     weights: Path
     variant: Variant | None
@@ -41,17 +41,17 @@ class ModelFolder:
     classes: int | None = None
 
     def check(self, config: ResNetConfig) -> None:
-        """Hold what the configuration says against what the weights are."""
+        """Check that the configuration matches the weights."""
         for what in ("block", "stages", "width", "classes"):
-            said, found = getattr(self, what), getattr(config, what)
-            if said is not None and said != found:
+            stated, found = getattr(self, what), getattr(config, what)
+            if stated is not None and stated != found:
                 raise CheckpointError(
-                    f"its config.json says {what} {said} and the weights in {self.weights.name} have {found}; "
+                    f"its config.json says {what} {stated}, but the weights in {self.weights.name} have {found}; "
                     "the two files don't belong together."
                 )
         if self.labels is not None and len(self.labels) != config.classes:
             raise CheckpointError(
-                f"its config.json names {len(self.labels)} labels and the classifier has {config.classes} classes; "
+                f"its config.json has {len(self.labels)} labels, but the classifier has {config.classes} classes; "
                 "the two files don't belong together."
             )
 
@@ -61,9 +61,7 @@ def read_folder(folder: Path) -> ModelFolder:
     weights = _weights(folder)
     path = folder / "config.json"
     if not path.is_file():
-        raise CheckpointError(
-            f"the folder has {weights.name} and no config.json; give {weights} itself as the weights."
-        )
+        raise CheckpointError(f"the folder has {weights.name} but no config.json; give {weights} as the weights.")
     config = read_json(path)
     try:
         if "architecture" in config:
@@ -71,7 +69,7 @@ def read_folder(folder: Path) -> ModelFolder:
         return _transformers(weights, config, folder / "preprocessor_config.json")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise CheckpointError(
-            f"{path.name} is not a configuration that transformers or timm would write "
+            f"{path.name} is not a valid configuration of transformers or timm "
             f"({type(error).__name__}: {clip(error)}); fetch the folder again."
         ) from error
 
@@ -84,7 +82,7 @@ def _weights(folder: Path) -> Path:
         raise CheckpointError("its weights are split over several files; save them as one model.safetensors.")
     raise CheckpointError(
         f"the folder has neither {' nor '.join(WEIGHT_FILES)}; give a folder that `save_pretrained` wrote, "
-        "or a weight file itself."
+        "or a weight file."
     )
 
 
@@ -93,7 +91,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise CheckpointError(
-                f"{path.name} has {path.stat().st_size} bytes, which is too many for a configuration."
+                f"{path.name} has {path.stat().st_size} bytes, too many for a configuration; fetch the folder again."
             )
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -101,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path.name} is not JSON ({clip(error)}); fetch the folder again.") from error
     if not isinstance(data, dict):
-        raise CheckpointError(f"{path.name} holds a {type(data).__name__} and not an object; fetch the folder again.")
+        raise CheckpointError(f"{path.name} contains a {type(data).__name__}, not an object; fetch the folder again.")
     return data
 
 
@@ -111,25 +109,25 @@ def _transformers(weights: Path, config: dict[str, Any], preprocessor: Path) -> 
         raise CheckpointError(
             f"its config.json says model_type {clip(config.get('model_type'))} ({clip(named)}); {BUILDS}."
         )
-    said = DEFAULTS | config
+    values = DEFAULTS | config
     for key, wanted in (("hidden_act", "relu"), ("num_channels", 3), ("downsample_in_first_stage", False)):
-        if said[key] != wanted:
-            raise CheckpointError(f"its config.json says {key} {clip(said[key])}; resnetx builds only {wanted}.")
-    block: Block = "bottleneck" if said["layer_type"] == "bottleneck" else "basic"
-    stages = tuple(int(depth) for depth in said["depths"])
-    width = int(said["embedding_size"])
-    channels = [int(size) for size in said["hidden_sizes"]]
+        if values[key] != wanted:
+            raise CheckpointError(f"its config.json says {key} {clip(values[key])}; resnetx supports only {wanted}.")
+    block: Block = "bottleneck" if values["layer_type"] == "bottleneck" else "basic"
+    stages = tuple(int(depth) for depth in values["depths"])
+    width = int(values["embedding_size"])
+    channels = [int(size) for size in values["hidden_sizes"]]
     fitting = [width * 2**stage * (4 if block == "bottleneck" else 1) for stage in range(min(len(stages), 16))]
-    if said["layer_type"] not in ("basic", "bottleneck") or channels != fitting:
+    if values["layer_type"] not in ("basic", "bottleneck") or channels != fitting:
         raise CheckpointError(
-            f"its config.json describes {clip(said['layer_type'])} blocks of {clip(channels)} channels; after a stem "
-            f"of {width}, resnetx builds basic or bottleneck blocks of {clip(fitting)}."
+            f"its config.json describes {clip(values['layer_type'])} blocks of {clip(channels)} channels; after a stem "
+            f"of width {width}, resnetx supports basic or bottleneck blocks of {clip(fitting)}."
         )
     labels = _labels(config.get("id2label"))
     return ModelFolder(
         weights=weights,
-        # A basic block has no choice of where to put the stride.
-        variant="v1" if said["downsample_in_bottleneck"] and block == "bottleneck" else "v1.5",
+        # A basic block has only one place for the stride.
+        variant="v1" if values["downsample_in_bottleneck"] and block == "bottleneck" else "v1.5",
         labels=labels,
         preprocessing=_preprocessing(read_json(preprocessor)) if preprocessor.is_file() else None,
         block=block,
@@ -147,7 +145,7 @@ def _timm(weights: Path, config: dict[str, Any]) -> ModelFolder:
     pooling = arguments.get("global_pool") or config.get("global_pool") or "avg"
     if changed or pooling not in ("avg", "fast"):
         what = f"model_args {clip(sorted(changed))}" if changed else f"global_pool {clip(pooling)}"
-        raise CheckpointError(f"its config.json changes the {clip(architecture)} by {what}; {BUILDS}.")
+        raise CheckpointError(f"its config.json modifies {clip(architecture)} with {what}; {BUILDS}.")
     pretrained = dict(config.get("pretrained_cfg") or {})
     names = config.get("label_names") or pretrained.get("label_names")
     classes = config.get("num_classes")
@@ -161,12 +159,12 @@ def _timm(weights: Path, config: dict[str, Any]) -> ModelFolder:
 
 
 def _labels(id2label: Any) -> tuple[str, ...] | None:
-    """The names in order; None where transformers made them up (LABEL_0, LABEL_1...)."""
+    """The names in order; None for the placeholders of transformers (LABEL_0, LABEL_1...)."""
     if not id2label:
         return None
     labels = tuple(str(id2label[str(index)]) for index in range(len(id2label)))
-    made_up = all(label == f"LABEL_{index}" for index, label in enumerate(labels))
-    return None if made_up else labels
+    placeholders = all(label == f"LABEL_{index}" for index, label in enumerate(labels))
+    return None if placeholders else labels
 
 
 def _preprocessing(data: dict[str, Any]) -> Preprocessing:
@@ -180,7 +178,7 @@ def _preprocessing(data: dict[str, Any]) -> Preprocessing:
 def _normalization(mean: Any, std: Any, scale: float = 1 / 255) -> Preprocessing:
     means, stds = [float(value) for value in mean], [float(value) for value in std]
     if len(means) != 3 or len(stds) != 3 or not all(abs(value) < 1e6 for value in (*means, *stds, scale)):
-        raise ValueError(f"mean {mean} and std {std} are not three channels'")
+        raise ValueError(f"mean {mean}, std {std} and scale {scale} are not values for three channels")
     if min(stds) <= 0 or scale <= 0:
-        raise ValueError("the std and the scale have to be positive")
+        raise ValueError("std and scale must be positive")
     return Preprocessing(scale=scale, mean=(means[0], means[1], means[2]), std=(stds[0], stds[1], stds[2]))

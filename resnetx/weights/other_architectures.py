@@ -1,4 +1,4 @@
-"""Recognises what is not one of our networks, by names and by structure, so that the refusal can say what it is."""
+"""Recognises other architectures by the names and shapes of their tensors, so that the error can name them."""
 
 import re
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ from resnetx.model.layer_names import Layer, Naming
 from resnetx.weights.readers.raw import clip, listed
 
 Shape = tuple[int, ...]
-BUILDS = "resnetx builds ResNets of basic or bottleneck blocks with a 7x7 stem"
+BUILDS = "resnetx supports ResNets with basic or bottleneck blocks, a 7x7 stem and BatchNorm"
 
-# The first that matches any name wins, so the more special stand first.
+# The first pattern that matches any name wins, so the more specific ones come first.
 BY_NAME: tuple[tuple[str, str, str], ...] = (
     (
         r"^layer\d+\.\d+\.(se|se_module|se_layer|eca|fc1)\.",
@@ -32,7 +32,7 @@ BY_NAME: tuple[tuple[str, str, str], ...] = (
     (
         r"preact_bn|^post_bn|stages\.\d+\.blocks\.\d+\.norm\d|block\d/unit",
         "a pre-activation ResNet (v2)",
-        "a norm first",
+        "a norm before the convolution",
     ),
     (
         r"(^|\.)(cls_token|pos_embed|class_token)|\.attn\.|self_attention|\.attention\.|patch_embed",
@@ -42,22 +42,22 @@ BY_NAME: tuple[tuple[str, str, str], ...] = (
     (
         r"conv_stem|_blocks\.\d|^blocks\.\d+\.\d+\.conv_(pw|dw)|^features\.\d+\.(conv|block|\d)",
         "a MobileNet or EfficientNet",
-        "its blocks",
+        "one of its blocks",
     ),
     (r"denseblock|denselayer", "a DenseNet", "a dense block"),
     (r"^features\.\d+\.(weight|bias)$", "a VGG, AlexNet or SqueezeNet", "a flat list of layers"),
     (r"Mixed_|inception\d", "an Inception network", "an inception block"),
-    (r"trunk_output|^s\d\.b\d", "a RegNet", "its stages"),
+    (r"trunk_output|^s\d\.b\d", "a RegNet", "one of its stages"),
     (r"^visual\.|attnpool|text_projection", "a CLIP model", "an image tower"),
     (r"rpn|roi_heads|bbox|(^|\.)fpn", "a detector", "a detection head"),
-    (r"^stages\.\d+\.|^stem\.", "another family of timm's (ResNetV2, ConvNeXt, RegNet...)", "its stages"),
+    (r"^stages\.\d+\.|^stem\.", "another architecture of timm (ResNetV2, ConvNeXt, RegNet...)", "one of its stages"),
     (r"^base_model\.|lora_[AB]", "an adapter", "low-rank weights"),
-    (r"^backbone\.|^encoder\.|^embedder\.", "the body of a larger model", "a body without a classifier of ours"),
+    (r"^backbone\.|^encoder\.|^embedder\.", "the backbone of a larger model", "a backbone with no known classifier"),
 )
 
 
 def foreign_by_name(tensors: Mapping[str, Tensor]) -> str | None:
-    """What the names show, as a sentence, or None."""
+    """A sentence with the architecture that the names belong to, or None."""
     for pattern, what, why in BY_NAME:
         for name, tensor in tensors.items():
             if re.search(pattern, name):
@@ -66,14 +66,14 @@ def foreign_by_name(tensors: Mapping[str, Tensor]) -> str | None:
 
 
 def foreign_by_shape(names: Mapping[Layer, str], shapes: Mapping[Layer, Shape], naming: Naming) -> str | None:
-    """What the shapes of named layers show, as a sentence, or None. `shapes` holds the layers' weights."""
+    """A sentence with the architecture that the shapes of the layers' weights belong to, or None."""
     seen: dict[str, list[str]] = {}
     for layer in sorted(shapes, key=lambda layer: (layer.stage, layer.block, layer.k, layer.kind)):
         verdict = _foreign_layer(layer, shapes, naming)
         if verdict:
             what, why = verdict
             seen.setdefault(what, []).append(f"{names[layer]} has shape {shapes[layer]}, {why}")
-            # One odd block is a damaged file; an architecture shows in several. There is only one stem.
+            # One odd block means a damaged file; another architecture differs in several. There is only one stem.
             if len(seen[what]) > 1 or layer.stage < 0:
                 return f"this looks like {what}: {seen[what][0]}; {BUILDS}."
     return None
@@ -88,11 +88,11 @@ def _foreign_layer(layer: Layer, shapes: Mapping[Layer, Shape], naming: Naming) 
     if layer.stage < 0:
         if shape[2:] == (3, 3):
             return "a ResNet for small images (CIFAR)", "a 3x3 stem"
-        return ("a ResNet for other images than RGB", f"{shape[1]} input channels") if shape[1] != 3 else None
+        return ("a ResNet for images that are not RGB", f"{shape[1]} input channels") if shape[1] != 3 else None
     previous = shapes.get(replace(layer, k=layer.k - 1)) if layer.k > 1 else None
     if previous and shape[2:] == (3, 3) and shape[1] < previous[0] and previous[0] % max(shape[1], 1) == 0:
         return "a ResNeXt", "a grouped convolution"
-    # The textbook narrows blocks itself.
+    # The textbook variant narrows blocks by design.
     if layer.k == 3 and naming != "original" and shape[0] != 4 * shape[1]:
         return "a Wide ResNet", "a block whose inner width is not a quarter of its output"
     return None
@@ -103,12 +103,12 @@ def _foreign_norm(layer: Layer, shapes: Mapping[Layer, Shape]) -> tuple[str, str
     if convolution is None or len(convolution) != 4:
         return None
     if shapes[layer] == convolution[1:2] != convolution[:1]:
-        return "a pre-activation ResNet (v2)", "as many channels as go into its convolution, not as come out"
+        return "a pre-activation ResNet (v2)", "the number of input channels of its convolution, not of output channels"
     return None
 
 
 def unknown_names(tensors: Mapping[str, Tensor]) -> str:
     return (
-        f"none of its tensors bears a name of torchvision's, timm's, Hugging Face's, Keras's or the original ResNets; "
-        f"it holds {listed(tensors)}. {BUILDS[0].upper()}{BUILDS[1:]}."
+        f"none of its tensors has a name that torchvision, timm, Hugging Face, Keras or the original ResNets use; "
+        f"it contains {listed(tensors)}. {BUILDS[0].upper()}{BUILDS[1:]}."
     )

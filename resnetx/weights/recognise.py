@@ -13,16 +13,16 @@ from resnetx.weights.other_architectures import BUILDS, Shape, foreign_by_name, 
 from resnetx.weights.readers.raw import MAX_ENTRIES, clip, listed
 
 STEM = Layer("conv")
-# What torch.compile, DataParallel, Lightning and averaging put before every name, in any order.
+# Prefixes that torch.compile, DataParallel, Lightning and averaging add to every name, in any order.
 PREFIXES = ("module.", "model.", "_orig_mod.")
-# Counters beside the weights that no inference needs.
+# Counters that inference does not need.
 COUNTERS = ("num_batches_tracked", "n_averaged")
 PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
-    """What a checkpoint shows of itself; `unexpected` are the names that have no place in its naming."""
+    """The network that a checkpoint belongs to; `unexpected` are the names that its naming does not define."""
 
     naming: Naming
     block: Block
@@ -35,20 +35,20 @@ class Structure:
 
 
 def strip_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Without wrappers' prefixes and counters."""
+    """Remove the prefixes of wrappers and the counters."""
     kept = {name: tensor for name, tensor in tensors.items() if name.rpartition(".")[2] not in COUNTERS}
     if len(kept) > MAX_ENTRIES:
-        raise CheckpointError(f"it holds {len(kept)} tensors; no ResNet has more than {MAX_ENTRIES}.")
+        raise CheckpointError(f"it contains {len(kept)} tensors; no ResNet has more than {MAX_ENTRIES}.")
     while kept:
         prefix = next((p for p in PREFIXES if all(name.startswith(p) for name in kept)), None)
         if prefix is None:
             return kept
         kept = {name.removeprefix(prefix): tensor for name, tensor in kept.items()}
-    raise CheckpointError("it holds no weights at all; give a file with a trained or initialized network.")
+    raise CheckpointError("it contains no weights; give a file with a trained or initialized network.")
 
 
 def recognise(tensors: Mapping[str, Tensor]) -> Structure:
-    """The structure behind the (stripped) names, or an error that says what the tensors are instead."""
+    """The structure of the network from the (stripped) names; the error names another architecture, if known."""
     foreign = foreign_by_name(tensors)
     if foreign:
         raise CheckpointError(foreign)
@@ -60,8 +60,8 @@ def recognise(tensors: Mapping[str, Tensor]) -> Structure:
         raise CheckpointError(foreign)
     if not any(what == "running_mean" for _, what in places.values()):
         raise CheckpointError(
-            f"it has no BatchNorm statistics (running_mean, running_var): its norms are folded away or of another "
-            f"kind (GroupNorm, LayerNorm); {BUILDS} and BatchNorm."
+            f"it has no BatchNorm statistics (running_mean, running_var): its norms are folded or of another "
+            f"kind (GroupNorm, LayerNorm); {BUILDS}."
         )
     bottleneck = any(place.k == 3 for place in shapes)
     return Structure(
@@ -77,7 +77,7 @@ def recognise(tensors: Mapping[str, Tensor]) -> Structure:
 
 
 def _naming(tensors: Mapping[str, Tensor]) -> tuple[Naming, dict[str, tuple[Layer, str]]]:
-    """The naming that knows most of the names, and each name's place in it."""
+    """The naming that defines most of the names, and each name's place in it."""
     known = {naming: _places(tensors, naming) for naming in RULES}
     best = max(known, key=lambda naming: len(known[naming]))
     if not any(place.stage >= 0 for place, _ in known[best].values()):
@@ -98,24 +98,24 @@ def _places(tensors: Mapping[str, Tensor], naming: Naming) -> dict[str, tuple[La
     times = Counter(places.values())
     if len(times) < len(places):
         twice = [name for name, place in places.items() if times[place] > 1]
-        raise CheckpointError(f"it names the same tensor twice: {listed(twice)}.")
+        raise CheckpointError(f"it contains the same tensor under two names: {listed(twice)}.")
     return places
 
 
 def _stages(shapes: Mapping[Layer, Shape], naming: Naming) -> tuple[int, ...]:
-    """Blocks a stage. A gap is left to the comparison with the whole network, which names what is missing."""
+    """Blocks per stage. Missing blocks are reported later, by the comparison with the whole network."""
     blocks: dict[int, int] = {}
     for place in shapes:
         if place.stage >= 0 and place.kind == "conv":
             blocks[place.stage] = max(blocks.get(place.stage, 0), place.block + 1)
     if max(blocks, default=0) > 7 or max(blocks.values(), default=0) > 200:
         raise CheckpointError(
-            f"it names {max(blocks) + 1} stages of up to {max(blocks.values())} blocks; no ResNet has."
+            f"it has {max(blocks) + 1} stages of up to {max(blocks.values())} blocks; the limits are 8 and 200."
         )
     for stage in range(max(blocks, default=0) + 1):
         if stage not in blocks:
             example = spell_layer(replace(STEM, stage=stage), naming, [1] * 8)
-            raise CheckpointError(f"a whole stage is missing: there is no {example} and nothing beside it.")
+            raise CheckpointError(f"a whole stage is missing: there is no {example} and no other layer of it.")
     return tuple(blocks[stage] for stage in sorted(blocks))
 
 
@@ -124,8 +124,8 @@ def _outputs(shapes: Mapping[Layer, Shape], place: Layer, naming: Naming) -> int
     name = spell_layer(place, naming, [1])
     shape = shapes.get(place)
     if shape is None:
-        what = "classifier (a body without a head?)" if place == CLASSIFIER else "stem"
+        what = "classifier (a backbone without a head?)" if place == CLASSIFIER else "stem"
         raise CheckpointError(f"it has no {what}: {clip(name)}.weight is missing.")
     if len(shape) != (2 if place == CLASSIFIER else 4) or not shape[0]:
-        raise CheckpointError(f"{clip(name)}.weight has shape {shape}, which is not that of a ResNet's layer.")
+        raise CheckpointError(f"{clip(name)}.weight has shape {shape}, which is not possible in a ResNet.")
     return shape[0]

@@ -1,4 +1,4 @@
-"""Decides what the weights of a checkpoint don't show (strides, epsilons, pooling), and says what was assumed."""
+"""Determines what the weights of a checkpoint don't show (strides, epsilons, pooling), and lists the assumptions."""
 
 import math
 from dataclasses import replace
@@ -24,21 +24,21 @@ def resolve_config(
     variant: Variant | None,
     image_size: int | None,
 ) -> Resolved:
-    """The config of what was found, and what had to be assumed for it."""
+    """The config of a recognised checkpoint, and the assumptions made for it."""
     try:
         if found.naming == "original":
             return _textbook(found, raw, variant, image_size)
         return _residual(found, raw, folder, variant)
     except UsageError as error:
-        # The options were checked before: what cannot be built here is what the file says of itself.
+        # The options were checked before, so the invalid value comes from the file.
         raise CheckpointError(str(error)) from error
 
 
 def _residual(found: Structure, raw: RawCheckpoint, folder: ModelFolder | None, variant: Variant | None) -> Resolved:
     if variant == "textbook":
         raise CheckpointError(
-            f"it has {found.naming} names, and the textbook variant is another network (biases, narrower blocks, "
-            "other pooling), which these weights cannot fill; choose --variant v1.5 or v1, or leave it out."
+            f"it has {found.naming} names, but the textbook variant is a different network (biases, narrower blocks, "
+            "other pooling), which these weights don't fit; choose --variant v1.5 or v1, or leave it out."
         )
     chosen, assumed = _variant(found, raw, folder, variant)
     bn_eps = 1e-5
@@ -52,10 +52,10 @@ def _residual(found: Structure, raw: RawCheckpoint, folder: ModelFolder | None, 
 def _variant(
     found: Structure, raw: RawCheckpoint, folder: ModelFolder | None, variant: Variant | None
 ) -> tuple[Variant, tuple[str, ...]]:
-    """The user's word, else the file's own, else the habit of the naming."""
-    said = variant or raw.variant or (folder.variant if folder else None)
-    if said is not None:
-        return said, ()
+    """The variant that the user chose, else that of the file, else the default of the naming."""
+    chosen = variant or raw.variant or (folder.variant if folder else None)
+    if chosen is not None:
+        return chosen, ()
     if found.block == "basic":
         return "v1.5", ()  # the same network as v1
     if found.naming == "keras":
@@ -80,12 +80,12 @@ def _textbook(found: Structure, raw: RawCheckpoint, variant: Variant | None, ima
     if raw.bn_eps is None:
         assumed.append(f"a BatchNorm epsilon of {TEXTBOOK_BN_EPS}, from the original naming")
     if pool == 0:
-        assumed.append("a global average pooling, because the classifier takes one input a channel")
+        assumed.append("a global average pooling, because the classifier takes one input per channel")
     return replace(config, avg_pool=pool), tuple(assumed)
 
 
 def _pool(found: Structure, size: int) -> int:
-    """The window of the last pooling that makes the classifier's inputs fit: 2, or 0 for the whole map."""
+    """The window of the last pooling that fits the classifier's inputs: 2, or 0 for the whole map."""
     channels = found.width * 2 ** (len(found.stages) - 1) * 4
     inputs = found.shapes[CLASSIFIER][1]
     if inputs == channels and size != 64:
@@ -93,17 +93,17 @@ def _pool(found: Structure, size: int) -> int:
     side = _last_side(size, len(found.stages))
     if inputs == channels * (side // 2) ** 2 > 0:
         return 2
-    # With few stages or small images nothing is left for a 2x2 window.
+    # With few stages or small images a 2x2 window does not fit, but global pooling does.
     if inputs == channels:
         return 0
     pooled = math.isqrt(inputs // channels)
     if pooled**2 * channels == inputs and inputs:
         raise CheckpointError(
-            f"its classifier takes {pooled}x{pooled} pixels of {channels} channels, and images of {size}x{size} "
-            f"leave {side // 2}x{side // 2}; give the --image-size that it was trained for."
+            f"its classifier takes {pooled}x{pooled} pixels of {channels} channels, but images of {size}x{size} "
+            f"give {side // 2}x{side // 2}; set --image-size to the size that it was trained with."
         )
     raise CheckpointError(
-        f"its classifier takes {inputs} inputs, which is no square of pixels of the last stage's {channels} channels."
+        f"its classifier takes {inputs} inputs, which don't form a square of pixels with {channels} channels."
     )
 
 

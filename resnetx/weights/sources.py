@@ -1,4 +1,4 @@
-"""Where weights come from: a path, a repository on a Hugging Face hub or an address, each made a local path."""
+"""Resolves the source of weights (a path, a repository on a Hugging Face hub or an address) to a local path."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ EXAMPLES = "hf://owner/repo[@revision] or https://host/file#sha256=<64 hexadecim
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A local file or folder for `load_checkpoint`, its name for the model card, and its SHA-256 where checked."""
+    """A local file or folder for `load_checkpoint`, its name for the model card, and its SHA-256 if verified."""
 
     path: Path
     description: str
@@ -28,9 +28,9 @@ class Source:
 
 
 def resolve_source(text: str, *, cache: Path | None = None, progress: Progress | None = None) -> Source:
-    """What `text` names, fetched if need be.
+    """The source that `text` refers to, fetched if necessary.
 
-    Without `cache`, addresses use $RESNETX_CACHE or the user's cache folder, and hubs the cache that HF_HOME says.
+    Without `cache`, addresses use $RESNETX_CACHE or the user's cache folder, and hubs the cache in HF_HOME.
     """
     scheme = SCHEME.match(text)
     if not scheme:
@@ -38,24 +38,24 @@ def resolve_source(text: str, *, cache: Path | None = None, progress: Progress |
     fetch = SCHEMES.get(scheme[1].lower())
     if not fetch:
         raise SourceError(
-            f"{text!r} begins with {scheme[1]}://, from which resnetx cannot fetch; it knows {EXAMPLES}, and paths."
+            f"{text!r} has the scheme {scheme[1]}://, which resnetx doesn't support; give a path, {EXAMPLES}."
         )
     return fetch(text, cache, progress)
 
 
 def _local(text: str) -> Source:
     if NEARLY.match(text):
-        raise SourceError(f"{text!r} lacks the two slashes of an address; weights are given as {EXAMPLES}.")
+        raise SourceError(f"{text!r} lacks the two slashes of an address; give {EXAMPLES}.")
     try:
         path = Path(text).expanduser()
         found = bool(text) and path.exists()
     except (OSError, RuntimeError, ValueError) as error:
-        raise FileError(f"Cannot look for the weights {text!r}: {error}. Give the path in full.") from error
+        raise FileError(f"Cannot look for the weights {text!r}: {error}. Give the full path.") from error
     if not found:
         hint = f" For the repository of that name on the hub, write hf://{text}." if text.count("/") == 1 else ""
         raise FileError(
-            f"There are no weights at {text!r}: no such file or folder, seen from {Path.cwd()}. Check the path; "
-            f"weights are a file, a Hugging Face folder, {EXAMPLES}.{hint}"
+            f"There are no weights at {text!r}: no such file or folder (working directory: {Path.cwd()}). "
+            f"Check the path; give a file, a Hugging Face folder, {EXAMPLES}.{hint}"
         )
     return Source(path=path, description=text, sha256=None)
 
@@ -72,7 +72,7 @@ def _from_web(text: str, cache: Path | None, progress: Progress | None) -> Sourc
     return Source(path=path, description=address.shown, sha256=address.sha256)
 
 
-# A new place to fetch from is a row here; plain http is refused by what reads the address, except from loopback.
+# A new source is a new row here. The address parser rejects plain http, except for loopback.
 SCHEMES: dict[str, Callable[[str, Path | None, Progress | None], Source]] = {
     "hf": _from_hub,
     "https": _from_web,

@@ -18,14 +18,13 @@ from resnetx.base.worker_process import ChildError
 from resnetx.benchmark import child_tasks
 from resnetx.benchmark import run as benchmarking
 from resnetx.benchmark.child_tasks import best_provider_here, computed_truths, measured_limits
+from resnetx.benchmark.plan import look_into
 from resnetx.benchmark.run import passed, run_benchmark
 from resnetx.errors import RuntimeUnavailableError
-from resnetx.graph.card import read_card
-from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.report.bench import render_bench
 from resnetx.report.html.page import render_html
 from resnetx.report.rerun_command import bench_command
-from resnetx.runtime.ort.provider_probe import why_not
+from resnetx.runtime.catalog import BY_NAME, engine_of
 from tests.benchmark.test_run import FAKE, QUICK, shown
 from tests.conftest import TINY_SIZE, tiny_config
 from tests.support.onnx_models import small_classifier
@@ -60,26 +59,26 @@ def failing(*_: Any, **__: Any) -> Any:
 
 def test_limits_that_crash_leave_the_cases_unharmed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarking, "measured_limits", failing)
-    result = run_benchmark([model], QUICK, worker=FAKE)
+    result = run_benchmark([model], replace(QUICK, verify=False), worker=FAKE)
     assert passed(result) and result.limits is None
-    assert result.settings["limits_problem"] == "it crashed (SIGILL)"
+    assert result.limits_problem == "it crashed (SIGILL)"
     assert "limits were not measured: it crashed (SIGILL)" in " ".join(shown(result).split())
 
 
 def test_a_truth_that_crashes_leaves_the_case_unverified(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_tasks, "ask_helper", failing)
     (case,) = run_benchmark([ours], QUICK).cases
-    assert case.status == "ok" and case.parity is not None and "passed" not in case.parity
-    assert case.parity["reason"] == "PyTorch could not compute the truth: it crashed (SIGILL)"
+    assert case.status == "ok" and case.parity is not None and not case.parity.passed
+    assert case.parity.reason == "the reference could not be computed: it crashed (SIGILL)"
     with pytest.raises(RuntimeUnavailableError, match="SIGILL"):
         best_provider_here(threads=1)
 
 
 def test_a_helper_that_cannot_says_why(ours: Path, tmp_path: Path) -> None:
-    card = read_card(read_onnx(ours))
-    assert card is not None
-    broken = replace(card, weights=replace(card.weights, source="gone.safetensors"))
-    answer = computed_truths(broken, [1], ["fp32"], tmp_path, input_name="input", threads=1)
+    model = look_into(ours)
+    assert model.card is not None
+    broken = replace(model.card, weights=replace(model.card.weights, source="gone.safetensors"))
+    answer = computed_truths(replace(model, card=broken), [1], ["fp32"], tmp_path, threads=1)
     assert isinstance(answer, str) and "gone.safetensors" in answer
     with pytest.raises(ChildError, match="at least one thread"):
         measured_limits(0)
@@ -91,11 +90,11 @@ def test_torch_stays_out_of_the_parent(ours: Path) -> None:
 import sys
 from pathlib import Path
 from resnetx.benchmark import run
-from resnetx.benchmark.plan import BenchOptions
+from resnetx.benchmark.options import BenchOptions
 run.measured_limits = lambda threads, gpu: None
 options = BenchOptions(providers=("cpu", "torch"), duration_s=0.02, rounds=2, warmup=1, threads=1)
 result = run.run_benchmark([Path({str(ours)!r})], options)
-print(run.passed(result), [case.parity["passed"] for case in result.cases], "torch" in sys.modules)
+print(run.passed(result), [case.parity.passed for case in result.cases], "torch" in sys.modules)
 """
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_S)
     assert answer.stdout.split("\n")[0] == "True [True, True] False", answer.stderr
@@ -105,7 +104,7 @@ print(run.passed(result), [case.parity["passed"] for case in result.cases], "tor
 
 
 def test_a_fallback_is_refused_unless_allowed_and_then_marked(model: Path) -> None:
-    if why_not("cuda") is None:
+    if engine_of(BY_NAME["cuda"]).why_not() is None:
         pytest.skip("CUDA works here")
     options = replace(QUICK, providers=("cuda", "cpu"))
     refused, _ = run_benchmark([model], options).cases

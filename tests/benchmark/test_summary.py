@@ -3,25 +3,26 @@
 import json
 import math
 from dataclasses import replace
-from statistics import median
+from statistics import NormalDist, median
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnetx.benchmark.result import BenchCase, Benchmark, Limits
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Summary
+from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.benchmark.run import interleaved_order
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.benchmark.summary import (
     MIN_ROUNDS,
-    Summary,
     draw_rounds,
     expanded_tail,
     median_interval,
     resampled_quantiles,
     student_t,
     summarize,
+    summarized,
 )
 from tests.support.noise import KINDS, USUAL_MS, noisy_rounds
 
@@ -95,14 +96,14 @@ def test_what_is_no_time_is_left_out() -> None:
 
 
 def test_derived_figures_stand_beside_the_raw_ones() -> None:
-    run = Benchmark(created="", machine={}, limits=LIMITS, cases=(case_of([[10.0]] * 8, batch=2),))
+    run = summarized(Benchmark(created="", machine={}, limits=LIMITS, cases=(case_of([[10.0]] * 8, batch=2),)))
     text = json.dumps(run.to_json(), allow_nan=False)
     row = json.loads(text)["cases"][0]
     assert row["latency_ms"]["median"] == 10.0
     assert row["latency_ms"]["ci95"] == [10.0, 10.0]
     assert row["latency_ms"]["p99"] is None
     assert row["images_per_s"] == 200.0
-    assert Benchmark.from_json(text, source="test") == run
+    assert parse_benchmark(text, source="test") == run
 
 
 @given(ROUNDS)
@@ -144,10 +145,22 @@ def test_too_few_rounds_have_no_interval(count: int) -> None:
 
 @pytest.mark.parametrize(
     ("level", "freedom", "known"),
-    [(0.975, 4, 2.7764), (0.975, 9, 2.2622), (0.975, 19, 2.0930), (0.995, 9, 3.2498), (0.9995, 19, 3.8834)],
+    [
+        *((0.975, 1, 12.7062), (0.975, 2, 4.30265), (0.95, 3, 2.35336), (0.975, 4, 2.77645), (0.995, 4, 4.60409)),
+        *((0.9995, 4, 8.61030), (0.975, 9, 2.26216), (0.995, 9, 3.24984), (0.975, 19, 2.09302), (0.9995, 19, 3.88341)),
+        (0.5, 7, 0.0),
+    ],
 )
-def test_student_t_against_the_printed_tables(level: float, freedom: int, known: float) -> None:
-    assert student_t(level, freedom) == pytest.approx(known, rel=0.01)
+def test_student_t_is_that_of_the_printed_tables(level: float, freedom: int, known: float) -> None:
+    assert student_t(level, freedom) == pytest.approx(known, rel=1e-5, abs=1e-9)
+
+
+@given(st.floats(0.501, 0.99999), st.integers(1, 200))
+def test_student_t_has_its_level_and_falls_towards_the_normal_one(level: float, freedom: int) -> None:
+    """By the law for one degree of freedom, a tangent, and by the order of all others below it."""
+    assert student_t(level, 1) == pytest.approx(math.tan(math.pi * (level - 0.5)), rel=1e-9)
+    assert NormalDist().inv_cdf(level) <= student_t(level, freedom + 1) * (1 + 1e-9)
+    assert student_t(level, freedom + 1) <= student_t(level, freedom) * (1 + 1e-9)
 
 
 def test_few_rounds_are_cut_off_further_out() -> None:

@@ -22,7 +22,8 @@ from resnetx.graph.export import choose_exporter
 from resnetx.inputs.synthetic import network_input, synthetic_images
 from resnetx.model.config import ResNetConfig
 from resnetx.model.preprocessing import IMAGENET
-from resnetx.runtime.ort.session import newest_opset, open_session
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.ort.engine import newest_opset
 from tests.conftest import TINY_SIZE, random_network, tiny_config
 
 NEWEST = newest_opset()
@@ -35,7 +36,7 @@ def export(path: Path, config: ResNetConfig | None = None, **options: Any) -> Ex
 
 
 def run(path: Path, array: np.ndarray) -> dict[str, np.ndarray]:
-    session = open_session(path)
+    session = open_runner(path)
     return session.run({session.inputs[0].name: array})
 
 
@@ -96,7 +97,7 @@ def test_an_exporter_that_cannot_write_the_opset_says_which_can() -> None:
 def test_the_batch_is_dynamic_or_fixed_as_asked(tmp_path: Path) -> None:
     for batch, dimension in ((None, "batch"), (1, 1), (4, 4)):
         export(tmp_path / "m.onnx", batch=batch)
-        session = open_session(tmp_path / "m.onnx")
+        session = open_runner(tmp_path / "m.onnx")
         assert session.inputs[0].shape == (dimension, 3, TINY_SIZE, TINY_SIZE)
         assert session.outputs[0].shape == (dimension, 10)
 
@@ -104,7 +105,7 @@ def test_the_batch_is_dynamic_or_fixed_as_asked(tmp_path: Path) -> None:
 def test_uint8_pixels_give_what_preprocessed_floats_give(tmp_path: Path) -> None:
     export(tmp_path / "floats.onnx")
     export(tmp_path / "pixels.onnx", preprocess="uint8")
-    session = open_session(tmp_path / "pixels.onnx")
+    session = open_runner(tmp_path / "pixels.onnx")
     assert session.inputs[0].dtype == np.uint8
     assert session.inputs[0].shape == ("batch", TINY_SIZE, TINY_SIZE, 3)
     expected = run(tmp_path / "floats.onnx", FLOATS)["logits"]
@@ -307,7 +308,7 @@ def test_several_inputs_and_outputs_integers_among_them(tmp_path: Path) -> None:
     torch.manual_seed(0)
     example = (torch.randn(2, 3, 8, 8), torch.tensor([1, 4]))
     result = resnetx.export(TwoInTwoOut(), tmp_path / "m.onnx", example=example)
-    session = open_session(tmp_path / "m.onnx")
+    session = open_runner(tmp_path / "m.onnx")
     assert [tensor.name for tensor in session.inputs] == ["input0", "input1"]
     assert [tensor.dtype for tensor in session.outputs] == [np.float32, np.int64]
     assert result.passed

@@ -14,15 +14,16 @@ from rich.console import Console
 
 from resnetx.cli.main import main
 from resnetx.doctor import checkup, fixes, trial_worker
-from resnetx.doctor.checkup import KNOWN, Checkup, Diagnosis, Finding, Library, Version, examine
+from resnetx.doctor.checkup import Checkup, Diagnosis, Finding, Library, Version, examine
 from resnetx.doctor.fixes import Fix, Situation
 from resnetx.doctor.installed_runtimes import Wheel
 from resnetx.errors import FileError, UsageError
 from resnetx.machine.facts import read_machine
 from resnetx.machine.gpus import DRIVER, Gpu
 from resnetx.report.doctor import render_checkup
-from resnetx.runtime.ort import nvidia_versions, provider_probe
-from resnetx.runtime.ort.providers import PROVIDERS, TORCH_RUNNERS
+from resnetx.runtime.catalog import BY_NAME, CATALOG, engine_of
+from resnetx.runtime.ort import nvidia_versions
+from resnetx.runtime.ort.shared_libraries import provider_library
 
 SAMPLE = Situation(
     wheels=(Wheel(name="onnxruntime-gpu", version="1.31.1"),),
@@ -37,7 +38,7 @@ SAMPLE = Situation(
 
 def commands(name: str, problem: str = "it fails", missing: Sequence[str] = (), **changes: object) -> list[str | None]:
     at = dataclasses.replace(SAMPLE, **changes)  # type: ignore[arg-type]
-    return [fix.command for fix in fixes.remedies(name, problem, missing, at)]
+    return [fix.command for fix in fixes.fixes_for(BY_NAME[name], problem, missing, at)]
 
 
 @pytest.fixture
@@ -45,8 +46,9 @@ def gpu_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fixes, "right_wheel", lambda: "onnxruntime-gpu")
 
 
-def test_every_provider_of_the_table_is_known_when_the_table_cannot_be_read() -> None:
-    assert {row.name for row in PROVIDERS} | set(TORCH_RUNNERS) == set(KNOWN)
+def test_the_catalog_is_read_without_any_engine() -> None:
+    code = "import sys, resnetx.runtime.catalog; print({'onnxruntime', 'torch', 'openvino'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
 def test_the_cpu_works_in_a_child() -> None:
@@ -58,8 +60,9 @@ def test_the_cpu_works_in_a_child() -> None:
 
 
 def test_the_child_says_what_the_probe_says() -> None:
-    for row in PROVIDERS:
-        assert trial_worker.try_provider(row.name)["problem"] == provider_probe.why_not(row.name)
+    for row in CATALOG:
+        if row.engine == "onnxruntime":
+            assert trial_worker.try_provider(row.name)["problem"] == engine_of(row).why_not()
 
 
 def test_torch_is_tried_as_a_runner() -> None:
@@ -68,9 +71,8 @@ def test_torch_is_tried_as_a_runner() -> None:
 
 def test_the_survey_names_all_and_reads_their_libraries() -> None:
     survey = trial_worker.survey()
-    assert set(survey["names"].values()) == set(KNOWN)
-    assert survey["names"]["cudaexecutionprovider"] == "cuda" and survey["names"]["torch"] == "torch"
-    if nvidia_versions.provider_library("cuda") is None:
+    assert set(survey["libraries"]) == {row.name for row in CATALOG if row.engine == "onnxruntime"}
+    if provider_library("cuda") is None:
         pytest.skip("this build of ONNX Runtime has no CUDA provider")
     found = dict(survey["libraries"]["cuda"])
     assert found["libc.so.6"] is True and {"libcuda.so.1", "libcudnn.so.9"} <= found.keys()
@@ -123,7 +125,7 @@ def test_a_broken_runtime_is_a_diagnosis_and_not_a_crash(tmp_path: Path, body: s
 
 @pytest.mark.parametrize("name", ["gpu", "", "cpu,", "\x1b[31m", "x" * 10_000])
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="choose among cpu, openvino, cuda, tensorrt, torch, torch-compile") as caught:
+    with pytest.raises(UsageError, match="choose one of cpu, openvino, cuda, tensorrt, torch, torch-compile") as caught:
         examine([name])
     assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 250
 
@@ -138,7 +140,7 @@ def test_all_that_were_asked_for_must_work(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(checkup, "_child", child)
     assert examine().passed and not examine(["cpu,cuda"]).passed
-    assert [provider.name for provider in examine().providers] == list(KNOWN)
+    assert [provider.name for provider in examine().providers] == list(BY_NAME)
     working.add("cuda")
     assert examine(["cpu", "cuda"]).passed
     working.remove("cpu")
@@ -175,10 +177,10 @@ class TestRemedies:
     def test_tensorrt_of_another_version_is_named(self) -> None:
         versions = {"tensorrt-cu13": "11.0.2"}
         at = dataclasses.replace(SAMPLE, versions=versions)
-        (fix,) = fixes.remedies("tensorrt", "it fails", ["libnvinfer.so.10"], at)
-        assert fix.command == "pip install 'resnetx[cuda,tensorrt]'" and "TensorRT 11.0.2" in (fix.note or "")
+        (fix,) = fixes.fixes_for(BY_NAME["tensorrt"], "it fails", ["libnvinfer.so.10"], at)
+        assert fix.command == "pip install 'resnetx[cuda,tensorrt]'" and "tensorrt-cu13 11.0.2" in (fix.note or "")
         at = dataclasses.replace(SAMPLE, versions={"tensorrt-cu13": "10.14"})
-        assert fixes.remedies("tensorrt", "it fails", ["libcudnn.so.9"], at)[0].note is None
+        assert fixes.fixes_for(BY_NAME["tensorrt"], "it fails", ["libcudnn.so.9"], at)[0].note is None
 
     def test_no_command_where_none_would_help(self) -> None:
         assert commands("cuda", missing=["libcuda.so.1"], nvidia=False) == [None]
@@ -193,10 +195,10 @@ class TestRemedies:
         assert commands("torch-compile", versions={}) == ["pip install torch"]
 
     def test_every_failure_has_a_remedy_that_says_something(self) -> None:
-        for name in KNOWN:
+        for name in BY_NAME:
             for nvidia_gpu in (True, False, None):
                 at = dataclasses.replace(SAMPLE, nvidia=nvidia_gpu, driver=False)
-                found = fixes.remedies(name, "it fails", (), at)
+                found = fixes.fixes_for(BY_NAME[name], "it fails", (), at)
                 assert found and all(fix.command or fix.note for fix in found)
 
 

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from resnetx.benchmark import meters
 from resnetx.benchmark.result import BenchCase, Benchmark, ColdStart, Limits
-from resnetx.benchmark.summary import summarize
+from resnetx.benchmark.result_file import parse_benchmark
+from resnetx.benchmark.summary import summarize, summarized
 from resnetx.machine import gpu_meter
 from resnetx.machine.energy import GPU, PROCESSOR, Package, read_packages, total_energy, watch_energy, watch_power
 from resnetx.machine.gpu_meter import GpuMemory, GpuMeter, open_meter, pci_address
@@ -142,18 +143,19 @@ def test_what_only_some_machines_tell_is_shown_where_they_do() -> None:
         gpu_memory_mb=12345.6,
         cold=ColdStart(session_s=43.2, first_run_ms=1.0, engine="from cache"),
     )
-    run = Benchmark(created="", machine={}, limits=Limits(threads=1, gpu_tf32_gflops=4e5), cases=(plain,))
+    limits = Limits(threads=1, gpu_tf32_gflops=4e5)
+    run = summarized(Benchmark(created="", machine={}, limits=limits, cases=(plain,)))
     console.print(render_bench(run))
     assert "J/img" not in console.file.getvalue()  # type: ignore[attr-defined]
     assert "J/image" not in render_html(run)
-    run = replace(run, cases=(plain, told))
+    run = summarized(replace(run, cases=(plain, told)))
     console.print(render_bench(run))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "12346 0.5000 processor and GPU from cache" in " ".join(text.split())
     assert all(len(line) <= 80 for line in text.splitlines())
     page = render_html(run)
     assert all(words in page for words in ("J/image", "processor and GPU", "from cache", "GPU tf32 peak"))
-    assert Benchmark.from_json(json.dumps(run.to_json()), source="t") == run
+    assert parse_benchmark(json.dumps(run.to_json()), source="t") == run
 
 
 class NvmlError(Exception):
@@ -212,11 +214,11 @@ def test_meters_stay_with_a_case_that_runs_on_the_gpu(monkeypatch: pytest.Monkey
     own = meters.Meters("torch", {"device": "cuda"})
     own.settle(on_gpu)
     answer = own.watch()(0.0)
-    assert answer["gpu_memory_mb"] == 200 and answer["notes"] == [meters.TAKEN_WORDS]
+    assert answer.gpu_memory_mb == 200 and answer.notes == [meters.TAKEN_WORDS]
     for provider, fallback in (("cpu", None), ("cuda", "no GPU")):
         other = meters.Meters("auto", {})
         other.settle(SimpleNamespace(provider=provider, options={}, fallback=fallback))  # type: ignore[arg-type]
         answer = other.watch()(0.0)
-        assert answer["gpu_memory_mb"] is None and answer["notes"] == []
+        assert answer.gpu_memory_mb is None and answer.notes == []
     monkeypatch.setattr(meters, "open_meter", lambda device: pytest.fail("a case on the processor asked for a GPU"))
     meters.Meters("cpu", {})

@@ -12,11 +12,11 @@ FINE, CRASHES, HANGS, NO_MEMORY, KILLED, DECLINES, BABBLES, EXITS = range(1, 9)
 
 def answer(request: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     if request["do"] == "open":
-        state["batch"] = request["case"]["batch"]
+        state["batch"] = request["order"]["batch"]
         if state["batch"] == DECLINES:
             return {"error": "the provider is not here", "deliberate": True}
         return {
-            "provider": request["case"]["provider"],
+            "provider": request["order"]["provider"],
             "effective_precision": "fp32",
             "placement": [["cpu", 3]],
             "options": {"threads": "1"},
@@ -26,7 +26,7 @@ def answer(request: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     state["rounds"] = state.get("rounds", 0) + 1
     if state["rounds"] == 2:
         misbehave(state["batch"])
-    return {"samples_ms": [1.0, 2.0, 3.0], "peak_memory_mb": 64.0}
+    return {"samples_ms": [1.0, 2.0, 3.0], "usage": {"peak_memory_mb": 64.0}}
 
 
 def say(text: str) -> None:

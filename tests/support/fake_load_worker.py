@@ -13,7 +13,7 @@ CAPACITY = 137.0
 
 def answer(request: dict[str, Any], state: dict[str, int]) -> dict[str, Any]:
     if request["do"] == "open":
-        state["batch"] = request["case"]["batch"]
+        state["batch"] = request["order"]["batch"]
         return {
             "provider": "cpu",
             "effective_precision": "fp32",
@@ -29,7 +29,7 @@ def answer(request: dict[str, Any], state: dict[str, int]) -> dict[str, Any]:
     if state["batch"] == HANGS:
         time.sleep(600)
     kept = request["rate"] <= CAPACITY
-    return {"run": traffic(request["rate"], kept), "peak_memory_mb": 64.0}
+    return {"run": traffic(request["rate"], kept), "usage": {"peak_memory_mb": 64.0}}
 
 
 def traffic(rate: float, kept: bool) -> dict[str, Any]:

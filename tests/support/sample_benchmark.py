@@ -2,11 +2,13 @@
 
 import random
 import statistics
-from collections.abc import Sequence
 from dataclasses import replace
 
-from resnetx.benchmark.result import BenchCase, Benchmark, ColdStart, Limits
-from resnetx.benchmark.summary import Summary
+from resnetx.benchmark.options import BenchOptions
+from resnetx.benchmark.result import BenchCase, Benchmark, ColdStart, Limits, Summary, Verdict
+from resnetx.benchmark.summary import summarized
+from resnetx.verification.metrics import Metrics
+from resnetx.verification.parity import Check
 
 MODELS = {
     "resnet50.onnx": 4_089_184_256,
@@ -44,7 +46,7 @@ def sample_benchmark() -> Benchmark:
         placement=[],
         peak_memory_mb=None,
     )
-    return Benchmark(
+    run = Benchmark(
         created="2026-01-31T12:00:00+00:00",
         machine={
             "processor": "A Processor 9999 at 2.10 GHz",
@@ -56,16 +58,14 @@ def sample_benchmark() -> Benchmark:
         },
         limits=Limits(threads=2, fp32_gflops=370.0, bf16_gflops=2500.0, int8_gops=3700.0, bandwidth_gb_s=21.5),
         cases=tuple(cases),
-        settings={
-            "duration_s": 5.0,
-            "rounds": 8,
-            "warmup": 5,
-            "percentiles": [50, 90, 99],
-            "scenario": "latency",
-            "verify": True,
-            "provider_options": {"openvino:NUM_STREAMS": "1"},
-        },
+        settings=BenchOptions(
+            duration_s=5.0,
+            rounds=8,
+            percentiles=(50, 90, 99),
+            provider_options={"openvino:NUM_STREAMS": "1"},
+        ),
     )
+    return summarized(run)
 
 
 def sample_case(model: str, provider: str, batch: int, random_numbers: random.Random) -> BenchCase:
@@ -93,25 +93,39 @@ def sample_case(model: str, provider: str, batch: int, random_numbers: random.Ra
     )
 
 
-def sample_parity(batch: int, *, passed: bool) -> dict[str, object]:
-    check = {
-        "output": "logits",
-        "batch": batch,
-        "passed": passed,
-        "multiple": 1.31 if passed else 412.0,
-        "allowed": 8.0,
-        "metrics": {"max_abs": 1e-5, "sqnr_db": 120.0, "cosine": 1.0, "top1": 1.0 if passed else 0.5, "top5": 1.0},
-        "reason": None if passed else "its error is 412 times PyTorch's own fp32 error, and 8 are allowed",
-    }
-    return {"passed": passed, "precision": "fp32", "checks": [check]}
+def sample_parity(batch: int, *, passed: bool) -> Verdict:
+    check = Check(
+        output="logits",
+        batch=batch,
+        passed=passed,
+        multiple=1.31 if passed else 412.0,
+        allowed=8.0,
+        metrics=Metrics(
+            max_abs=1e-5,
+            rms=1e-6,
+            sqnr_db=120.0,
+            cosine=1.0,
+            ulp_p99=3.0,
+            top1=1.0 if passed else 0.5,
+            top5=1.0,
+            flips=0,
+            unexplained_flips=0,
+        ),
+        reason=None if passed else "its error is 412 times PyTorch's own fp32 error, and 8 are allowed",
+    )
+    return Verdict(reference="PyTorch in float64", precision="fp32", checks=(check,))
 
 
 def _changed(case: BenchCase, **changes: object) -> BenchCase:
     return replace(case, **changes)  # type: ignore[arg-type]
 
 
-def plain_summary(case: BenchCase, limits: Limits | None, *, percentiles: Sequence[float] = ()) -> Summary:
-    """Figures good enough to look at, the same on every machine."""
+def plainly_summarized(run: Benchmark) -> Benchmark:
+    """The run with figures good enough to look at, the same on every machine."""
+    return replace(run, cases=tuple(replace(case, summary=plain_summary(case, run.limits)) for case in run.cases))
+
+
+def plain_summary(case: BenchCase, limits: Limits | None) -> Summary:
     samples = sorted(sample for samples in case.samples_ms for sample in samples)
     if not samples:
         return Summary()

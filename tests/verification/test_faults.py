@@ -15,7 +15,8 @@ from resnetx.graph.card import read_card
 from resnetx.inputs.synthetic import network_input, synthetic_images
 from resnetx.model.deploy import Deployed
 from resnetx.model.preprocessing import IMAGENET
-from resnetx.runtime.ort.session import Session, open_session
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.ort.session import Session
 from resnetx.verification.pytorch_reference import run_references
 from resnetx.weights.checkpoint import load_checkpoint, load_network, weights_sha256
 from tests.verification.faults import FAULTS, Base, Fault, reference, reference_model
@@ -76,7 +77,7 @@ def rms(values: np.ndarray) -> float:
 
 
 def session_of(model: ModelProto) -> Session:
-    return open_session(model.SerializeToString())
+    return open_runner(model.SerializeToString())
 
 
 def answers(session: Session, batches: Batches) -> np.ndarray:
@@ -148,7 +149,7 @@ def test_the_healthy_files_are_healthy(base: Base, tmp_path: Path) -> None:
     healthy = reference(base, tmp_path)
     card = read_card(onnx.load(healthy.path))
     assert card is not None and card.weights.sha256 == weights_sha256(network(base))
-    session = open_session(healthy.path)
+    session = open_runner(healthy.path)
     for look, batches in looks(base).items():
         truth, noise = truth_and_noise(base)[look]
         assert rms(answers(session, batches) - truth) < MOST_OF_NOISE * noise, look

@@ -11,11 +11,11 @@ import pytest
 
 from resnetx.graph.card import read_card
 from resnetx.inputs.sampling import Sampling
-from resnetx.runtime.ort.session import open_session
+from resnetx.runtime.catalog import open_runner
 from resnetx.verification.reference_outputs import LayerAnswers
 from resnetx.verification.references import Truth, torch_truth
 from resnetx.verification.result import ProviderVerdict
-from resnetx.verification.verify import VerifyOptions, verify_on
+from resnetx.verification.verify import verify_on
 from tests.verification.faults import FAULTS, Base, Fault, reference
 
 SAMPLING = Sampling(sizes=(1, 2, 3))
@@ -48,9 +48,10 @@ def truth_of(base: Base, folder: Path) -> Truth:
 
 def judge(fault: Fault, folder: Path, *, layers: bool) -> ProviderVerdict:
     model = fault.apply(onnx.load(reference(fault.base, folder).path))
-    session = open_session(model.SerializeToString())
-    options = VerifyOptions(layers=layers)
-    return verify_on(session, model, read_card(model), truth_of(fault.base, folder), precision="fp32", options=options)
+    runner, truth = open_runner(model.SerializeToString()), truth_of(fault.base, folder)
+    return verify_on(
+        runner, model, read_card(model), truth, reopen=open_runner, layers=layers, precision="fp32"
+    )
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.observable], ids=lambda fault: fault.name)
@@ -58,7 +59,7 @@ def test_every_fault_is_caught_and_its_layer_is_named(fault: Fault, folder: Path
     verdict = judge(fault, folder, layers=True)
     assert not verdict.passed
     named = verdict.first_fault
-    assert named is not None, "no layer is blamed"
+    assert named is not None, "no layer is named"
     if fault.layer is not None:
         compared = [layer.name for layer in verdict.layers]
         nodes = [node.name for node in onnx.load(reference(fault.base, folder).path).graph.node]

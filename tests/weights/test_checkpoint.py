@@ -242,7 +242,7 @@ def test_textbook_pooling_follows_the_image_size(tmp_path: Path) -> None:
 
 
 def test_textbook_and_residual_weights_are_not_interchangeable(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="torchvision names, and the textbook variant is another network"):
+    with pytest.raises(CheckpointError, match="torchvision names, but the textbook variant is a different network"):
         load_checkpoint(saved(state(tiny()), tmp_path), variant="textbook")
     with pytest.raises(CheckpointError, match="leave --variant v1 out"):
         load_checkpoint(saved(state(tiny(variant="textbook")), tmp_path), variant="v1")
@@ -290,9 +290,9 @@ NAN = torch.zeros(256, 64, 1, 1).index_fill_(0, torch.tensor(3), torch.nan)
     [
         (spoil("layer2.0.bn1.bias", None), r"1 tensor is missing \(layer2\.0\.bn1\.bias\)"),
         (spoil("layer2.0.downsample.0.weight", None), r"missing \(layer2\.0\.downsample\.0\.weight\)"),
-        (spoil("layer2.0.bn7.bias", torch.ones(1)), r"1 tensor is not part of it \(layer2\.0\.bn7\.bias\)"),
-        (spoil("layer2.0.conv1.bias", torch.ones(16)), r"not part of it \(layer2\.0\.conv1\.bias\)"),
-        (spoil("head.weight", torch.ones(1)), r"not part of it \(head\.weight\)"),
+        (spoil("layer2.0.bn7.bias", torch.ones(1)), r"1 tensor is unexpected \(layer2\.0\.bn7\.bias\)"),
+        (spoil("layer2.0.conv1.bias", torch.ones(16)), r"is unexpected \(layer2\.0\.conv1\.bias\)"),
+        (spoil("head.weight", torch.ones(1)), r"is unexpected \(head\.weight\)"),
         (spoil("layer4.0.conv1.weight", torch.ones(64, 99, 1, 1)),
          r"layer4\.0\.conv1\.weight has shape \(64, 99, 1, 1\), expected \(64, 128, 1, 1\)"),
         (spoil("bn1.running_var", -torch.ones(8)), r"1 tensor is negative \(bn1\.running_var\)"),
@@ -305,11 +305,11 @@ NAN = torch.zeros(256, 64, 1, 1).index_fill_(0, torch.tensor(3), torch.nan)
         (spoil("conv1.weight", torch.ones(8, 1, 7, 7)), r"1 input channels"),
         (spoil("layer9.0.conv1.weight", torch.ones(8)), r"9 stages"),
         (spoil("layer7.0.conv1.weight", torch.ones(8)), r"whole stage is missing: there is no layer5\.0\.conv1"),
-        (spoil("layer1.999999999999.conv1.weight", torch.ones(8)), r"no ResNet has"),
+        (spoil("layer1.999999999999.conv1.weight", torch.ones(8)), r"the limits are 8 and 200"),
         (lambda t: {k: v for k, v in t.items() if "running" not in k}, "no BatchNorm statistics"),
         (lambda t: {k: v for k, v in t.items() if "downsample" not in k}, "20 tensors are missing"),
-        (lambda t: {f"x.{k}": v for k, v in t.items()}, "none of its tensors bears a name"),
-        (lambda t: {"weight": torch.ones(3)}, "it holds weight"),
+        (lambda t: {f"x.{k}": v for k, v in t.items()}, "none of its tensors has a name"),
+        (lambda t: {"weight": torch.ones(3)}, "it contains weight"),
         (lambda t: t | {f"layer{n}.0.bn1.weight": torch.ones(8 * 2**n) for n in (2, 3, 4)}, "pre-activation ResNet"),
         (spoil("layer2.0.bn1.weight", torch.ones(32)), r"bn1\.weight has shape \(32,\), expected \(16,\)"),
         (spoil("layer2.0.conv3.weight", torch.ones(60, 16, 1, 1)), r"\(60, 16, 1, 1\), expected \(64, 16, 1, 1\)"),
@@ -368,21 +368,24 @@ def test_a_folder_with_pytorch_weights(tmp_path: Path) -> None:
     [
         (hf_config(model_type="regnet", architectures=["RegNetModel"]), r"model_type regnet \(RegNetModel\)"),
         ({}, "model_type None"),
-        (hf_config(depths=[1, 1, 2, 1]), r"says stages \(1, 1, 2, 1\) and the weights in model.safetensors have"),
-        (hf_config(embedding_size=16), "of 16, resnetx builds"),
+        (hf_config(depths=[1, 1, 2, 1]), r"says stages \(1, 1, 2, 1\), but the weights in model.safetensors have"),
+        (hf_config(embedding_size=16), "of width 16, resnetx supports"),
         (hf_config(layer_type="weird"), "weird blocks"),
-        (hf_config(id2label={"0": "a", "1": "b"}), "names 2 labels and the classifier has 5"),
-        (hf_config(id2label={"zero": "a"}), "not a configuration that"),
-        (hf_config(depths=7), "not a configuration that"),
-        (hf_config(hidden_sizes=None), "not a configuration that"),
+        (hf_config(id2label={"0": "a", "1": "b"}), "has 2 labels, but the classifier has 5"),
+        (hf_config(id2label={"zero": "a"}), "not a valid configuration of transformers or timm"),
+        (hf_config(depths=7), "not a valid configuration of transformers or timm"),
+        (hf_config(hidden_sizes=None), "not a valid configuration of transformers or timm"),
         ("{", "is not JSON"),
-        ("[1]", "holds a list"),
+        ("[1]", "contains a list"),
         ("[" * 100_000, "is not JSON"),
         ({"architecture": "seresnet50"}, "architecture seresnet50"),
         ({"architecture": "resnet50d"}, "architecture resnet50d"),
         ({"architecture": "resnet50", "model_args": {"act_layer": "silu"}}, "act_layer"),
         ({"architecture": "resnet50", "num_classes": 7}, "classes 7"),
-        ({"architecture": "resnet50", "pretrained_cfg": {"mean": 1, "std": 2}}, "not a configuration that"),
+        (
+            {"architecture": "resnet50", "pretrained_cfg": {"mean": 1, "std": 2}},
+            "not a valid configuration of transformers or timm",
+        ),
     ],
 )
 def test_folders_that_are_refused(tmp_path: Path, config: Any, words: str) -> None:
@@ -420,13 +423,13 @@ def test_label_files(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cat\n", "has 1 names, and the classifier 2 classes"),
+        ("cat\n", "has 1 names, but the classifier has 2 classes"),
         ("cat\n\ndog\n", "has 3 names"),
         ("\ncat\n", "empty name for class 0"),
         ('{"0": "cat", "2": "dog"}', "none for class 1"),
-        ("[1, 2]", "something else than names"),
-        ("[", "looks like JSON and is not"),
-        ("[" * 100_000, "looks like JSON and is not"),
+        ("[1, 2]", "contains values that are not names"),
+        ("[", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_bad_label_files(tmp_path: Path, text: str, words: str) -> None:

@@ -75,7 +75,7 @@ def test_huggingface_basic(tmp_path: Path) -> None:
     peer.save_pretrained(tmp_path)
     checkpoint = load_checkpoint(tmp_path)
     assert (checkpoint.naming, checkpoint.config.depth, checkpoint.assumed) == ("huggingface", 18, ())
-    assert checkpoint.labels is None  # LABEL_0, LABEL_1... are nobody's names
+    assert checkpoint.labels is None  # LABEL_0, LABEL_1... are placeholders
     assert agreement(checkpoint, peers.logits(peer, BATCH)) < EXACT
 
 

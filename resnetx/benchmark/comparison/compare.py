@@ -1,4 +1,4 @@
-"""Two benchmarks held against each other, row by row: what became slower or faster, and what cannot be told."""
+"""Two benchmarks compared row by row: what became slower or faster, and what cannot be told."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from resnetx.benchmark.comparison.matching import (
 )
 from resnetx.benchmark.comparison.ratio import Contrast, contrast_rounds
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
-from resnetx.benchmark.summary import MIN_ROUNDS, summarize, valid_rounds
+from resnetx.benchmark.summary import MIN_ROUNDS, valid_rounds
 from resnetx.errors import UsageError
 
 SCHEMA = "resnetx.comparison/1"
@@ -125,8 +125,8 @@ def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: i
         concurrency=new.concurrency,
         boundary=new.boundary,
         interleaved=paired,
-        old_ms=summarize(old, None).median_ms,
-        new_ms=summarize(new, None).median_ms,
+        old_ms=old.summary.median_ms,
+        new_ms=new.summary.median_ms,
         verdict="can't tell",
         reason=_obstacle(old, new),
     )

@@ -26,9 +26,9 @@ def match_runs(old: Benchmark, new: Benchmark) -> tuple[Keyed, Keyed, frozenset[
     """
     olds, news, notes = match_cases(old.cases, new.cases)
     turns = olds.keys() & news.keys()
-    if new.settings.get("interleaved_with") == old.created:
+    if new.interleaved_with == old.created:
         again, there = match_cases(new.base_cases, new.cases)[0], olds
-    elif old.settings.get("interleaved_with") == new.created:
+    elif old.interleaved_with == new.created:
         again, there = match_cases(old.cases, old.base_cases)[1], news
     else:
         return olds, news, frozenset(), notes
@@ -82,7 +82,7 @@ def require_rounds(old: Benchmark, new: Benchmark, names: tuple[str, str]) -> No
         if scenarios:
             raise UsageError(
                 f"{name} holds runs of the scenario {', '.join(scenarios)}, one a case, and the rows of a comparison "
-                "are held against each other round by round. Compare runs of bench without --scenario."
+                "are compared round by round. Compare runs of bench without --scenario."
             )
 
 

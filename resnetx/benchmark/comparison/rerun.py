@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnetx.base.vocabulary import AUTO
 from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.child_tasks import WORKER, best_provider_here
 from resnetx.benchmark.comparison.compare import MAX_SLOWDOWN, Comparison, compare
 from resnetx.benchmark.comparison.matching import match_cases, nothing_in_common, require_same_machine
-from resnetx.benchmark.plan import BenchModel, BenchOptions, PlannedCase, look_into, plan_cases
-from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.options import BenchOptions, resolved
+from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into, plan_cases
+from resnetx.benchmark.result import AgainstRun, BenchCase, Benchmark
 from resnetx.benchmark.run import Nobody, Watch, run_cases
 from resnetx.benchmark.summary import valid_rounds
 from resnetx.errors import ResnetxError, UsageError
 from resnetx.machine.facts import read_machine
-from resnetx.runtime.ort.providers import AUTO
+from resnetx.machine.threads import default_threads
 
 THIS_RUN = "this run"
 
@@ -55,13 +57,14 @@ def run_against(
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
     """As `run_benchmark`; what ran again of the base is among the result's `base_cases`."""
-    if options.load is not None:
+    if options.traffic:
         raise UsageError(
-            f"--against compares rounds that took turns, and {options.load.scenario} has none: its traffic runs at a "
-            "stretch. Leave --scenario or --against out."
+            f"--against compares rounds that took turns, and {options.scenario} has none: its traffic runs without a "
+            "pause. Leave --scenario or --against out."
         )
     look = watch or Nobody()
     look.step("reading the models")
+    options = resolved(options)
     if not against.any_machine:
         require_same_machine(against.base.machine, read_machine().to_json(), against.names)
     cases = [RunningCase(plan=plan, options=options) for plan in _without_auto(plan_cases(models, options), options)]
@@ -79,14 +82,14 @@ def judge(new: Benchmark, against: Against) -> Comparison | None:
         result = compare(against.base, new, names=against.names, max_slowdown=limit, any_machine=any_machine)
     except UsageError:  # all that is left after what was required before the run; the cases say why they failed
         return None
-    return replace(result, notes=(*new.settings["against"]["notes"], *result.notes))
+    return replace(result, notes=(*(new.against.notes if new.against else ()), *result.notes))
 
 
 def _without_auto(plans: Sequence[PlannedCase], options: BenchOptions) -> list[PlannedCase]:
     """Which rows of the base are meant must be known before anything runs."""
     if all(plan.provider != AUTO for plan in plans):
         return list(plans)
-    best = best_provider_here(threads=options.threads_in_force())
+    best = best_provider_here(threads=options.threads or default_threads())
     return [replace(plan, provider=best) if plan.provider == AUTO else plan for plan in plans]
 
 
@@ -170,8 +173,10 @@ def _told_apart(
         else:
             why = f"{row.name} {row.status} when it ran again{f' ({row.error})' if row.error else ''}"
             reasons = (*reasons, f"{why}: its stored samples are compared, which is less exact.")
-    settings = {**result.settings, "against": {"file": str(against.path), "notes": list(reasons)}}
-    if kept:
-        settings["interleaved_with"] = against.base.created
-    own = tuple(by_case[id(case)] for case in cases)
-    return replace(result, cases=own, settings=settings, base_cases=tuple(kept))
+    return replace(
+        result,
+        cases=tuple(by_case[id(case)] for case in cases),
+        base_cases=tuple(kept),
+        against=AgainstRun(file=str(against.path), notes=reasons),
+        interleaved_with=against.base.created if kept else None,
+    )

@@ -1,23 +1,24 @@
 """Every case under the traffic of its scenario, asked for run by run; a server's highest rate is searched for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from resnetx.benchmark.case import RunningCase
-from resnetx.benchmark.loadgen.options import LATENCY, MOST_QUERIES
+from resnetx.benchmark.loadgen.options import MOST_QUERIES
 from resnetx.benchmark.loadgen.result import (
-    LoadOptions,
+    DEFAULT_BOUND_MS,
     LoadResult,
     LoadRun,
     Probe,
     bears,
     highest_rate,
     least_queries,
-    run_from_json,
     unofficial,
 )
-from resnetx.benchmark.plan import BenchOptions
+from resnetx.benchmark.messages import LoadDone, LoadReady
+from resnetx.benchmark.options import BenchOptions
 
+T = TypeVar("T")
 # A guess of what a case bears from full batches may be far above what it bears within the bound.
 LOWEST_SHARE = 1 / 128
 
@@ -37,34 +38,26 @@ def run_loads(cases: Sequence[RunningCase], options: BenchOptions, step: Callabl
             continue
 
 
-def load_settings(load: LoadOptions | None) -> dict[str, Any]:
-    """For the result, by the names of the options."""
-    if load is None:
-        return {"scenario": LATENCY}
-    server = {"target_qps": load.target_qps, "latency_bound_ms": load.latency_bound_ms}
-    return {"scenario": load.scenario, "rounds": None, **(server if load.scenario == "server" else {})}
-
-
 class _Driver:
     """The runs of one case; `case.load` is the best there is after each of them, for whoever interrupts."""
 
     def __init__(self, case: RunningCase, options: BenchOptions, step: Callable[[str], None], title: str) -> None:
-        assert options.load is not None
+        assert options.duration_s is not None
         self._case, self._step, self._title = case, step, title
-        self._load: LoadOptions = options.load
+        self._options = options
         self._seconds = options.duration_s
         self._probes: list[Probe] = []
         self._last: LoadRun | None = None
-        self._energy: dict[str, float] = {}
+        self._energy: Mapping[str, float] = {}
 
     def drive(self) -> None:
-        ready = self._ask({"do": "prepare", "seconds": self._seconds}, more_s=self._seconds)
-        if self._load.scenario != "server":
+        ready = self._ask({"do": "prepare", "seconds": self._seconds}, LoadReady, more_s=self._seconds)
+        if self._options.scenario != "server":
             self._keep(self._run(None))
-        elif self._load.target_qps is not None:
-            self._keep(self._run(self._load.target_qps))
+        elif self._options.target_qps is not None:
+            self._keep(self._run(self._options.target_qps))
         else:
-            self._search(float(ready["samples_per_s"]))
+            self._search(ready.samples_per_s)
 
     def _search(self, guess: float) -> None:
         def probe(rate: float) -> bool:
@@ -84,32 +77,33 @@ class _Driver:
     def _keep(self, run: LoadRun) -> None:
         if run is self._last:
             self._case.energies = [self._energy]
-        server = self._load.scenario == "server"
+        options = self._options
         self._case.load = LoadResult(
-            scenario=self._load.scenario,
+            scenario=options.scenario,
             duration_s=self._seconds,
             run=run,
-            latency_bound_ms=self._load.latency_bound_ms if server else None,
-            searched=server and self._load.target_qps is None,
+            latency_bound_ms=options.latency_bound_ms,
+            searched=options.scenario == "server" and options.target_qps is None,
             probes=list(self._probes),
-            unofficial=unofficial(self._load.scenario, self._seconds, run),
+            unofficial=unofficial(options.scenario, self._seconds, run),
         )
 
     def _run(self, rate: float | None) -> LoadRun:
-        scenario, at = self._load.scenario, "" if rate is None else f" at {rate:.4g} queries/s"
-        number = f", run {len(self._probes) + 1}" if self._load.target_qps is None and rate is not None else ""
+        scenario, at = self._options.scenario, "" if rate is None else f" at {rate:.4g} queries/s"
+        number = f", run {len(self._probes) + 1}" if self._options.target_qps is None and rate is not None else ""
         self._step(f"{scenario}{at} for {self._seconds:g} s{number}: {self._title}")
         # A run lasts as long as asked, and what is late in it may take as long again.
-        request = {"do": "load", "seconds": self._seconds, "rate": rate, "bound_ms": self._load.latency_bound_ms}
-        answer = self._ask(request, more_s=3 * self._seconds)
-        self._case.took(answer)
+        bound_ms = self._options.latency_bound_ms or DEFAULT_BOUND_MS
+        request = {"do": "load", "seconds": self._seconds, "rate": rate, "bound_ms": bound_ms}
+        answer = self._ask(request, LoadDone, more_s=3 * self._seconds)
+        self._case.took(answer.usage)
         # Energy is told for the run that counts, and not for those that led to it.
         self._energy = self._case.energies.pop()
-        self._last = run_from_json(answer["run"])
+        self._last = answer.run
         return self._last
 
-    def _ask(self, request: Mapping[str, Any], *, more_s: float) -> dict[str, Any]:
-        answer = self._case.ask(request, more_s=more_s)
+    def _ask(self, request: Mapping[str, Any], kind: type[T], *, more_s: float) -> T:
+        answer = self._case.ask(request, kind, more_s=more_s)
         if answer is None:
             raise _CaseEndedError
         return answer

@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from resnetx.base.vocabulary import Scenario
 from resnetx.benchmark.loadgen.options import MISSING
-from resnetx.benchmark.loadgen.result import LoadRun, Scenario, least_queries, thinned
+from resnetx.benchmark.loadgen.result import LoadRun, least_queries, thinned
 from resnetx.benchmark.loadgen.system_under_test import System
 from resnetx.errors import MissingExtraError
 

@@ -1,13 +1,13 @@
 """What a system did under the traffic of one of MLPerf's scenarios, and the search for the highest rate it bears."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args
 
-Scenario = Literal["single-stream", "multi-stream", "server", "offline"]
-SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
-# What MLPerf holds against whom: a percentile of latency, or a rate.
+from resnetx.base.validation import Flag, Large, Number
+from resnetx.base.vocabulary import Scenario
+
+# What MLPerf compares: a percentile of latency, or a rate.
 MERIT_PERCENTILE = {"single-stream": "p90", "multi-stream": "p99", "server": "p99"}
 SAMPLES_PER_QUERY = {"multi-stream": 8}
 # mlperf.conf and the early-stopping estimates of LoadGen: what a run must at least be, to be one of MLPerf's.
@@ -22,15 +22,6 @@ MOST_SAMPLES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadOptions:
-    """Which traffic. Without `target_qps`, server looks for the highest rate that keeps the bound."""
-
-    scenario: Scenario
-    target_qps: float | None = None
-    latency_bound_ms: float = DEFAULT_BOUND_MS
-
-
-@dataclass(frozen=True, kw_only=True)
 class LoadRun:
     """One run of LoadGen: its figures and its verdict. `samples_ms` are latencies of queries, thinned if many.
 
@@ -38,23 +29,23 @@ class LoadRun:
     a second were scheduled, `bound_kept` whether their p99 stayed within the bound: both of server alone.
     """
 
-    valid: bool
-    queries: int
-    samples_per_s: float | None
-    percentiles_ms: dict[str, float]
+    valid: Flag
+    queries: Large
+    samples_per_s: Number | None
+    percentiles_ms: dict[str, Number]
     reasons: list[str] = field(default_factory=list)
-    rate: float | None = None
-    bound_kept: bool | None = None
-    samples_ms: list[float] = field(default_factory=list)
+    rate: Number | None = None
+    bound_kept: Flag | None = None
+    samples_ms: list[Number] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """A rate that the search tried."""
 
-    rate: float
-    kept: bool
-    p99_ms: float | None
+    rate: Number
+    kept: Flag
+    p99_ms: Number | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +53,10 @@ class LoadResult:
     """The run that counts, and the ones that led to it. `searched` is true where the rate was not given."""
 
     scenario: Scenario
-    duration_s: float
+    duration_s: Number
     run: LoadRun
-    latency_bound_ms: float | None = None
-    searched: bool = False
+    latency_bound_ms: Number | None = None
+    searched: Flag = False
     probes: list[Probe] = field(default_factory=list)
     unofficial: str | None = None
 
@@ -95,40 +86,6 @@ class LoadResult:
         if not self.figure or not self.kept:
             return None
         return self.figure if self.scenario in ("offline", "server") else 1 / self.figure
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "LoadResult":
-        """As `asdict` wrote it; a ValueError, TypeError or KeyError for anything else."""
-        if data["scenario"] not in SCENARIOS:
-            raise ValueError(f"the scenario {str(data['scenario'])[:40]!r}")
-        return cls(
-            scenario=cast(Scenario, data["scenario"]),
-            duration_s=_number(data["duration_s"], "duration_s"),
-            run=run_from_json(data["run"]),
-            latency_bound_ms=_optional(data["latency_bound_ms"], "latency_bound_ms"),
-            searched=bool(data["searched"]),
-            probes=[
-                Probe(
-                    rate=_number(row["rate"], "rate"), kept=bool(row["kept"]), p99_ms=_optional(row["p99_ms"], "p99_ms")
-                )
-                for row in data["probes"]
-            ],
-            unofficial=None if data["unofficial"] is None else str(data["unofficial"]),
-        )
-
-
-def run_from_json(data: Mapping[str, Any]) -> LoadRun:
-    kept = data["bound_kept"]
-    return LoadRun(
-        valid=bool(data["valid"]),
-        queries=int(_number(data["queries"], "queries")),
-        samples_per_s=_optional(data["samples_per_s"], "samples_per_s"),
-        percentiles_ms={str(name): _number(value, "percentiles_ms") for name, value in data["percentiles_ms"].items()},
-        reasons=[str(reason) for reason in data["reasons"]],
-        rate=_optional(data["rate"], "rate"),
-        bound_kept=None if kept is None else bool(kept),
-        samples_ms=[_number(sample, "samples_ms") for sample in data["samples_ms"]],
-    )
 
 
 def least_queries(scenario: Scenario, seconds: float) -> int:
@@ -204,13 +161,3 @@ def _bisected(bears: Callable[[float], bool], good: float | None, bad: float | N
 def thinned(samples: list[float], most: int = MOST_SAMPLES) -> list[float]:
     """Every k-th of too many, so that the run's beginning and end both stay."""
     return samples[:: max(1, math.ceil(len(samples) / most))]
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} has an impossible value")
-    return value
-
-
-def _optional(value: object, name: str) -> float | None:
-    return None if value is None else _number(value, name)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from resnetx.base.vocabulary import Scenario
 from resnetx.benchmark.loadgen.mlperf import completer, play
 from resnetx.benchmark.loadgen.options import MOST_QUERIES
-from resnetx.benchmark.loadgen.result import SAMPLES_PER_QUERY, LoadRun, Scenario
+from resnetx.benchmark.loadgen.result import SAMPLES_PER_QUERY, LoadRun
 from resnetx.benchmark.loadgen.system_under_test import Feeder, System
 from resnetx.benchmark.stopwatch import Stopwatch
 from resnetx.graph.card import ModelCard

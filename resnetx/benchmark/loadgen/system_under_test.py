@@ -10,7 +10,7 @@ import numpy as np
 
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.timed import timed_feeds
-from resnetx.runtime.ort.providers import TORCH_COMPILE
+from resnetx.runtime.catalog import BY_NAME
 from resnetx.runtime.runner import Runner
 
 # Samples that differ: a query is answered from one of these.
@@ -50,8 +50,9 @@ class Feeder:
 
 
 def takes_any_size(runner: Runner) -> bool:
-    """Each new size would make torch.compile compile anew, which takes longer than any run."""
-    return not isinstance(runner.inputs[0].shape[0], int) and runner.provider != TORCH_COMPILE
+    """Whether its batch is free, and a new size costs no compilation, which takes longer than any run."""
+    row = BY_NAME.get(runner.provider)
+    return not isinstance(runner.inputs[0].shape[0], int) and not (row and row.compiles_each_batch)
 
 
 def run_in_pieces(runner: Runner, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

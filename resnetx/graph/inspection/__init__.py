@@ -1,1 +1,1 @@
-"""What an ONNX file holds: layers, shapes, parameters, multiply-accumulates and its card."""
+"""The contents of an ONNX file: layers, shapes, parameters, multiply-accumulates and its card."""

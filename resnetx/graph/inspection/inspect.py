@@ -1,4 +1,4 @@
-"""What stands in an ONNX file: boundary, nodes, parameters, multiply-accumulates, and the model card."""
+"""The contents of an ONNX file: boundary, nodes, parameters, multiply-accumulates, and the model card."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64
 
 @dataclass(frozen=True, kw_only=True)
 class ValueInfo:
-    """An input or output; a dimension is a number, a name, or None where the file says nothing."""
+    """An input or output; a dimension is a number, a name, or None if not specified."""
 
     name: str
     type: str
@@ -30,7 +30,7 @@ class ValueInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerInfo:
-    """A node that multiplies or has parameters; `macs` is for one image, None where the shapes don't say.
+    """A node that multiplies or has parameters; `macs` is for one image, None if the shapes are unknown.
 
     A parameter that several layers share is counted in each of them.
     """
@@ -46,11 +46,11 @@ class LayerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """An ONNX file in numbers.
+    """The statistics of an ONNX file.
 
-    `parameters` counts weights once, however many layers share them; neither scales and zero points of quantization,
-    nor the statistics of BatchNorm. `macs` is for one image, and None if a layer's are unknown. `quantized_share` is
-    the part of them whose two factors are integers. `batch` is the batch that a file fixes, 1 where it is free.
+    `parameters` counts shared weights once, and excludes scales and zero points of quantization and the statistics
+    of BatchNorm. `macs` is for one image, and None if a layer's are unknown. `quantized_share` is the part of them
+    whose two factors are integers. `batch` is the batch size that the file fixes, 1 if it is free.
     """
 
     opsets: Mapping[str, int]
@@ -91,9 +91,9 @@ class Inspection:
 def inspect_model(
     model: ModelProto, *, file_bytes: int | None = None, input_shape: Sequence[int] | None = None
 ) -> Inspection:
-    """Count everything in `model`, which `read_onnx` has found harmless.
+    """Compute the statistics of `model`, which `read_onnx` must have checked.
 
-    Free batches are taken as one image; `input_shape` gives the first input other sizes than those it leaves free.
+    A free batch counts as one image; `input_shape` sets the free dimensions of the first input.
     """
     shapes = infer_shapes(model, input_shape=input_shape)
     text = card_text(model)
@@ -127,7 +127,7 @@ def inspect_model(
 
 
 def _scopes(graph: GraphProto) -> Iterator[tuple[GraphProto, Scope, bool]]:
-    """A graph and those inside it, each with what its names mean and whether it is an inner one."""
+    """A graph and its subgraphs, each with its scope and whether it is a subgraph."""
     waiting: list[tuple[GraphProto, Scope | None]] = [(graph, None)]
     while waiting:
         current, outer = waiting.pop()
@@ -140,7 +140,7 @@ def _scopes(graph: GraphProto) -> Iterator[tuple[GraphProto, Scope, bool]]:
 
 
 def _weights(scopes: Iterable[tuple[GraphProto, Scope, bool]]) -> list[Constant]:
-    """Every parameter that some node uses, once; inner graphs may use the same name for different tensors."""
+    """Every parameter that a node uses, once; subgraphs may use the same name for different tensors."""
     found: dict[int, Constant] = {}
     for graph, scope, _ in scopes:
         for node in graph.node:
@@ -159,7 +159,7 @@ def _layers(scopes: Iterable[tuple[GraphProto, Scope, bool]], shapes: Shapes, te
             if rule_of(node) is None and not weights:
                 continue
             name = node.name or next(filter(None, node.output), node.op_type)
-            # How often a branch or a loop runs, and on what, stands nowhere.
+            # How often a branch or a loop runs, and with which shapes, is unknown.
             known: Mapping[str, Shape] = {} if inner else shapes.known
             inputs = [known.get(name) for name in node.input]
             output = known.get(next(iter(node.output), ""))
@@ -175,7 +175,7 @@ def _layers(scopes: Iterable[tuple[GraphProto, Scope, bool]], shapes: Shapes, te
 
 
 def _per_image(macs: int | None, batch: int) -> int | None:
-    # What doesn't divide by the batch doesn't depend on it either.
+    # A count that is not a multiple of the batch does not depend on it.
     return macs if macs is None or macs % batch else macs // batch
 
 

@@ -1,7 +1,7 @@
 """Multiply-accumulates of single nodes, from the shapes of their inputs and outputs.
 
-Only products of weights or matrices count, as the literature counts them: no additions, poolings or activations,
-and padding counts like the image.
+As in the literature, only convolutions and matrix products count, not additions, pooling or activations;
+padding counts like the image.
 """
 
 import math
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 from onnx import AttributeProto, NodeProto
 
-# None stands for a dimension that nobody knows; a shape that is None is not known at all.
+# None is an unknown dimension; a shape that is None is entirely unknown.
 Shape = tuple[int | None, ...]
 Inputs = Sequence[Shape | None]
-# A count beyond 64 bits is a mistake or a joke.
+# A count beyond 64 bits comes from invalid shapes.
 LARGEST = 2**63 - 1
 CONTRIB = "com.microsoft"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How one operator is counted; `data` and `weight` are the places of its two factors among the inputs."""
+    """How one operator is counted; `data` and `weight` are the input indices of its two factors."""
 
     count: Callable[[NodeProto, Shape, Shape, Shape], int | None]
     data: int = 0
@@ -29,7 +29,7 @@ class Rule:
 
 
 def rule_of(node: NodeProto) -> Rule | None:
-    """How a node's multiply-accumulates are counted, or None where it makes none."""
+    """How a node's multiply-accumulates are counted, or None if it has none."""
     return RULES.get((domain_of(node), node.op_type))
 
 
@@ -38,11 +38,11 @@ def domain_of(node: NodeProto) -> str:
 
 
 def multiply_accumulates(node: NodeProto, inputs: Inputs, output: Shape | None) -> int | None:
-    """The products that a node sums up in one run; None if its shapes don't say, 0 if it makes none."""
+    """The multiply-accumulates of a node in one run; None if its shapes are unknown, 0 if it has none."""
     rule = rule_of(node)
     if rule is None:
         return 0
-    # A shape that isn't known is one whose product isn't either.
+    # The product of an unknown shape is unknown.
     data, weight = (inputs[place] if place < len(inputs) else None for place in (rule.data, rule.weight))
     unknown: Shape = (None,)
     macs = rule.count(node, data or unknown, weight or unknown, (None,) if output is None else output)
@@ -88,7 +88,7 @@ def _fused_matmul(node: NodeProto, data: Shape, weight: Shape, output: Shape) ->
 
 
 def _matmul_nbits(node: NodeProto, data: Shape, weight: Shape, output: Shape) -> int | None:
-    # The weight is packed; its true shape stands in the attributes.
+    # The weight is packed; its true shape is in the attributes.
     return _product(*data, integer(node, "N", -1))
 
 
@@ -104,7 +104,7 @@ def _einsum(node: NodeProto, data: Shape, weight: Shape, output: Shape) -> int |
 
 
 def _uncounted(node: NodeProto, data: Shape, weight: Shape, output: Shape) -> int | None:
-    """It multiplies matrices, in a way that nobody counts here: the total must not look complete."""
+    """It multiplies matrices, but is not supported here: the total must not look complete."""
     return None
 
 

@@ -9,11 +9,11 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 from resnetx.graph.inspection.macs import CONTRIB, domain_of, rule_of
 from resnetx.graph.reading.tensor_data import elements, stored_bytes, type_name
 
-# How far back from a node its weights are looked for, through Identity, Transpose, DequantizeLinear and the like.
+# How many nodes are searched for the weights of a node: Identity, Transpose, DequantizeLinear and the like.
 MAX_STEPS = 64
-# Integers of these types are sizes and indices, never weights.
+# Constants of these types are sizes, indices and texts, never weights.
 NEVER_WEIGHTS = (TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING)
-# The inputs that weights come in, where others are settings: scales, zero points, axes, bounds.
+# The inputs that can be weights, if others are settings: scales, zero points, axes, bounds.
 WEIGHT_PLACES: dict[tuple[str, str], tuple[int, ...]] = {
     ("", "QuantizeLinear"): (0,),
     ("", "DequantizeLinear"): (0,),
@@ -46,7 +46,7 @@ WEIGHT_PLACES: dict[tuple[str, str], tuple[int, ...]] = {
             *("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"),
         )
     },
-    # Scale and bias are learned; the mean and the variance are counted by nobody.
+    # Scale and bias are learned; the mean and the variance are not parameters.
     ("", "BatchNormalization"): (0, 1, 2),
     ("", "Range"): (),
     ("", "ConstantOfShape"): (),
@@ -59,7 +59,7 @@ ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Where"
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor that stands in the file; `stored` is its size there in bytes."""
+    """A constant tensor in the file; `stored` is its size in bytes."""
 
     name: str
     type: str
@@ -82,7 +82,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Scope:
-    """What is known of names inside a graph: constants, and the nodes that compute from constants alone."""
+    """The constant names in a graph: constants, and outputs of nodes that compute from constants alone."""
 
     constants: ChainMap[str, Constant]
     folded: ChainMap[str, NodeProto]
@@ -92,7 +92,7 @@ class Scope:
 
 
 def scope_of(graph: GraphProto, outer: Scope | None = None) -> Scope:
-    """The constants of a graph and of those around it."""
+    """The scope of a graph, including the scope of the graph around it."""
     own = {name: Constant.of(name, tensor) for name, tensor in constant_tensors(graph)}
     scope = (
         Scope(outer.constants.new_child(own), outer.folded.new_child()) if outer else Scope(ChainMap(own), ChainMap())
@@ -119,7 +119,7 @@ def constant_tensors(graph: GraphProto) -> Iterator[tuple[str, TensorProto]]:
 
 
 def constant_value(attribute: AttributeProto) -> TensorProto | None:
-    """The tensor that a Constant node gives by this attribute."""
+    """The tensor in this attribute of a Constant node, or None."""
     match attribute.name:
         case "value" if attribute.HasField("t"):
             return attribute.t
@@ -138,7 +138,7 @@ def constant_value(attribute: AttributeProto) -> TensorProto | None:
 
 
 def direct_weights(node: NodeProto, scope: Scope) -> dict[str, Constant]:
-    """The parameters that go into a node as they stand in the file."""
+    """The parameters that are direct inputs of a node."""
     places = WEIGHT_PLACES.get((domain_of(node), node.op_type), range(len(node.input)))
     found = {}
     for place in places:
@@ -151,7 +151,7 @@ def direct_weights(node: NodeProto, scope: Scope) -> dict[str, Constant]:
 
 
 def weights_of(node: NodeProto, scope: Scope) -> dict[str, Constant]:
-    """The parameters of a layer, those that reach it through nodes that only prepare them too."""
+    """The parameters of a layer, including those that nodes such as Transpose prepare for it."""
     found: dict[str, Constant] = {}
     waiting, steps = [node], 0
     while waiting and steps < MAX_STEPS:
@@ -176,7 +176,7 @@ def is_quantized(node: NodeProto, producers: Mapping[str, NodeProto], scope: Sco
 
 
 def _dequantized(name: str, producers: Mapping[str, NodeProto]) -> bool:
-    """Whether a tensor comes from DequantizeLinear, with nothing but moves in between."""
+    """Whether a tensor comes from DequantizeLinear, through nodes that only move elements."""
     for _ in range(MAX_STEPS):
         node = producers.get(name)
         if node is None or not node.input:

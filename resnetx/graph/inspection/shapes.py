@@ -1,6 +1,6 @@
 """The shapes of a graph's tensors for one image, inferred without its weights in a child process.
 
-The child, because inference follows shapes through arithmetic: a chain of forty concatenations asks for terabytes.
+In a child, because inference evaluates shape arithmetic: a chain of forty concatenations allocates terabytes.
 """
 
 import tempfile
@@ -21,10 +21,10 @@ from resnetx.graph.reading.tensor_data import stored_bytes
 
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.graph.inspection.shapes_worker")
 TIMEOUT_S = 60.0
-# For a ResNet-152 it takes 10 MB.
+# A ResNet-152 takes 10 MB.
 MEMORY_BASE_MB = 512
 MEMORY_TIMES_SIZE = 16
-# Sizes, axes and the like are smaller; weights are larger, and inference needs nothing but their shape.
+# Sizes, axes and the like are smaller; weights are larger, and inference needs only their shape.
 KEPT_BYTES = 1024
 MAX_RESULT_BYTES = 2**28
 LARGEST_DIM = 2**40
@@ -32,7 +32,7 @@ LARGEST_DIM = 2**40
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """Shapes by tensor name; `batch` is the first dimension of a file that fixes it, and `problem` what failed."""
+    """Shapes by tensor name; `batch` is the batch size that the file fixes, and `problem` what failed."""
 
     known: Mapping[str, Shape]
     batch: int = 1
@@ -40,7 +40,7 @@ class Shapes:
 
 
 def infer_shapes(model: ModelProto, *, input_shape: Sequence[int] | None = None) -> Shapes:
-    """Shapes with a batch of one where the file leaves it free, or with the first input as `input_shape` says."""
+    """Shapes with a batch size of 1 if the file leaves it free; `input_shape` overrides that of the first input."""
     inputs = required_inputs(model)
     symbols, fixed = _bindings(inputs, input_shape)
     skeleton = _skeleton(model, inputs, symbols, fixed)
@@ -51,7 +51,7 @@ def infer_shapes(model: ModelProto, *, input_shape: Sequence[int] | None = None)
     known = {name: shape for name, shape in stated.items() if shape is not None}
     known |= {value.name: shape for value in inputs if (shape := _bound_input(value, symbols, fixed)) is not None}
     known |= {name: tuple(tensor.dims) for name, tensor in constant_tensors(model.graph)}
-    # What was inferred for these inputs beats what the file says of some others.
+    # Shapes inferred for these inputs take precedence over those stated in the file.
     for name, shape in found.items():
         known[name] = _merged(shape, known.get(name))
     return Shapes(known=known, batch=_batch(inputs, known), problem=problem)
@@ -60,7 +60,7 @@ def infer_shapes(model: ModelProto, *, input_shape: Sequence[int] | None = None)
 def _bindings(
     inputs: Sequence[ValueInfoProto], input_shape: Sequence[int] | None
 ) -> tuple[dict[str, int], dict[str, Shape]]:
-    """Sizes by symbol, and by input name where the user gave a shape."""
+    """Sizes by symbol, and the user's shape by input name."""
     symbols: dict[str, int] = {}
     fixed: dict[str, Shape] = {}
     if input_shape is not None:
@@ -70,18 +70,18 @@ def _bindings(
         symbols |= {symbol: size for symbol, size in pairs if isinstance(symbol, str)}
     for value in inputs:
         dims = _dims(value.type) or ()
-        # A single dimension may as well be a length.
+        # The only dimension of an input may be a length, not a batch.
         if len(dims) > 1 and isinstance(dims[0], str):
             symbols.setdefault(dims[0], 1)
     return symbols, fixed
 
 
 def _target(inputs: Sequence[ValueInfoProto], shape: tuple[int, ...]) -> tuple[str, tuple[int | str | None, ...]]:
-    """The input that a shape was given for, and its dimensions in the file."""
+    """The name of the input that `shape` is for, and its dimensions in the file."""
     if not shape or not all(1 <= size <= LARGEST_DIM for size in shape):
-        raise UsageError(f"The input shape {shape} cannot be: give sizes of at least 1, such as 1x3x224x224.")
+        raise UsageError(f"The input shape {shape} is not valid: give sizes of at least 1, such as 1x3x224x224.")
     if not inputs:
-        raise UsageError("An input shape was given, and the model has no inputs; leave --input-shape out.")
+        raise UsageError("An input shape was given, but the model has no inputs; leave --input-shape out.")
     value = inputs[0]
     dims = _dims(value.type)
     if dims is None:
@@ -90,10 +90,10 @@ def _target(inputs: Sequence[ValueInfoProto], shape: tuple[int, ...]) -> tuple[s
         not isinstance(dim, int) or dim == size for dim, size in zip(dims, shape, strict=True)
     )
     if not fits:
-        spelled = "x".join("?" if dim is None else str(dim)[:40] for dim in dims) or "a single number"
+        spelled = "x".join("?" if dim is None else str(dim)[:40] for dim in dims) or "a scalar"
         raise UsageError(
             f"The input shape {'x'.join(map(str, shape))} does not fit the first input {value.name[:100]!r}, which is "
-            f"{spelled}; sizes that are numbers in the file cannot be changed."
+            f"{spelled}; only free dimensions can be set."
         )
     return value.name, dims
 
@@ -128,7 +128,7 @@ def _merged(shape: Shape, other: Shape | None) -> Shape:
 
 
 def _batch(inputs: Sequence[ValueInfoProto], known: Mapping[str, Shape]) -> int:
-    """Images come in batches: the first dimension of an input with four or more. Nothing else is guessed."""
+    """The batch size: the first dimension of an input that has four or more, else 1."""
     shape = known.get(inputs[0].name) if inputs else None
     return shape[0] if shape is not None and len(shape) >= 4 and shape[0] else 1
 
@@ -136,7 +136,7 @@ def _batch(inputs: Sequence[ValueInfoProto], known: Mapping[str, Shape]) -> int:
 def _skeleton(
     model: ModelProto, inputs: Sequence[ValueInfoProto], symbols: Mapping[str, int], fixed: Mapping[str, Shape]
 ) -> ModelProto:
-    """The graph without weights and without its own statements about shapes, in operators that inference knows."""
+    """The graph without weights and stated shapes, in operators that shape inference supports."""
     graph = GraphProto(name="shapes")
     for value in inputs:
         kind = value.type
@@ -157,14 +157,14 @@ def _skeleton(
     for node in model.graph.node:
         if not stripped.issuperset(node.output) or not node.output:
             graph.node.extend(_plain(node))
-    # Without their types: a quantized output's replacement may have another.
+    # Without types: the replacement of a quantized output may have another type.
     graph.output.extend(ValueInfoProto(name=value.name) for value in model.graph.output)
     unknown = {name for node in graph.node if node.domain for name in node.output}
     for value in model.graph.value_info:
         if value.name in unknown:
             shape = _bound(_dims(value.type), symbols)
             graph.value_info.append(_value(value.name, value.type.tensor_type.elem_type, shape))
-    # From IR version 4 on a weight need not be an input, which spares the difference.
+    # Since IR version 4, a weight need not be an input.
     return ModelProto(ir_version=max(model.ir_version, 4), opset_import=model.opset_import, graph=graph)
 
 
@@ -182,7 +182,7 @@ def _value(name: str, element: int, shape: Shape | None) -> ValueInfoProto:
 
 
 def _inferred(skeleton: ModelProto) -> tuple[dict[str, Shape], str | None]:
-    """What the child found; nothing, and why, where it failed."""
+    """The shapes that the child inferred; if it failed, none and the reason."""
     try:
         with tempfile.TemporaryDirectory(prefix="resnetx-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -192,7 +192,7 @@ def _inferred(skeleton: ModelProto) -> tuple[dict[str, Shape], str | None]:
             command = (*CHILD, str(before), str(after), str(memory_mb), str(TIMEOUT_S + 10))
             problem = run_isolated(command, folder=folder, timeout_s=TIMEOUT_S)
             if problem is None and after.stat().st_size > MAX_RESULT_BYTES:
-                problem = "gave a result that is too large"
+                problem = "returned a result that is too large"
             if problem:
                 return {}, f"shape inference {problem}"
             values = GraphProto.FromString(after.read_bytes())

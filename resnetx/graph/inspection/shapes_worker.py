@@ -1,4 +1,4 @@
-"""The child process that infers the shapes of a graph; whatever happens here, the parent lives on.
+"""The child process that infers the shapes of a graph; the parent survives if it crashes.
 
 python -m resnetx.graph.inspection.shapes_worker BEFORE AFTER MEMORY_MB LIFETIME_S
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from resnetx.base.isolation import limit_self
 
-# Since this opset, Reshape's inference takes a shape that the graph computes.
+# Since this opset, shape inference of Reshape supports a shape that the graph computes.
 FOLLOWING_OPSET = 14
 
 
@@ -24,7 +24,7 @@ def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
         inferred = shape_inference.infer_shapes(graph, data_prop=follow)
         values.value_info.extend((*inferred.graph.value_info, *inferred.graph.output))
 
-    # Later entries win. What can't be followed or converted must not cost what can be inferred without.
+    # Later entries take precedence. If data propagation or conversion fails, the plain inference must remain.
     infer(model, follow=False)
     with suppress(Exception):
         old = any(entry.domain in ("", "ai.onnx") and entry.version < FOLLOWING_OPSET for entry in model.opset_import)

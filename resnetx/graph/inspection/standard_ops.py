@@ -1,6 +1,6 @@
-"""ONNX Runtime's own operators as standard ones of the same shape, for inference that knows only those.
+"""Replaces ONNX Runtime's own operators with standard ones of the same shape, for ONNX shape inference.
 
-Only shapes are the same: activations, scales and sums are left out.
+Only the shapes are the same: activations, scales and sums are omitted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from onnx import AttributeProto, NodeProto, helper
 
 from resnetx.graph.inspection.macs import CONTRIB, integer
 
-# Operator: the standard one, and the inputs that decide the shape.
+# Operator: the standard one, and the inputs that determine the shape.
 _SAME_SHAPE: dict[str, tuple[str, Sequence[int]]] = {
     "FusedConv": ("Conv", (0, 1)),
     "NhwcConv": ("Conv", (0, 1)),
@@ -46,7 +46,7 @@ TO_CHANNELS_FIRST, TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def standard_nodes(node: NodeProto) -> Iterator[NodeProto]:
-    """The nodes that compute tensors of the same shapes; the node itself where it is standard or unknown."""
+    """The nodes that compute tensors of the same shapes; the node itself if it is standard or unknown."""
     if node.domain != CONTRIB or not node.output:
         yield node
     elif node.op_type in _MATMULS:
@@ -67,7 +67,7 @@ def _same_shape(node: NodeProto) -> Iterator[NodeProto]:
     if node.op_type not in _CHANNELS_LAST and not integer(node, "channels_last"):
         yield _node(op_type, inputs, output, attributes)
         return
-    # Names that hardly a file has; one that does gets wrong shapes, and nothing worse.
+    # Names that are unlikely in a file; a conflict leads to wrong shapes, nothing worse.
     before, after = f"{output}\0in", f"{output}\0out"
     yield helper.make_node("Transpose", inputs[:1], [before], perm=TO_CHANNELS_FIRST)
     yield _node(op_type, [before, *inputs[1:]], after, attributes)

@@ -1,4 +1,4 @@
-"""The card of a file that nobody vouches for: read if it can be, shown as unreadable if not."""
+"""Reads the card of an untrusted file; a card that cannot be read is reported, not fatal."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from resnetx.graph.card import CARD_KEY, PARITY_KEY, SCHEMA, metadata
 from resnetx.model.config import ResNetConfig
 from resnetx.model.layer_names import original_name, parse_layer
 
-# A card with the labels of a million classes stays below.
+# A card with the labels of a million classes is smaller.
 MAX_CHARACTERS = 32 * 2**20
 MAX_DEPTH = 16
 # What ONNX Runtime's quantizer appends to the name of a node that it replaces.
@@ -22,7 +22,7 @@ QUANTIZED_SUFFIX = "_quant"
 
 @dataclass(frozen=True, kw_only=True)
 class CardText:
-    """Card and parity as plain JSON objects, and in words what could not be read."""
+    """Card and parity as plain JSON objects, and messages about what could not be read."""
 
     card: dict[str, Any] | None
     parity: dict[str, Any] | None
@@ -47,7 +47,7 @@ def card_text(model: ModelProto) -> CardText:
 
 
 def original_namer(card: dict[str, Any] | None) -> Callable[[str], str | None]:
-    """The original network's name of a layer, for a file whose card says that it is of the residual family."""
+    """A function from a layer's name to its original name; the card must have the config of a residual network."""
     config = _config(card)
     if config is None:
         return lambda name: None
@@ -60,7 +60,7 @@ def original_namer(card: dict[str, Any] | None) -> Callable[[str], str | None]:
                 return None
             return original_name(name, config.stages, config.classes)
         except (ValueError, IndexError, OverflowError):
-            return None  # a layer's name that this network has no place for
+            return None  # a layer that this network does not have
 
     return namer
 
@@ -83,7 +83,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _check_depth(data: object) -> None:
-    """What comes out of a shallow reader may still be too deep for a recursive writer."""
+    """What the JSON reader accepts may still be too deep for the recursive JSON writer."""
     level: list[object] = [data]
     for _ in range(MAX_DEPTH):
         level = [
@@ -99,11 +99,11 @@ def _check_depth(data: object) -> None:
 def _check_schema(card: dict[str, Any] | None) -> None:
     schema = card and card.get("schema")
     if schema != SCHEMA:
-        raise ValueError(f"its schema is {str(schema)[:40]!r}, and this resnetx reads {SCHEMA}")
+        raise ValueError(f"its schema is {str(schema)[:40]!r}, but this resnetx reads {SCHEMA}")
 
 
 def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"it holds {text}")
+    raise ValueError(f"it contains {text}")
 
 
 def _finite(text: str) -> float:

@@ -1,1 +1,1 @@
-"""ONNX files of unknown origin: read, checked and their tensors decoded."""
+"""Reads and checks untrusted ONNX files, and decodes their tensors."""

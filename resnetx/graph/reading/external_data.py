@@ -1,4 +1,4 @@
-"""Weights that lie in files beside the model, read without leaving the model's folder."""
+"""Reads weights from external data files, without leaving the model's folder."""
 
 import os
 import stat
@@ -13,12 +13,12 @@ from onnx import TensorProto
 from resnetx.errors import FileError, GraphError
 from resnetx.graph.reading.tensor_data import stored_bytes
 
-# What all tensors together may take from such files.
+# The limit for all tensors together.
 MAX_EXTERNAL_BYTES = 8 * 2**30
 
 
 def open_plain(path: Path, *, follow: bool) -> tuple[BinaryIO, os.stat_result]:
-    """Open a file that is neither a device nor a pipe, which could hang the reader, nor, unless `follow`, a link."""
+    """Open a regular file, not a device or a pipe, which could hang; follow symbolic links only if `follow`."""
     names = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
     descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in names))
     facts = os.fstat(descriptor)
@@ -30,7 +30,7 @@ def open_plain(path: Path, *, follow: bool) -> tuple[BinaryIO, os.stat_result]:
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a file beside the model."""
+    """A part of an external data file."""
 
     location: str
     offset: int
@@ -38,7 +38,7 @@ class Region:
 
 
 class ExternalData:
-    """Reads tensors from the files beside one model, and keeps count."""
+    """Reads tensors from the external data files of one model, and counts the bytes."""
 
     def __init__(self, model: Path) -> None:
         self._model = model
@@ -47,22 +47,22 @@ class ExternalData:
 
     @property
     def file_bytes(self) -> int:
-        """The size of all files that were read from."""
+        """The size of all files that were read."""
         return sum(self._sizes.values())
 
     def load(self, tensor: TensorProto) -> None:
-        """Bring a tensor's data into the model."""
+        """Load a tensor's data into the model."""
         region = self._region(tensor)
         with self._open(region.location) as (stream, size):
             if region.offset + region.length > size:
                 raise self._refused(
-                    f"the weight {tensor.name[:100]!r} is said to be bytes {region.offset:,} to "
+                    f"the weight {tensor.name[:100]!r} is stored at bytes {region.offset:,} to "
                     f"{region.offset + region.length:,} of {region.location!r}, which has {size:,}. "
                     "Get the complete file, or export the model again"
                 )
             self._sizes[region.location] = size
             self._read += region.length
-            # Many tensors that name one region would unpack a small file to any size; sharing a weight is honest.
+            # Many tensors with the same region could expand a small file to any size; some sharing is legitimate.
             if self._read > min(MAX_EXTERNAL_BYTES, 2 * self.file_bytes):
                 raise self._refused(f"its weights overlap, or take more than {MAX_EXTERNAL_BYTES >> 30} GiB")
             stream.seek(region.offset)
@@ -78,17 +78,17 @@ class ExternalData:
         needed = stored_bytes(tensor)
         name = tensor.name[:100]
         if tensor.data_type == TensorProto.STRING:
-            raise self._refused(f"the weight {name!r} is text, which cannot lie in another file")
+            raise self._refused(f"the weight {name!r} has strings, which cannot be stored in another file")
         numbers = []
         for key, default in (("offset", 0), ("length", needed)):
             text = entries.get(key, str(default))
             if not (text.isascii() and text.isdigit() and len(text) <= 19):
-                raise self._refused(f"the weight {name!r} lies at the {key} {text[:40]!r}, which is no number")
+                raise self._refused(f"the weight {name!r} has the {key} {text[:40]!r}, which is not a valid number")
             numbers.append(int(text))
         if numbers[1] != needed:
             raise self._refused(
-                f"the weight {name!r} has the shape {list(tensor.dims)}, which takes {needed:,} bytes, and "
-                f"{numbers[1]:,} are said to be in the file beside it"
+                f"the weight {name!r} has the shape {list(tensor.dims)}, which takes {needed:,} bytes, but "
+                f"its external data has {numbers[1]:,}"
             )
         return Region(entries.get("location", ""), *numbers)
 
@@ -98,19 +98,19 @@ class ExternalData:
             stream, facts = open_plain(self._resolve(location), follow=False)
         except (OSError, ValueError) as error:
             raise FileError(
-                f"The weights of {self._model} lie in {location[:200]!r} beside it, which cannot be read: "
+                f"The weights of {self._model} are stored in {location[:200]!r}, which cannot be read: "
                 f"{getattr(error, 'strerror', None) or error}. Put that file into the model's folder."
             ) from error
         with stream:
             if facts.st_nlink > 1:
                 raise self._refused(
-                    f"{location[:200]!r}, where its weights lie, is a hard link, which may show a file from elsewhere. "
-                    "Copy the model and its weights into a folder"
+                    f"its weights are stored in {location[:200]!r}, a hard link, which may expose another file. "
+                    "Copy the model and its weights to a new folder"
                 )
             yield stream, facts.st_size
 
     def _resolve(self, location: str) -> Path:
-        """The path of a location: below the model's folder in words, and by no link on the way."""
+        """The path of a location; it must be below the model's folder and must not contain a symbolic link."""
         parts = PurePosixPath(location).parts
         if (
             not parts
@@ -120,14 +120,14 @@ class ExternalData:
             or PurePosixPath(location).is_absolute()
             or PureWindowsPath(location).anchor
         ):
-            raise self._refused(f"its weights are said to lie in {location[:200]!r}, outside of the model's folder")
+            raise self._refused(f"its weights are stored in {location[:200]!r}, outside of the model's folder")
         path = self._model.parent
         for part in parts:
             path = path / part
             if path.is_symlink():
                 raise self._refused(
-                    f"{location[:200]!r}, where its weights lie, is a symbolic link, which may lead out of the folder. "
-                    "Copy the model and its weights into a folder"
+                    f"its weights are stored in {location[:200]!r}, a symbolic link, which may lead out of the folder. "
+                    "Copy the model and its weights to a new folder"
                 )
         return path
 

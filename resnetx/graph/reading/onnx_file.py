@@ -1,5 +1,6 @@
-"""ONNX files from strangers, read so that a hostile one is refused before it costs anything."""
+"""Untrusted ONNX files, read so that a hostile one is refused before it costs anything."""
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,16 @@ OTHER_FORMATS = {
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxFile:
-    """A model with all its weights in memory, and what it took on disk."""
+    """A model with all its weights in memory, and what it took on disk.
+
+    `source` opens it again: its bytes, or its path where weights are stored in other files. `sha256` is of the file
+    alone, `digest` of the file and of the weights beside it.
+    """
 
     model: ModelProto
+    source: bytes | Path
+    sha256: str
+    digest: str
     file_bytes: int
     external_bytes: int
 
@@ -60,13 +68,20 @@ def read_onnx_file(path: Path) -> OnnxFile:
         other = next((text for magic, text in OTHER_FORMATS.items() if data.startswith(magic)), None)
         reason = f"it looks like {other}" if other else str(error) if isinstance(error, WireError) else "it is damaged"
         raise GraphError(f"{path} is not an ONNX file that can be read: {reason}.") from error
-    file_bytes = len(data)
-    del data
+    digest = hashlib.sha256(data)
+    sha256 = digest.hexdigest()
     external = ExternalData(path)
-    problem = _model_problem(model) or _graph_problem(model.graph, external)
+    problem = _model_problem(model) or _graph_problem(model.graph, external, digest)
     if problem:
         raise GraphError(f"{path} is not read: {problem}.")
-    return OnnxFile(model=model, file_bytes=file_bytes, external_bytes=external.file_bytes)
+    return OnnxFile(
+        model=model,
+        source=path if external.file_bytes else data,
+        sha256=sha256,
+        digest=digest.hexdigest(),
+        file_bytes=len(data),
+        external_bytes=external.file_bytes,
+    )
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -106,13 +121,13 @@ def _model_problem(model: ModelProto) -> str | None:
     return None
 
 
-def _graph_problem(graph: GraphProto, external: ExternalData) -> str | None:
-    """What is wrong with a graph or one inside it; weights from other files are loaded on the way."""
+def _graph_problem(graph: GraphProto, external: ExternalData, digest: "hashlib._Hash") -> str | None:
+    """What is wrong with a graph or one inside it; weights from other files are loaded, and hashed, on the way."""
     for inner in graphs_of(graph):
         problem = (
             _nodes_problem(inner)
             or _names_problem(inner)
-            or next(filter(None, (_tensor_problem(tensor, external) for tensor in tensors_of(inner))), None)
+            or next(filter(None, (_tensor_problem(tensor, external, digest) for tensor in tensors_of(inner))), None)
         )
         if problem:
             return problem
@@ -146,12 +161,13 @@ def _names_problem(graph: GraphProto) -> str | None:
     return f"{times} weights in it bear the name {name[:100]!r}" if times > 1 else None
 
 
-def _tensor_problem(tensor: TensorProto, external: ExternalData) -> str | None:
+def _tensor_problem(tensor: TensorProto, external: ExternalData, digest: "hashlib._Hash") -> str | None:
     problem = form_problem(tensor)
     if problem is None and tensor.data_location == TensorProto.EXTERNAL:
         if tensor.HasField("raw_data"):
             problem = "is said to lie in another file, and lies in this one too"
         else:
             external.load(tensor)
+            digest.update(tensor.raw_data)
     problem = problem or data_problem(tensor)
     return problem and f"the weight {tensor.name[:100]!r} {problem}"

@@ -1,4 +1,4 @@
-"""Tensors as a file stores them: how many bytes their dimensions call for, and whether those are there."""
+"""Tensors as stored in a file: how many bytes their dimensions require, and whether the file has them."""
 
 import math
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from onnx import GraphProto, NodeProto, TensorProto
 MAX_RANK = 64
 MAX_ELEMENTS = 2**40
 
-# Name, bits an element, and the field that holds them where they are not raw bytes.
+# Name, bits per element, and the field that contains the elements if they are not raw bytes.
 _TYPES: dict[int, tuple[str, int, str]] = {
     TensorProto.FLOAT: ("float32", 32, "float_data"),
     TensorProto.DOUBLE: ("float64", 64, "double_data"),
@@ -26,7 +26,7 @@ _TYPES: dict[int, tuple[str, int, str]] = {
     TensorProto.STRING: ("string", 0, "string_data"),
     TensorProto.COMPLEX64: ("complex64", 64, "float_data"),
     TensorProto.COMPLEX128: ("complex128", 128, "double_data"),
-    # Numbers, because the oldest onnx that resnetx runs with doesn't name the last of them.
+    # Numbers, because the oldest supported onnx does not define the newest types.
     **{
         number: (f"float8{form}", 8, "int32_data")
         for number, form in {17: "e4m3fn", 18: "e4m3fnuz", 19: "e5m2", 20: "e5m2fnuz", 24: "e8m0"}.items()
@@ -51,12 +51,12 @@ def elements(tensor: TensorProto) -> int:
 
 
 def stored_bytes(tensor: TensorProto) -> int:
-    """The bytes that the dimensions call for; strings count as nothing."""
+    """The bytes that the dimensions require; 0 for strings."""
     return (elements(tensor) * _TYPES[tensor.data_type][1] + 7) // 8
 
 
 def tensors_of(graph: GraphProto) -> Iterator[TensorProto]:
-    """The tensors of one graph, those in its nodes' attributes too; not those of graphs inside."""
+    """The tensors of one graph, including those in its nodes' attributes, excluding those of subgraphs."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -82,16 +82,16 @@ def form_problem(tensor: TensorProto) -> str | None:
     if tensor.data_type not in _TYPES:
         return f"is of type {tensor.data_type}, which is unknown"
     if tensor.HasField("segment"):
-        return "is stored in segments, which no runtime reads"
+        return "is stored in segments, which no runtime supports"
     if len(tensor.dims) > MAX_RANK:
-        return f"has {len(tensor.dims)} dimensions"
+        return f"has {len(tensor.dims)} dimensions, and the limit is {MAX_RANK}"
     if any(dim < 0 for dim in tensor.dims) or elements(tensor) > MAX_ELEMENTS:
-        return f"has the impossible shape {list(tensor.dims)}"
+        return f"has the invalid shape {list(tensor.dims)}"
     return None
 
 
 def data_problem(tensor: TensorProto) -> str | None:
-    """Why the data don't fit the dimensions, or None; the form must be right already."""
+    """How the data and the dimensions differ, or None; `form_problem` must have found nothing."""
     name, bits, field = _TYPES[tensor.data_type]
     filled = [other for other in _FIELDS if len(getattr(tensor, other))]
     if tensor.HasField("raw_data"):
@@ -104,12 +104,12 @@ def data_problem(tensor: TensorProto) -> str | None:
         found, needed, unit = len(getattr(tensor, field)), _entries(tensor, name, bits), "numbers"
     if found == needed:
         return None
-    return f"is {name} of shape {list(tensor.dims)}, which takes {needed:,} {unit}, and the file has {found:,}"
+    return f"is {name} of shape {list(tensor.dims)}, which takes {needed:,} {unit}, but the file has {found:,}"
 
 
 def _entries(tensor: TensorProto, name: str, bits: int) -> int:
     count = elements(tensor)
     if name.startswith("complex"):
         return 2 * count
-    # Numbers of four and two bits share a byte here too; those of six do so only as raw bytes.
+    # Four-bit and two-bit numbers are packed here, too; six-bit numbers are packed only as raw bytes.
     return (count * bits + 7) // 8 if 0 < bits <= 4 else count

@@ -1,7 +1,7 @@
-"""A look at a protobuf file's skeleton before it is parsed: what would cost memory or break later is refused here.
+"""Checks the structure of a protobuf file before it is parsed, and rejects what would exhaust memory or fail later.
 
-The parser allocates some hundred bytes for every empty two-byte message, and nests as deep as the file says.
-Skipping over the weights, a look costs milliseconds.
+The parser allocates some hundred bytes for every empty two-byte message, and nests as deep as the file does.
+The check skips the weights, so it takes milliseconds.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ GRAPH, NODE = "onnx.GraphProto", "onnx.NodeProto"
 
 
 class WireError(ValueError):
-    """The bytes are no ONNX model, or one that nobody would make; the message is the second half of a sentence."""
+    """The bytes are not an ONNX model, or exceed a limit; the message is the second half of a sentence."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The fields of a message type that matter here, by number."""
+    """The relevant fields of a message type, by number."""
 
     name: str
     messages: Mapping[int, str]
@@ -37,7 +37,7 @@ class Shape:
 
 
 def check_wire(data: bytes) -> None:
-    """Walk through every message of a serialized model, and raise WireError if it may not be parsed."""
+    """Check every message of a serialized model; WireError if it must not be parsed."""
     shapes = _shapes()
     shape = shapes["onnx.ModelProto"]
     end, position = len(data), 0
@@ -64,7 +64,7 @@ def check_wire(data: bytes) -> None:
             length, position = _varint(data, position, end)
             stop = position + length
             if stop > end:
-                raise WireError("it ends in the middle, as a file that was not copied as a whole does")
+                raise WireError("it is truncated, as by an incomplete copy or download")
             child = shape.messages.get(number)
             if child is not None:
                 outer.append((end, shape))
@@ -78,12 +78,12 @@ def check_wire(data: bytes) -> None:
             elif number in shape.integers:
                 packed += length
                 if packed > MAX_PACKED_BYTES:
-                    raise WireError(f"more than {MAX_PACKED_BYTES >> 20} MiB of its numbers are stored one by one")
+                    raise WireError(f"more than {MAX_PACKED_BYTES >> 20} MiB of its integers are stored in packed form")
             position = stop
         else:
-            raise WireError("its bytes are not those of an ONNX model")
+            raise WireError("it is not in the ONNX format")
         if position > end:
-            raise WireError("it ends in the middle, as a file that was not copied as a whole does")
+            raise WireError("it is truncated, as by an incomplete copy or download")
 
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
@@ -95,7 +95,7 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return result, position
         shift += 7
-    raise WireError("its bytes are not those of an ONNX model, or it ends in the middle")
+    raise WireError("it is not in the ONNX format, or it is truncated")
 
 
 def _check_depth(depth: int, graphs: int, nodes: int) -> None:
@@ -116,7 +116,7 @@ def _check_text(text: bytes) -> None:
 
 @cache
 def _shapes() -> dict[str, Shape]:
-    """Every message type that a model can hold, from the library's own description of the format."""
+    """Every message type that a model can contain, from the descriptors of the onnx library."""
     found: dict[str, Shape] = {}
     waiting: list[Descriptor] = [ModelProto.DESCRIPTOR]
     while waiting:

@@ -1,1 +1,1 @@
-"""onnxsim in a child process, and the comparison of what it returns."""
+"""Runs onnxsim in a child process, and checks its result."""

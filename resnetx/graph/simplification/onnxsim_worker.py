@@ -1,4 +1,4 @@
-"""The child process that runs onnxsim on one file; whatever happens here, the parent lives on.
+"""The child process that runs onnxsim on one file; the parent survives if it crashes.
 
 python -m resnetx.graph.simplification.onnxsim_worker BEFORE AFTER MEMORY_MB LIFETIME_S
 """
@@ -9,12 +9,12 @@ from pathlib import Path
 from resnetx.base.isolation import limit_self
 
 # Constants that a graph computes are folded up to the size of the graph itself, or this much in a small graph:
-# a few bytes of ConstantOfShape can ask for gigabytes.
+# a few bytes of ConstantOfShape can request gigabytes.
 FOLD_AT_LEAST_MB = 16
 
 
 def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
-    # onnxsim imports torch where it is installed, for what is not used here: a second and 200 MB.
+    # onnxsim imports torch if it is installed, which is not needed here and takes a second and 200 MB.
     sys.modules["torch"] = None  # type: ignore[assignment]
     import onnx
     import onnxsim
@@ -25,7 +25,7 @@ def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
         onnx.load(before), include_subgraph=False, tensor_size_threshold=f"{largest_mb}MB"
     )
     if not valid:
-        raise RuntimeError("onnxsim says that its own result is not valid")
+        raise RuntimeError("onnxsim reports that its own result is not valid")
     after.write_bytes(simplified.SerializeToString())
 
 

@@ -1,4 +1,4 @@
-"""A simpler graph that is proved to be the same, or the graph as it was and the reason why."""
+"""A simpler graph that was checked against the original, or the unchanged graph and the reason."""
 
 import importlib.metadata
 import tempfile
@@ -29,7 +29,7 @@ Check = Callable[[Path, Path], str | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Simplification:
-    """`model` is the simplified graph, or the unchanged one where `applied` is false and `reason` says why."""
+    """`model` is the simplified graph, or the unchanged one if `applied` is false; `reason` says why."""
 
     model: ModelProto
     applied: bool
@@ -43,17 +43,17 @@ class Simplification:
 def simplify_model(
     model: ModelProto, *, timeout_s: float = 120, memory_mb: int | None = None, check: Check | None = None
 ) -> Simplification:
-    """Simplify with onnxsim in a child process, and believe nothing of it.
+    """Simplify with onnxsim in a child process, and check its result.
 
-    `check` gets the paths of the two files and says what is wrong with the second, or None. `memory_mb` is what the
-    child may take beyond its libraries.
+    `check` gets the paths of the two files and returns what is wrong with the second, or None. `memory_mb` is the
+    memory limit of the child, without its libraries.
     """
     tool = f"onnxsim {importlib.metadata.version('onnxsim')}"
     try:
         data = serialize(model)
     except GraphError:
         counts = count_graph(model, size=weight_bytes(model))
-        reason = f"it takes {counts.bytes / 2**30:.1f} GiB, and onnxsim can be given 2 GiB at most"
+        reason = f"it takes {counts.bytes / 2**30:.1f} GiB, and onnxsim supports 2 GiB at most"
         return Simplification(model=model, applied=False, reason=reason, before=counts, after=counts, tool=tool)
     before = count_graph(model, size=len(data))
     try:
@@ -62,7 +62,7 @@ def simplify_model(
     except GraphError as error:
         result = f"the simplified graph cannot be written: {error}"
     except UnicodeError:
-        result = "the graph holds names that are not UTF-8 text"
+        result = "the graph contains names that are not UTF-8 text"
     except OSError as error:
         result = f"the temporary files could not be written: {error.strerror or error}"
     if isinstance(result, str):
@@ -82,13 +82,13 @@ def simplify_model(
 
 
 def serialize(model: ModelProto) -> bytes:
-    """The bytes of a file that holds the model whole, the same ones every time."""
+    """Serialize the complete model, deterministically."""
     try:
         data: bytes = model.SerializeToString(deterministic=True)
     except EncodeError as error:
         raise GraphError(
-            f"The graph takes {weight_bytes(model) / 2**30:.1f} GiB with its external data, and one self-contained "
-            "ONNX file holds 2 GiB at most; leave this graph as it is, or reduce its precision first."
+            f"The graph takes {weight_bytes(model) / 2**30:.1f} GiB with its external data, but one self-contained "
+            "ONNX file has 2 GiB at most; keep this graph as it is, or reduce its precision first."
         ) from error
     return data
 
@@ -134,13 +134,13 @@ def _read(path: Path) -> ModelProto | str:
 
 
 def restore_descriptions(before: ModelProto, after: ModelProto) -> None:
-    """Give `after` back what onnxsim drops, adds or rewrites of everything that is not computation."""
+    """Restore in `after` everything apart from the computation that onnxsim drops, adds or rewrites."""
     for field in ("producer_name", "producer_version", "domain", "model_version", "doc_string"):
         setattr(after, field, getattr(before, field))
     after.graph.name, after.graph.doc_string = before.graph.name, before.graph.doc_string
     _replace(after.metadata_props, before.metadata_props)
     _replace(after.graph.metadata_props, before.graph.metadata_props)
-    # The boundary was compared already; the original's has its documentation too, and dimensions by their old names.
+    # The boundary was compared already; the original also has its documentation and its names of dimensions.
     required = {value.name for value in required_inputs(before)}
     optional = [value for value in after.graph.input if value.name not in required]
     _replace(after.graph.input, [*required_inputs(before), *optional])
@@ -149,7 +149,7 @@ def restore_descriptions(before: ModelProto, after: ModelProto) -> None:
 
 
 def _restore_nodes(before: ModelProto, after: ModelProto) -> None:
-    """A node that computes the same tensor as before gets its name back; a node of the same name, its notes."""
+    """Restore the name of a node that computes the same tensor, and the metadata of a node with the same name."""
     originals = [node for graph in graphs_of(before.graph) for node in graph.node]
     names = Counter(node.name for node in originals)
     by_name = {node.name: node for node in originals if node.name and names[node.name] == 1}
@@ -176,5 +176,5 @@ def _notes(before: ModelProto, after: ModelProto) -> tuple[str, ...]:
     gone = len(before.graph.input) - len(after.graph.input)
     if not gone:
         return ()
-    # Harmless to almost everybody, since these weights have values; but a caller could have fed others.
-    return (f"{gone} weights were listed among the inputs; they are plain weights now",)
+    # Harmless for most callers, because these weights have values; but a caller could have fed others.
+    return (f"{gone} weights were listed among the inputs; they are no longer inputs",)

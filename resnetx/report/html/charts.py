@@ -7,9 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
+from resnetx.base.text import shorten
 from resnetx.report.bench_rows import BenchRow
-from resnetx.report.html.markup import Html, element, join, number, shorten
-from resnetx.report.html.spread import Spread, measure_spread
+from resnetx.report.html.markup import element, number
+from resnetx.report.html.spread import Spread
 
 WIDTH = 340
 COLOURS = 6
@@ -40,7 +43,7 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def throughput_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, int]) -> Html:
+def throughput_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, int]) -> Markup:
     """Images per second against the batch, a line a series; the batches stand at equal distances."""
     points = [(row, rate) for row in rows if (rate := row.summary.images_per_s) is not None]
     batches = sorted({row.case.batch for row, _ in points})
@@ -48,7 +51,7 @@ def throughput_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, i
     ticks = nice_ticks(max(rate for _, rate in points))
     across = Scale(low=0, high=len(batches) - 1, start=70, end=WIDTH - 30)
     up = Scale(low=0, high=ticks[-1], start=190, end=16)
-    parts = [_grid(ticks, up, 46, WIDTH - 8)]
+    parts = _grid(ticks, up, 46, WIDTH - 8)
     every = -(-len(batches) // MOST_LABELS)
     parts += [_text(across.at(i), 206, batch, "middle") for i, batch in enumerate(batches) if i % every == 0]
     parts.append(_text(WIDTH / 2, 222, "batch", "middle", "dim"))
@@ -70,40 +73,31 @@ def throughput_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, i
     return _svg(name, 236 + 19 * len(series), "Images per second against batch", told, parts)
 
 
-def limit_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, int]) -> Html:
+def limit_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, int]) -> Markup:
     """A bar a case: the share of the machine's measured peak in the case's precision."""
     known = [(row, share) for row in rows if (share := row.summary.limit_fraction) is not None]
-    parts: list[Html] = []
+    parts: list[Markup] = []
     for place, (row, share) in enumerate(known):
         y = 4 + 36 * place
-        filled = round((WIDTH - 16) * min(max(share, 0), 1), 1)
+        filled = (WIDTH - 16) * min(max(share, 0), 1)
         parts += [
             _text(8, y + 12, shorten(_told(row), 30) + f", {shorten(row.case.effective_precision, 9)}"),
             _text(WIDTH - 8, y + 12, f"{number(100 * share)} %", "end", "strong"),
-            element("rect", {"class": "track", "x": 8, "y": y + 18, "width": WIDTH - 16, "height": 10}),
-            element(
-                "rect",
-                {"class": f"bar c{styles[row.series] % COLOURS}", "x": 8, "y": y + 18, "width": filled, "height": 10},
-            ),
+            _box("track", 8, y + 18, WIDTH - 16, 10),
+            _box(f"bar c{styles[row.series] % COLOURS}", 8, y + 18, filled, 10),
         ]
     told = "; ".join(f"{_told(r)}, {r.case.effective_precision}: {number(100 * share)} %" for r, share in known)
     return _svg(name, 36 * len(known) + 4, "Fraction of the machine's measured peak", told, parts)
 
 
-def latency_chart(name: str, row: BenchRow) -> Html:
+def latency_chart(name: str, row: BenchRow, spread: Spread) -> Markup:
     """A box a round from left to right, and all samples as a histogram on the same axis at the right."""
-    spread = measure_spread(row.rounds)
     ticks = [tick for tick in nice_ticks(spread.high, low=spread.low) if spread.low <= tick <= spread.high]
     up = Scale(low=spread.low, high=spread.high, start=142, end=12)
-    parts = [_grid(ticks, up, 50, WIDTH - 8)]
+    parts = _grid(ticks, up, 50, WIDTH - 8)
     if row.summary.ci95_ms is not None:
         low, high = (min(max(value, spread.low), spread.high) for value in row.summary.ci95_ms)
-        height = max(up.at(low) - up.at(high), 1.5)
-        parts.append(
-            element(
-                "rect", {"class": "band", "x": 50, "y": up.at(high), "width": WIDTH - 58, "height": round(height, 1)}
-            )
-        )
+        parts.append(_box("band", 50, up.at(high), WIDTH - 58, max(up.at(low) - up.at(high), 1.5)))
     parts += _boxes(spread, up)
     parts += _histogram(spread, up)
     parts.append(_text(148, 158, "rounds, first to last" if len(spread.boxes) > 1 else "one round", "middle", "dim"))
@@ -112,24 +106,26 @@ def latency_chart(name: str, row: BenchRow) -> Html:
 
 
 def describe(row: BenchRow, spread: Spread) -> str:
+    """The figures of a latency chart, as a sentence."""
     summary = row.summary
     words = [] if summary.median_ms is None else [f"median {number(summary.median_ms)} ms"]
     if summary.ci95_ms is not None:
         words.append(f"95 % interval {summary.ci95_ms[0]:.4g} to {summary.ci95_ms[1]:.4g}")
     words.append(f"half of the samples from {spread.quarter:.4g} to {spread.three_quarters:.4g}")
-    words.append(f"{spread.count:,} samples in {spread.rounds} round{'' if spread.rounds == 1 else 's'}")
+    samples = f"{spread.count:,} sample{'' if spread.count == 1 else 's'}"
+    words.append(f"{samples} in {spread.rounds} round{'' if spread.rounds == 1 else 's'}")
     if spread.below or spread.above:
         words.append(f"not drawn: {spread.below} below and {spread.above} above, up to {number(spread.highest)} ms")
-    return "; ".join(words)
+    text = "; ".join(words)
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def placement_chart(name: str, placement: Sequence[tuple[str, int]]) -> Html:
+def placement_chart(name: str, placement: Sequence[tuple[str, int]]) -> Markup:
     total, x = sum(count for _, count in placement), 0.0
     parts = []
     for place, (_, count) in enumerate(placement):
         width = 120 * count / total if total > 0 else 0
-        box = {"class": f"bar place{min(place, 2)}", "x": round(x, 1), "y": 0, "width": round(width, 1), "height": 12}
-        parts.append(element("rect", box))
+        parts.append(_box(f"bar place{min(place, 2)}", x, 0, width, 12))
         x += width
     told = ", ".join(f"{count} on {provider}" for provider, count in placement)
     return _svg(name, 12, "Nodes by provider", told, parts, width=120, kind="chip")
@@ -147,7 +143,7 @@ def nice_ticks(high: float, *, low: float = 0.0, about: int = 4) -> list[float]:
     return [float(f"{index * step:.10g}") for index in range(first, last + 1)]
 
 
-def _boxes(spread: Spread, up: Scale) -> list[Html]:
+def _boxes(spread: Spread, up: Scale) -> list[Markup]:
     parts = []
     slot = 190 / len(spread.boxes)
     half = min(slot * 0.32, 9)
@@ -157,37 +153,25 @@ def _boxes(spread: Spread, up: Scale) -> list[Html]:
         left, width = round(x - half, 1), round(2 * half, 1)
         parts += [
             element("path", {"class": "whisker", "d": f"M{x},{low}V{first}M{x},{last}V{high}"}),
-            element(
-                "rect",
-                {"class": "box", "x": left, "y": last, "width": width, "height": round(max(first - last, 1), 1)},
-            ),
+            _box("box", left, last, width, max(first - last, 1)),
             element("path", {"class": "middle", "d": f"M{left},{middle}h{width}"}),
         ]
     return parts
 
 
-def _histogram(spread: Spread, up: Scale) -> list[Html]:
+def _histogram(spread: Spread, up: Scale) -> list[Markup]:
     top = max(spread.bins)
     step = (up.start - up.end) / len(spread.bins)
     return [
-        element(
-            "rect",
-            {
-                "class": "bin",
-                "x": WIDTH - 80,
-                "y": round(up.start - step * (index + 1) + 0.5, 1),
-                "width": round(72 * count / top, 1),
-                "height": round(step - 1, 1),
-            },
-        )
+        _box("bin", WIDTH - 80, up.start - step * (index + 1) + 0.5, 72 * count / top, step - 1)
         for index, count in enumerate(spread.bins)
         if count
     ]
 
 
 def _svg(
-    name: str, height: float, title: str, told: str, parts: Sequence[Html], *, width: int = WIDTH, kind: str = "chart"
-) -> Html:
+    name: str, height: float, title: str, told: str, parts: Sequence[Markup], *, width: int = WIDTH, kind: str = "chart"
+) -> Markup:
     head = {
         "class": kind,
         "viewBox": f"0 0 {width} {height:g}",
@@ -199,12 +183,17 @@ def _svg(
     return element("svg", head, title_part, element("desc", {"id": f"{name}-desc"}, told), *parts)
 
 
-def _grid(ticks: Sequence[float], up: Scale, left: float, right: float) -> Html:
+def _box(kind: str, x: float, y: float, width: float, height: float) -> Markup:
+    places = {"x": x, "y": y, "width": width, "height": height}
+    return element("rect", {"class": kind, **{key: round(value, 1) for key, value in places.items()}})
+
+
+def _grid(ticks: Sequence[float], up: Scale, left: float, right: float) -> list[Markup]:
     lines = [element("path", {"class": "grid", "d": f"M{left:g},{up.at(tick):g}H{right:g}"}) for tick in ticks]
-    return join([*lines, *(_text(left - 6, up.at(tick) + 4, f"{tick:,.6g}", "end") for tick in ticks)])
+    return [*lines, *(_text(left - 6, up.at(tick) + 4, f"{tick:,.6g}", "end") for tick in ticks)]
 
 
-def _text(x: float, y: float, words: object, anchor: str | None = None, kind: str | None = None) -> Html:
+def _text(x: float, y: float, words: object, anchor: str | None = None, kind: str | None = None) -> Markup:
     return element("text", {"x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor, "class": kind}, words)
 
 
@@ -212,14 +201,14 @@ def _told(row: BenchRow) -> str:
     return f"✗ wrong: {row.label}" if row.parity_passed is False else row.label
 
 
-def _line(points: Sequence[tuple[float, float]], style: int) -> Html:
+def _line(points: Sequence[tuple[float, float]], style: int) -> Markup:
     path = "M" + "L".join(f"{x:g},{y:g}" for x, y in points)
     return element(
         "path", {"class": f"line c{style % COLOURS}", "d": path, "stroke-dasharray": DASHES[style % len(DASHES)]}
     )
 
 
-def _marker(x: float, y: float, style: int, told: str | None = None, *, wrong: bool = False) -> Html:
+def _marker(x: float, y: float, style: int, told: str | None = None, *, wrong: bool = False) -> Markup:
     shape = {"class": f"marker c{style % COLOURS}{' wrong' if wrong else ''}", "d": MARKERS[style % len(MARKERS)]}
-    title = [] if told is None else [element("title", None, told)]
+    title = [] if told is None else [element("title", {}, told)]
     return element("path", {**shape, "transform": f"translate({x:g} {y:g})"}, *title)

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+
+import numpy as np
 
 BINS = 26
 # More boxes than this are too narrow to see; neighbouring rounds then share one.
@@ -11,12 +12,10 @@ BOX = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Samples further from the quartiles than this many times their distance are counted, not drawn.
 REACH = 5.0
 
-Box = tuple[float, float, float, float, float]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """`low` to `high` is the axis; `below` and `above` count the samples beyond it."""
+    """`low` to `high` is the axis; `below` and `above` count the samples beyond it. A box holds the shares of `BOX`."""
 
     count: int
     rounds: int
@@ -27,52 +26,31 @@ class Spread:
     three_quarters: float
     below: int
     above: int
-    boxes: tuple[Box, ...]
-    bins: tuple[int, ...]
+    boxes: list[list[float]]
+    bins: list[int]
 
 
 def measure_spread(rounds: Sequence[Sequence[float]]) -> Spread:
     """`rounds` holds at least one sample, and none that is not finite."""
-    samples = sorted(chain.from_iterable(rounds))
-    quarter, three_quarters = quantile(samples, 0.25), quantile(samples, 0.75)
+    samples = np.concatenate(rounds)
+    lowest, quarter, three_quarters, highest = np.quantile(samples, (0, 0.25, 0.75, 1)).tolist()
     reach = REACH * (three_quarters - quarter)
-    low, high = max(samples[0], quarter - reach), min(samples[-1], three_quarters + reach)
+    low, high = max(lowest, quarter - reach), min(highest, three_quarters + reach)
     # Identical samples, or nearly so, still get an axis with some height.
     margin = max(0.04 * (high - low), 0.005 * abs(high), 1e-6)
     low, high = low - margin, high + margin
-    inside = [sample for sample in samples if low <= sample <= high]
-    bins = [0] * BINS
-    for sample in inside:
-        bins[min(int((sample - low) / (high - low) * BINS), BINS - 1)] += 1
+    size = -(-len(rounds) // MOST_BOXES)
+    groups = [np.concatenate(rounds[start : start + size]) for start in range(0, len(rounds), size)]
     return Spread(
         count=len(samples),
         rounds=len(rounds),
         low=low,
         high=high,
-        highest=samples[-1],
+        highest=highest,
         quarter=quarter,
         three_quarters=three_quarters,
-        below=sum(sample < low for sample in samples),
-        above=sum(sample > high for sample in samples),
-        boxes=tuple(_box(sorted(chain.from_iterable(group))) for group in _groups(rounds)),
-        bins=tuple(bins),
+        below=int(np.sum(samples < low)),
+        above=int(np.sum(samples > high)),
+        boxes=[np.quantile(group, BOX).tolist() for group in groups],
+        bins=np.histogram(samples, BINS, (low, high))[0].tolist(),
     )
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """Between the two nearest of the ordered samples."""
-    place = share * (len(ordered) - 1)
-    index = min(int(place), len(ordered) - 2) if len(ordered) > 1 else 0
-    if len(ordered) == 1:
-        return ordered[0]
-    return ordered[index] + (place - index) * (ordered[index + 1] - ordered[index])
-
-
-def _groups(rounds: Sequence[Sequence[float]]) -> list[Sequence[Sequence[float]]]:
-    size = -(-len(rounds) // MOST_BOXES)
-    return [rounds[start : start + size] for start in range(0, len(rounds), size)]
-
-
-def _box(ordered: Sequence[float]) -> Box:
-    low, quarter, median, three_quarters, high = (quantile(ordered, share) for share in BOX)
-    return low, quarter, median, three_quarters, high

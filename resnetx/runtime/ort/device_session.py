@@ -1,68 +1,52 @@
 """A session whose inputs and outputs stay on the device that computes: no copy over the bus, and none in memory."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
 
-from resnetx.errors import GraphError, UsageError
+from resnetx.errors import GraphError
 from resnetx.runtime.ort.native_session import first_line
 from resnetx.runtime.ort.session import Session
-from resnetx.runtime.runner import TensorInfo
+from resnetx.runtime.runner import Call, Feeds, Runner, TensorInfo
 
 CUDA = "CUDAExecutionProvider"
-# What makes a provider record its work in a CUDA graph, and play the record from then on.
+# What makes a provider record its work in a CUDA graph, and replay it from then on.
 GRAPH_SWITCHES = ("enable_cuda_graph", "trt_cuda_graph_enable")
-# With this, the CUDA provider neither records nor plays: while the outputs have no place yet.
+# With this, the CUDA provider neither records nor replays: while the outputs have no place yet.
 UNRECORDED = ("gpu_graph_id", "-1")
 ON = ("1", "true")
-
-
-def graph_options(provider: str, asked: Mapping[str, str], *, bound: bool, one_caller: bool) -> dict[str, str]:
-    """What to open a session with so that it plays a CUDA graph, where that can be: bound, and for one caller."""
-    if records_graph(asked) and not (bound and one_caller):
-        raise UsageError(
-            "A CUDA graph plays on the buffers that it was recorded with, for one caller at a time: give --boundary "
-            "device, and neither --concurrency nor --scenario, or leave enable_cuda_graph to bench."
-        )
-    return {"enable_cuda_graph": "1"} if provider == "cuda" and bound and one_caller else {}
 
 
 def records_graph(options: Mapping[str, str]) -> bool:
     return any(options.get(switch, "").lower() in ON for switch in GRAPH_SWITCHES)
 
 
-class DeviceSession:
+class DeviceSession(Runner):
     """A session, run through bound buffers; `run` goes the same way, and carries the arrays there and back.
 
-    A CUDA graph plays on the buffers that it was recorded with, whatever else is bound. Then all calls share one set
-    of them: what is timed and what is verified is the same record.
+    A CUDA graph replays on the buffers that it was recorded with, whatever else is bound. Then all calls share one set
+    of them: what is timed and what is verified is the same graph.
     """
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session.facts)
         self.session = session
-        self.provider = session.provider
-        self.effective_precision = session.effective_precision
-        self.placement = session.placement
-        self.options = session.options
-        self.fallback = session.fallback
-        self.inputs = session.inputs
-        self.outputs = session.outputs
         self.device = "cuda" if CUDA in session.native.get_providers() else "cpu"
         self.graph = records_graph(session.options)
         self._device_id = int(session.options.get("device_id", "0")) if self.device == "cuda" else 0
         # Two threads that write into the same outputs would time each other's caches, and may crash the runtime.
         self._own = SimpleNamespace() if self.graph else threading.local()
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         buffers = self._kept_buffers(feeds)
         buffers.fill(feeds)
         buffers.run()
         return {info.name: value for info, value in zip(self.outputs, buffers.answers(), strict=True)}
 
-    def bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], None]:
+    def bind(self, feeds: Feeds) -> Call:
         """A run over these inputs, which are carried to the device now. In a CUDA graph, the last ones carried stay."""
         if self.graph:
             kept = self._kept_buffers(feeds)
@@ -78,7 +62,11 @@ class DeviceSession:
 
         return call
 
-    def _kept_buffers(self, feeds: Mapping[str, np.ndarray]) -> "Buffers":
+    def close(self) -> None:
+        del self._own
+        self.session.close()
+
+    def _kept_buffers(self, feeds: Feeds) -> "Buffers":
         """Those of the last run, while the shapes stay the same."""
         kept: Buffers | None = getattr(self._own, "buffers", None)
         if kept is None or not kept.fits(feeds):
@@ -90,7 +78,7 @@ class DeviceSession:
             kept = self._own.buffers = self._buffers(self._place(feeds))
         return kept
 
-    def _place(self, feeds: Mapping[str, np.ndarray]) -> dict[str, ort.OrtValue]:
+    def _place(self, feeds: Feeds) -> dict[str, ort.OrtValue]:
         """Memory of our own, and not the arrays': later inputs are written over the first."""
         values = {}
         for info in self.inputs:
@@ -125,10 +113,10 @@ class Buffers:
             self._binding.bind_output(name, device, device_id)
         self._bind_inputs()
 
-    def fits(self, feeds: Mapping[str, np.ndarray]) -> bool:
+    def fits(self, feeds: Feeds) -> bool:
         return all(tuple(value.shape()) == feeds[name].shape for name, value in self.inputs.items())
 
-    def fill(self, feeds: Mapping[str, np.ndarray]) -> None:
+    def fill(self, feeds: Feeds) -> None:
         for name, value in self.inputs.items():
             value.update_inplace(np.ascontiguousarray(feeds[name]))
         self._bind_inputs()
@@ -162,6 +150,6 @@ class Buffers:
             self._binding.bind_ortvalue_output(name, value)
 
 
-def _shapes(tensors: Mapping[str, np.ndarray] | Mapping[str, ort.OrtValue]) -> str:
+def _shapes(tensors: Feeds | Mapping[str, ort.OrtValue]) -> str:
     shapes = [tensor.shape if isinstance(tensor, np.ndarray) else tensor.shape() for tensor in tensors.values()]
     return ", ".join("x".join(map(str, shape)) for shape in shapes)

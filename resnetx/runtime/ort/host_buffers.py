@@ -1,48 +1,42 @@
 """Arrays where the provider reads and writes them itself, for sessions whose shapes are all fixed.
 
-A plugin provider says which memory it wants. What lies elsewhere is copied for every run into memory that is allocated
-for every run, also where both are the host's, as for OpenVINO: 2 to 3 % of a ResNet-50 in bf16 with a batch of 8. Here
-the memory is allocated once for each thread, and what was put there beforehand is not copied at all.
+A plugin provider says which memory it wants. What is stored elsewhere is copied for every run into memory that is
+allocated for every run, also where both are the host's, as for OpenVINO: 2 to 3 % of a ResNet-50 in bf16 with a batch
+of 8. Here the memory is allocated once for each thread, and what was placed there beforehand is not copied at all.
 """
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as native_types
+
+from resnetx.runtime.runner import Feeds, TensorInfo
+
+HOST = (1, 0)  # DLPack's name for the host's memory
 
 
-class Tensor(Protocol):
-    """As `session.TensorInfo`, which lies further up."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def shape(self) -> tuple[int | str, ...]: ...
-
-
-class PlacedRuns:
+class HostBuffers:
     """Runs of one session. Several threads may run it: each has buffers of its own."""
 
-    def __init__(self, native: ort.InferenceSession, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+    def __init__(
+        self, native: ort.InferenceSession, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]
+    ) -> None:
         self._native = native
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
         self._reads = dict(zip((info.name for info in inputs), native.get_input_memory_infos(), strict=True))
         self._writes = dict(zip((info.name for info in outputs), native.get_output_memory_infos(), strict=True))
-        self._known: dict[int, Any] = {}
+        self._known: dict[int, ort.OrtValue] = {}
         self._own = threading.local()
 
-    def place(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def place(self, feeds: Feeds) -> dict[str, np.ndarray]:
         """The same values in memory that the provider reads; they stay there as long as these arrays live."""
         return {info.name: self._placed(info, feeds[info.name]) for info in self._inputs}
 
-    def fits(self, feeds: Mapping[str, np.ndarray]) -> bool:
-        """Whether these can be handed over as they lie; what is wrong with others, the runtime says best."""
+    def fits(self, feeds: Feeds) -> bool:
+        """Whether these can be handed over as they are; what is wrong with others, the runtime says best."""
         arrays = [(info, feeds.get(info.name)) for info in self._inputs]
         return all(
             isinstance(array, np.ndarray)
@@ -52,46 +46,45 @@ class PlacedRuns:
             for info, array in arrays
         )
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         own = self._own
         if not hasattr(own, "binding"):
             own.binding = self._native.io_binding()
             own.inputs = {info.name: _allocated(info, self._reads[info.name]) for info in self._inputs}
             own.outputs = {info.name: _allocated(info, self._writes[info.name]) for info in self._outputs}
             for name, value in own.outputs.items():
-                own.binding._iobinding.bind_ortvalue_output(name, value)
+                own.binding.bind_ortvalue_output(name, value)
         for name, value in own.inputs.items():
             known = self._known.get(feeds[name].ctypes.data)
             if known is None:
                 value.update_inplace(feeds[name])
-            own.binding._iobinding.bind_ortvalue_input(name, known or value)
+            own.binding.bind_ortvalue_input(name, known or value)
         self._native.run_with_iobinding(own.binding)
         # Copies: the next run writes over the originals.
         return {name: np.array(value.numpy()) for name, value in own.outputs.items()}
 
-    def _placed(self, info: Tensor, array: np.ndarray) -> np.ndarray:
+    def _placed(self, info: TensorInfo, array: np.ndarray) -> np.ndarray:
         value = _allocated(info, self._reads[info.name])
         value.update_inplace(np.ascontiguousarray(array))
-        shown: np.ndarray = np.from_dlpack(_Shown(value))
+        shown: np.ndarray = np.from_dlpack(_OnHost(value))
         address = shown.ctypes.data
         self._known[address] = value
         weakref.finalize(shown, self._known.pop, address)
         return shown
 
 
-class _Shown:
-    """A value of the runtime, as NumPy asks for what it shall look at without a copy."""
+class _OnHost:
+    """A value of the runtime that NumPy can look at without a copy, whatever the runtime calls its memory."""
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: ort.OrtValue) -> None:
         self._value = value
 
-    def __dlpack__(self, **wishes: object) -> Any:
-        return self._value.to_dlpack()
+    def __dlpack__(self, **_: object) -> Any:
+        return self._value.__dlpack__()
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 1, 0  # the host's memory
+        return HOST
 
 
-def _allocated(info: Tensor, memory: Any) -> Any:
-    make = native_types.OrtValue.ortvalue_from_shape_and_type_for_memory_info
-    return make(list(info.shape), info.dtype.type, memory)
+def _allocated(info: TensorInfo, memory: Any) -> ort.OrtValue:
+    return ort.OrtValue.ortvalue_from_shape_and_type(list(info.shape), info.dtype.type, memory_info=memory)

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from resnetx.errors import RuntimeUnavailableError
-from resnetx.runtime.ort.providers import BY_NAME, Provider
+from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import Settings
 
 WARNINGS, SILENT = 2, 4
@@ -20,7 +20,7 @@ class OpeningError(Exception):
 
 
 def refuse_configured_models() -> None:
-    """A file from a stranger must not set options that nobody sees."""
+    """An untrusted file must not set options that nobody sees."""
     if os.environ.get(LOAD_CONFIG, "0") not in ("", "0"):
         raise RuntimeUnavailableError(
             f"The environment sets {LOAD_CONFIG}={os.environ[LOAD_CONFIG][:20]}, with which a model file chooses the "
@@ -28,12 +28,11 @@ def refuse_configured_models() -> None:
         )
 
 
-def open_native(provider: Provider, model: Path | bytes, settings: Settings) -> ort.InferenceSession:
+def open_native(provider: ExecutionProvider, model: Path | bytes, settings: Settings) -> ort.InferenceSession:
     """A session of ONNX Runtime with `provider` first. Whether it runs anything there is not checked here."""
     refuse_configured_models()
     options = settings.session_options()
     options.log_severity_level = SILENT
-    os.environ.update(settings.environment)
     source: str | bytes = model if isinstance(model, bytes) else str(model)
     with quiet():
         try:
@@ -43,8 +42,7 @@ def open_native(provider: Provider, model: Path | bytes, settings: Settings) -> 
             providers = [(provider.native, dict(settings.native))]
             if provider.companion:
                 # Never less exact than what was asked for: it runs only what the first one leaves over.
-                companion = BY_NAME[provider.companion]
-                providers.append((companion.native, companion.defaults("f32")))
+                providers.append((provider.companion.native, provider.companion.defaults("fp32")))
             return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
         except RuntimeUnavailableError:
             raise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnxruntime as ort
 
-from resnetx.runtime.ort.providers import SHORT_NAMES, Provider
+from resnetx.runtime.ort.providers import ExecutionProvider, short_name
 
 # The operators that multiply and add: a model runs where these run.
 HEAVY = frozenset(
@@ -28,30 +28,36 @@ class PlacedNode:
     provider: str
 
 
-def placed_nodes(native: ort.InferenceSession) -> tuple[PlacedNode, ...]:
+def placed_nodes(native: ort.InferenceSession, provider: ExecutionProvider) -> tuple[PlacedNode, ...]:
     """Every node, asked of the session, which must have been opened with the recording on."""
+
+    def named(native_name: str) -> str:
+        return provider.name if native_name == provider.native else short_name(native_name)
+
     return tuple(
-        PlacedNode(name=node.name, operator=node.op_type, provider=SHORT_NAMES.get(group.ep_name, group.ep_name))
+        PlacedNode(name=node.name, operator=node.op_type, provider=named(group.ep_name))
         for group in native.get_provider_graph_assignment_info()
         for node in group.get_nodes()
     )
 
 
-def count_placement(nodes: Sequence[PlacedNode], provider: Provider) -> tuple[tuple[str, int], ...]:
+def count_placement(nodes: Sequence[PlacedNode], provider: ExecutionProvider) -> tuple[tuple[str, int], ...]:
     """Nodes by provider: the one that was asked for first, then the others, busiest first."""
     counts = Counter(node.provider for node in nodes)
     first = counts.pop(provider.name, 0)
     return ((provider.name, first), *counts.most_common()) if first else tuple(counts.most_common())
 
 
-def fallback_reason(native: ort.InferenceSession, nodes: Sequence[PlacedNode], provider: Provider) -> str | None:
+def fallback_reason(
+    native: ort.InferenceSession, nodes: Sequence[PlacedNode], provider: ExecutionProvider
+) -> str | None:
     """Why the session does not run on `provider`, or None if it does.
 
     A few shape computations on the CPU beside a provider are its normal way; an operator that multiplies is not.
     """
     if provider.native not in native.get_providers():
-        opened = ", ".join(SHORT_NAMES.get(name, name) for name in native.get_providers())
-        return f"ONNX Runtime opened the session on {opened} alone, without a word"
+        opened = ", ".join(short_name(name) for name in native.get_providers())
+        return f"ONNX Runtime opened the session on {opened} alone, silently"
     if nodes and not any(node.provider == provider.name for node in nodes):
         return f"it runs none of the {len(nodes)} nodes, {_named(nodes)}"
     heavy = [node for node in nodes if node.operator in HEAVY]

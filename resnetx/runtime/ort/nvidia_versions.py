@@ -3,13 +3,10 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from resnetx.machine.gpus import DRIVER
+from resnetx.runtime.ort.nvidia_providers import CUDNN
 from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, runtime_folder
-
-# cuDNN is not linked by the provider, but opened at the first convolution.
-CUDNN = "libcudnn.so.9"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +94,3 @@ def _ten_thousands(number: int) -> str:
 
 def _major(version: str) -> int:
     return int(version.partition(".")[0])
-
-
-def provider_library(name: str) -> Path | None:
-    """The file that holds a provider, where that is a file of its own."""
-    if name == "openvino":
-        try:
-            import onnxruntime_ep_openvino
-        except ImportError:
-            return None
-        return Path(onnxruntime_ep_openvino.get_library_path())
-    path = runtime_folder() / f"libonnxruntime_providers_{name}.so"
-    return path if path.is_file() else None

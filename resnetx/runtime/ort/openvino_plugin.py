@@ -4,11 +4,13 @@ import importlib
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
-
-import onnxruntime as ort
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from resnetx.errors import RuntimeUnavailableError, UsageError
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
 
 NATIVE = "OpenVINOExecutionProvider"
 DEVICE = "CPU"
@@ -20,6 +22,8 @@ def openvino_problem() -> str | None:
     problem = _register()
     if problem or _device() is not None:
         return problem
+    import onnxruntime as ort
+
     vendor = next((device.device.vendor for device in ort.get_ep_devices() if device.device.vendor), "unknown")
     return (
         f"{PACKAGE} is installed, but it offers no CPU device here: the processor's vendor is {vendor}, "
@@ -27,13 +31,22 @@ def openvino_problem() -> str | None:
     )
 
 
-def attach_openvino(options: ort.SessionOptions, properties: Mapping[str, str]) -> None:
+def attach_openvino(options: "ort.SessionOptions", properties: Mapping[str, str]) -> None:
     """Let `options` open sessions on OpenVINO's CPU device with these device properties."""
     problem = openvino_problem()
     if problem:
         raise RuntimeUnavailableError(f"The provider openvino does not run here: {problem}.")
-    # Properties count only when they are nested by device; anywhere else the plugin ignores them without a word.
+    # Properties count only when they are nested by device; anywhere else the plugin silently ignores them.
     options.add_provider_for_devices([_device()], {"load_config": json.dumps({DEVICE: dict(properties)})})
+
+
+def openvino_library() -> Path | None:
+    """The file that holds the plugin."""
+    try:
+        plugin = importlib.import_module("onnxruntime_ep_openvino")
+    except ImportError:
+        return None
+    return Path(plugin.get_library_path())
 
 
 def openvino_properties(options: Mapping[str, str]) -> dict[str, str]:
@@ -70,6 +83,8 @@ def _register() -> str | None:
     """Why the plugin could not be registered, or None. It stays registered: sessions may outlive any one caller."""
     if _device() is not None:
         return None  # another library in this process was faster, and a second registration would fail
+    import onnxruntime as ort
+
     try:
         plugin = importlib.import_module("onnxruntime_ep_openvino")
     except ImportError:
@@ -83,6 +98,8 @@ def _register() -> str | None:
 
 def _device() -> Any | None:
     """OpenVINO's CPU device; virtual ones such as AUTO have longer provider names."""
+    import onnxruntime as ort
+
     for device in ort.get_ep_devices():
         if device.ep_name == NATIVE and device.ep_metadata.get("ov_device") == DEVICE:
             return device

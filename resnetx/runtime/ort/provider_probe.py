@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.runtime.ort.native_session import OpeningError, open_native
 from resnetx.runtime.ort.node_placement import fallback_reason, placed_nodes
-from resnetx.runtime.ort.providers import BY_NAME, PROVIDERS, Provider
+from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import Settings, resolve_settings
 
 CHANNELS, SIZE = 16, 8
@@ -23,8 +23,6 @@ EXACT_IN = {
     "fp16": np.float32(1 + 2**-10),
     "bf16": np.float32(1 + 2**-7),
 }
-# Finest first; a session is as coarse as the coarsest thing in it.
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 
 
 @cache
@@ -44,16 +42,15 @@ def one_convolution() -> bytes:
 
 
 @cache
-def why_not(name: str) -> str | None:
+def why_not(provider: ExecutionProvider) -> str | None:
     """Why the provider does not work here, found out by running one convolution on it; None if it works."""
-    provider = BY_NAME[name]
     problem = provider.problem()
     if problem:
         return problem
-    settings = resolve_settings(provider, precision="f32", threads=None, options={})
+    settings = resolve_settings(provider, precision="fp32", threads=None, options={})
     try:
         native = open_native(provider, one_convolution(), settings)
-        problem = fallback_reason(native, placed_nodes(native), provider)
+        problem = fallback_reason(native, placed_nodes(native, provider), provider)
         if problem is None and not _survives(native, EXACT_IN["bf16"]):
             problem = "a convolution that should return its input returns something else"
     except (OpeningError, RuntimeUnavailableError) as error:
@@ -63,12 +60,7 @@ def why_not(name: str) -> str | None:
     return problem
 
 
-def best_provider() -> Provider:
-    """The first row of the table that works here."""
-    return next(provider for provider in PROVIDERS if provider.name == "cpu" or why_not(provider.name) is None)
-
-
-def provider_precision(provider: Provider, settings: Settings, reported: Mapping[str, str]) -> str:
+def provider_precision(provider: ExecutionProvider, settings: Settings, reported: Mapping[str, str]) -> str:
     """The precision in which the provider multiplies float32 tensors in a session that was opened so.
 
     For CUDA and TensorRT it is what the options that the session reports allow: which kernels really use TF32 depends
@@ -79,7 +71,7 @@ def provider_precision(provider: Provider, settings: Settings, reported: Mapping
     if provider.precision is not None:
         return provider.precision(reported)
     return _measured(
-        provider.name, tuple(settings.fields.items()), tuple(settings.keys.items()), tuple(settings.native.items())
+        provider, tuple(settings.fields.items()), tuple(settings.keys.items()), tuple(settings.native.items())
     )
 
 
@@ -87,14 +79,14 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @cache
-def _measured(name: str, fields: Pairs, keys: Pairs, native: Pairs) -> str:
+def _measured(provider: ExecutionProvider, fields: Pairs, keys: Pairs, native: Pairs) -> str:
     settings = Settings(fields=dict(fields), keys=dict(keys), native=dict(native))
     try:
-        session = open_native(BY_NAME[name], one_convolution(), settings)
+        session = open_native(provider, one_convolution(), settings)
     except OpeningError as error:
         raise RuntimeUnavailableError(
-            f"The provider {name} did not say in which precision it computes: with these options it cannot open a "
-            f"model of one convolution: {error}."
+            f"The provider {provider.name} did not say in which precision it computes: with these options it cannot "
+            f"open a model of one convolution: {error}."
         ) from error
     return next((precision for precision, value in EXACT_IN.items() if _survives(session, value)), "int8")
 
@@ -102,7 +94,3 @@ def _measured(name: str, fields: Pairs, keys: Pairs, native: Pairs) -> str:
 def _survives(session: ort.InferenceSession, value: np.float32) -> bool:
     feed = np.full((1, CHANNELS, SIZE, SIZE), value)
     return bool(np.array_equal(session.run(["y"], {"x": feed})[0], feed))
-
-
-def coarsest(*precisions: str) -> str:
-    return max(precisions, key=PRECISIONS.index)

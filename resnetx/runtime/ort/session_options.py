@@ -10,11 +10,11 @@ from typing import Any
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state
 
+from resnetx.base.precisions import SESSION_PRECISIONS, SessionPrecision
 from resnetx.errors import UsageError
-from resnetx.machine.threads import default_threads
-from resnetx.runtime.ort.providers import Precision, Provider
+from resnetx.machine.threads import MAX_THREADS, default_threads
+from resnetx.runtime.ort.providers import ExecutionProvider
 
-MAX_THREADS = 1024
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 KEY_FORM = re.compile(r"(session|ep|optimization|mlas|memory)(\.[A-Za-z0-9_]+)+")
 # Keys that the compiler turned into instructions, so that the library's strings do not show them.
@@ -55,8 +55,6 @@ class Settings:
     fields: Mapping[str, str]
     keys: Mapping[str, str]
     native: Mapping[str, str]
-    # Variables that libraries read when they start, for want of an option.
-    environment: Mapping[str, str] = field(default_factory=dict)
     # Sizes of free dimensions by name, where the caller promises to feed no other.
     dimensions: Mapping[str, int] = field(default_factory=dict)
 
@@ -75,15 +73,15 @@ class Settings:
         options = self.session_options()
         unset = {name: str(int(getattr(options, name))) for name in FIELDS if name not in self.fields}
         sizes = {f"free_dimension.{name}": str(size) for name, size in self.dimensions.items()}
-        return dict(sorted({**unset, **self.fields, **self.keys, **self.native, **self.environment, **sizes}.items()))
+        return dict(sorted({**unset, **self.fields, **self.keys, **self.native, **sizes}.items()))
 
 
 def resolve_settings(
-    provider: Provider, *, precision: Precision, threads: int | None, options: Mapping[str, str]
+    provider: ExecutionProvider, *, precision: SessionPrecision, threads: int | None, options: Mapping[str, str]
 ) -> Settings:
     """The settings for a provider; the user's own options override everything else."""
-    if precision not in ("f32", "default"):
-        raise UsageError(f"A session's precision is f32 or default; found {str(precision)[:40]!r}.")
+    if precision not in SESSION_PRECISIONS:
+        raise UsageError(f"A session's precision is {' or '.join(SESSION_PRECISIONS)}; found {str(precision)[:40]!r}.")
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"The number of threads must lie between 1 and {MAX_THREADS}; found {threads}.")
     count = str(threads or default_threads())
@@ -105,11 +103,10 @@ def resolve_settings(
         fields=fields,
         keys=keys | {RECORD_PLACEMENT: "1"},
         native=native | _native_options(provider, rest),
-        environment=dict(provider.f32_environment) if precision == "f32" else {},
     )
 
 
-def _native_options(provider: Provider, options: Mapping[str, str]) -> dict[str, str]:
+def _native_options(provider: ExecutionProvider, options: Mapping[str, str]) -> dict[str, str]:
     if provider.native_options is None:
         if options:
             raise _unknown(next(iter(options)), provider)
@@ -128,7 +125,7 @@ def _field_value(name: str, value: str) -> Any:
     return values[value]
 
 
-def _check_key(key: str, provider: Provider) -> None:
+def _check_key(key: str, provider: ExecutionProvider) -> None:
     """ONNX Runtime accepts any session key and ignores what it does not know: look for the key in its library."""
     if key == RECORD_PLACEMENT:
         raise UsageError(f"The option {key} is always on: it is how resnetx knows which provider runs a node.")
@@ -152,9 +149,9 @@ def _in_library(key: str) -> bool:
     return False
 
 
-def _unknown(key: str, provider: Provider) -> UsageError:
+def _unknown(key: str, provider: ExecutionProvider) -> UsageError:
     return UsageError(
-        f"The provider {provider.name} has no option {key[:80]!r}, and ONNX Runtime {ort.__version__} would ignore it "
-        f"without a word. Options of every session: {', '.join(FIELDS)}, and its configuration keys, such as "
+        f"The provider {provider.name} has no option {key[:80]!r}, and ONNX Runtime {ort.__version__} would "
+        f"silently ignore it. Options of every session: {', '.join(FIELDS)}, and its configuration keys, such as "
         "session.intra_op.allow_spinning."
     )

@@ -10,14 +10,19 @@ import warnings
 from functools import cache
 from pathlib import Path
 
-import onnxruntime as ort
-
 DYNAMIC_SEGMENT, NEEDED, STRING_TABLE, LOAD_SEGMENT = 2, 1, 5, 1
 
 
 def runtime_folder() -> Path:
     """Where ONNX Runtime keeps its own libraries."""
-    return Path(ort.__file__).parent / "capi"
+    found = importlib.util.find_spec("onnxruntime")
+    return Path(found.origin if found and found.origin else "onnxruntime/__init__.py").parent / "capi"
+
+
+def provider_library(name: str) -> Path | None:
+    """The file that holds a provider, where that is a file of its own."""
+    path = runtime_folder() / f"libonnxruntime_providers_{name}.so"
+    return path if path.is_file() else None
 
 
 def missing_libraries(library: Path, also: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -62,6 +67,8 @@ def _loads(name: str) -> bool:
 @cache
 def _load_from_wheels() -> None:
     """Load CUDA, cuDNN and TensorRT from NVIDIA's wheels, which are not on the system's search path."""
+    import onnxruntime as ort
+
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
         ort.preload_dlls()
     found = importlib.util.find_spec("tensorrt_libs")

@@ -10,47 +10,42 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import onnxruntime as ort
 
 from resnetx import __version__
 from resnetx.base.cache import default_cache
 from resnetx.errors import FileError, UsageError
 from resnetx.machine.gpus import find_gpus
+from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
 from resnetx.runtime.ort.nvidia_versions import read_components
+from resnetx.runtime.runner import TensorInfo
 
 SWITCH, FOLDER = "trt_engine_cache_enable", "trt_engine_cache_path"
 TIMING_SWITCH, TIMING_FOLDER = "trt_timing_cache_enable", "trt_timing_cache_path"
 PROFILE = ("trt_profile_min_shapes", "trt_profile_opt_shapes", "trt_profile_max_shapes")
 ON = ("1", "true")
 # Which GPU it is, and in which arithmetic, besides the options.
-ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_TF32_OVERRIDE")
+ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", TF32_OVERRIDE)
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Input(Protocol):
-    """As `session.TensorInfo`, which lies further up."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int | str, ...]: ...
-
-
 def with_engine_cache(
-    model: Path, options: Mapping[str, str], *, inputs: Sequence[Input], batch: int, root: Path | None = None
+    digest: str | None,
+    options: Mapping[str, str],
+    *,
+    inputs: Sequence[TensorInfo],
+    batch: int,
+    root: Path | None = None,
 ) -> dict[str, str]:
     """Options for a TensorRT session that is fed one batch size: the user's, the profile for it, and its caches.
 
-    The timings of kernels depend on the machine alone, and help to build every engine; the engine depends on all.
+    `digest` identifies the model; without one no engine is kept. The timings of kernels depend on the machine alone,
+    and help to build every engine; the engine depends on all.
     """
     chosen = {**shape_profile(inputs, batch), **options}
-    machine = machine_facts()
-    if options.get(SWITCH, "1").lower() not in ON or FOLDER in options or machine is None:
+    if digest is None or options.get(SWITCH, "1").lower() not in ON or FOLDER in options:
         return chosen
-    digest = model_digest(model)
-    if digest is None:
+    machine = machine_facts()
+    if machine is None:
         return chosen
     top = private_folder((root or default_cache()) / "tensorrt")
     engine = engine_key({**machine, "model": digest, "batch": batch, "options": chosen, "resnetx": __version__})
@@ -63,7 +58,7 @@ def with_engine_cache(
     return caches | chosen
 
 
-def shape_profile(inputs: Sequence[Input], batch: int) -> dict[str, str]:
+def shape_profile(inputs: Sequence[TensorInfo], batch: int) -> dict[str, str]:
     """One shape as the least, the usual and the largest; nothing where more than the batch is free."""
     shapes = []
     for tensor in inputs:
@@ -80,6 +75,8 @@ def machine_facts() -> dict[str, object] | None:
     gpus = find_gpus()
     if not gpus:
         return None
+    import onnxruntime as ort
+
     return {
         "onnxruntime": ort.__version__,
         "libraries": {component.name: component.found for component in read_components()},
@@ -91,18 +88,6 @@ def machine_facts() -> dict[str, object] | None:
 def engine_key(facts: Mapping[str, object]) -> str:
     """A name for facts that no others share; their order is no fact."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def model_digest(model: Path) -> str | None:
-    """SHA-256 of a file and of the weights beside it; None where they are more than protobuf can hold together."""
-    from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
-
-    from resnetx.graph.reading.onnx_file import read_onnx
-
-    try:
-        return hashlib.sha256(read_onnx(model).SerializeToString(deterministic=True)).hexdigest()
-    except (EncodeError, ValueError):
-        return None
 
 
 def private_folder(folder: Path) -> Path:
@@ -158,6 +143,6 @@ def engine_origin(options: Mapping[str, str], opened_at: float) -> str | None:
 
 
 def named_folders(options: Mapping[str, str]) -> dict[str, str]:
-    """The options as a result tells them: where a user's folders lie is nobody's business."""
+    """The options as a result tells them: without the paths of the user's folders."""
     folders = {name: Path(options[name]).name for name in (FOLDER, TIMING_FOLDER) if options.get(name)}
     return {**options, **folders}

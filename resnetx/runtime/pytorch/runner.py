@@ -1,7 +1,9 @@
 """PyTorch as a runner beside the sessions: the same arrays in and out, eager or compiled, in channels-last."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,8 +13,8 @@ from torch.utils import _pytree as pytree
 
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.machine.threads import default_threads
-from resnetx.runtime.ort.providers import TORCH_COMPILE, TORCH_RUNNERS
-from resnetx.runtime.runner import TensorInfo
+from resnetx.runtime.pytorch.provider import TorchProvider
+from resnetx.runtime.runner import Call, Facts, Feeds, Opening, Runner
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -35,18 +37,20 @@ class TorchOptions:
     tf32: str | None = None
 
     @classmethod
-    def parse(cls, options: Mapping[str, str], *, provider: str) -> "TorchOptions":
+    def parse(cls, options: Mapping[str, str], *, provider: TorchProvider) -> "TorchOptions":
         choices: dict[str, Sequence[str]] = {
             "precision": tuple(DTYPES),
             "memory_format": tuple(LAYOUTS),
             "device": tuple(DEVICES),
             "tf32": ("0", "1"),
         }
-        if provider == TORCH_COMPILE:
+        if provider.compiled:
             choices["mode"] = MODES
         for key, value in options.items():
             if key not in choices:
-                raise UsageError(f"The provider {provider} has no option {key[:80]!r}; it has {', '.join(choices)}.")
+                raise UsageError(
+                    f"The provider {provider.name} has no option {key[:80]!r}; it has {', '.join(choices)}."
+                )
             if value not in choices[key]:
                 raise UsageError(f"The option {key} is one of {', '.join(choices[key])}; found {value[:40]!r}.")
         if options.get("tf32") and options.get("device") != "cuda":
@@ -62,56 +66,50 @@ class TorchOptions:
         return "tf32" if self.precision == "fp32" and self.uses_tf32 else self.precision
 
 
-class TorchRunner:
+class TorchRunner(Runner):
     """A module in evaluation mode, run with arrays by name. A run is over when its results are there."""
 
-    # Nothing else runs what PyTorch is told to run.
-    fallback: str | None = None
-
     def __init__(
-        self,
-        module: nn.Module,
-        *,
-        provider: str,
-        inputs: Sequence[TensorInfo],
-        outputs: Sequence[TensorInfo],
-        options: TorchOptions,
-        threads: int,
+        self, module: nn.Module, provider: TorchProvider, options: TorchOptions, opening: Opening, begin: float
     ) -> None:
-        self.provider = provider
-        self.inputs = tuple(inputs)
-        self.outputs = tuple(outputs)
-        self.effective_precision = options.effective_precision
-        self.options = {
-            "precision": options.precision,
-            "memory_format": options.memory_format,
-            "device": options.device,
-            "intra_op_num_threads": str(threads),
-            "torch": torch.__version__,
-        }
+        self._restore = _process_settings()
+        threads = opening.threads or default_threads()
+        torch.set_num_threads(threads)
+        if options.device == "cuda":
+            allow_tf32(options.uses_tf32)
         self._dtype = DTYPES[options.precision]
         self._layout = LAYOUTS[options.memory_format]
         self._device = DEVICES[options.device]
+        self._on_device = opening.on_device
         # A GPU computes while the program goes on.
         self._finish: Callable[[], object] = torch.cuda.synchronize if options.device == "cuda" else _nothing
-        if options.device == "cuda":
-            self.options |= {"tf32": str(int(options.uses_tf32)), "gpu": torch.cuda.get_device_name()}
         own = module.to(device=self._device, dtype=self._dtype).eval()
         own.to(memory_format=self._layout)  # type: ignore[call-overload]  # torch's stub lacks this form
-        self.placement: tuple[tuple[str, int], ...] = (
-            (provider, sum(1 for child in own.modules() if not any(True for _ in child.children()))),
-        )
+        self._compiled = provider.compiled
         self._call: Callable[..., Any] = own
-        if provider == TORCH_COMPILE:
-            self.options["mode"] = options.mode
-            # A graph break would run a part of the network in Python without a word: it is an error instead.
+        if provider.compiled:
+            # A graph break would silently run a part of the network in Python: it is an error instead.
             self._call = torch.compile(own, fullgraph=True, dynamic=False, mode=options.mode)
+        layers = sum(1 for child in own.modules() if not any(True for _ in child.children()))
+        super().__init__(
+            Facts(
+                provider=provider.name,
+                inputs=opening.inputs,
+                outputs=opening.outputs,
+                placement=((provider.name, layers),),
+                effective_precision=options.effective_precision,
+                options=_in_force(options, threads, provider),
+                opened_s=time.perf_counter() - begin,
+            )
+        )
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         return self._arrays(self._run(self._tensors(feeds)))
 
-    def bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], object]:
-        """A run over tensors that are in PyTorch's hands already, on its device and in its layout."""
+    def bind(self, feeds: Feeds) -> Call:
+        """From the host's arrays each time; or, where they are to stay on the device, over tensors in its layout."""
+        if not self._on_device:
+            return partial(self.run, dict(feeds))
         tensors = self._tensors(feeds)
 
         def call() -> None:
@@ -120,7 +118,11 @@ class TorchRunner:
 
         return call
 
-    def _tensors(self, feeds: Mapping[str, np.ndarray]) -> list[Tensor]:
+    def close(self) -> None:
+        del self._call
+        self._restore()
+
+    def _tensors(self, feeds: Feeds) -> list[Tensor]:
         return [self._tensor(torch.from_numpy(feeds[info.name])) for info in self.inputs]
 
     def _tensor(self, tensor: Tensor) -> Tensor:
@@ -140,10 +142,10 @@ class TorchRunner:
 
     def _explain(self, error: Exception) -> NoReturn:
         said = next(iter(str(error).split("\n")), "").strip()[:300] or type(error).__name__
-        if self.provider == TORCH_COMPILE:
+        if self._compiled:
             problem = compile_problem()
             if problem:
-                raise RuntimeUnavailableError(f"The provider {TORCH_COMPILE} does not work here: {problem}") from error
+                raise RuntimeUnavailableError(f"The provider {self.provider} does not work here: {problem}") from error
         raise GraphError(f"PyTorch could not run the model ({self.provider}): {said}") from error
 
     def _arrays(self, results: Sequence[Tensor]) -> dict[str, np.ndarray]:
@@ -153,29 +155,42 @@ class TorchRunner:
         }
 
 
-def open_torch(
-    module: nn.Module,
-    *,
-    provider: str,
-    inputs: Sequence[TensorInfo],
-    outputs: Sequence[TensorInfo],
-    options: Mapping[str, str],
-    threads: int | None = None,
-) -> TorchRunner:
-    """A runner for a module whose inputs and outputs bear the names of the file that it was exported to."""
-    if provider not in TORCH_RUNNERS:
-        raise UsageError(f"PyTorch runs as {' or '.join(TORCH_RUNNERS)}; found {provider[:60]!r}.")
-    chosen = TorchOptions.parse(options, provider=provider)
-    if chosen.device == "cuda":
-        problem = cuda_problem()
-        if problem:
-            raise RuntimeUnavailableError(
-                f"The provider {provider} was asked to run on CUDA, and {problem}; to fix it: {CUDA_INSTALL}."
-            )
-        allow_tf32(chosen.uses_tf32)
-    count = threads or default_threads()
-    torch.set_num_threads(count)
-    return TorchRunner(module, provider=provider, inputs=inputs, outputs=outputs, options=chosen, threads=count)
+def open_torch(build: Callable[[], nn.Module], provider: TorchProvider, opening: Opening) -> TorchRunner:
+    """A runner for the module that `build` makes."""
+    options = TorchOptions.parse(opening.options, provider=provider)
+    problem = cuda_problem() if options.device == "cuda" else None
+    if problem:
+        raise RuntimeUnavailableError(
+            f"The provider {provider.name} was asked to run on CUDA, and {problem}; to fix it: {CUDA_INSTALL}."
+        )
+    begin = time.perf_counter()
+    return TorchRunner(build(), provider, options, opening, begin)
+
+
+def _in_force(options: TorchOptions, threads: int, provider: TorchProvider) -> dict[str, str]:
+    found = {
+        "precision": options.precision,
+        "memory_format": options.memory_format,
+        "device": options.device,
+        "intra_op_num_threads": str(threads),
+        "torch": torch.__version__,
+    }
+    if options.device == "cuda":
+        found |= {"tf32": str(int(options.uses_tf32)), "gpu": torch.cuda.get_device_name()}
+    return found | ({"mode": options.mode} if provider.compiled else {})
+
+
+def _process_settings() -> Callable[[], None]:
+    """What holds for the whole process, and is as it was when the function that this returns was called."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    tf32 = torch.backends.cudnn.allow_tf32
+
+    def restore() -> None:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = tf32
+
+    return restore
 
 
 def cuda_problem() -> str | None:

@@ -1,4 +1,4 @@
-"""Readers of weight files; which one reads a file is decided by its content, never by its extension alone."""
+"""Readers of weight files; the reader is chosen by the content of the file, not by its extension."""
 
 import zipfile
 from pathlib import Path
@@ -9,18 +9,18 @@ from resnetx.weights.readers.keras import is_keras_archive, read_keras_archive, 
 from resnetx.weights.readers.raw import MAX_BYTES, RawCheckpoint
 
 ACCEPTED = "resnetx reads .safetensors, PyTorch .pt/.pth/.bin, and Keras .keras/.weights.h5/.h5 files"
-# What people give by mistake, by how it begins.
+# Files that are given by mistake, by their first bytes.
 MISTAKEN = (
     (b"version https://git-lfs", "a Git LFS pointer, not the weights; fetch the file itself with `git lfs pull`"),
     (b"<", "a web page or XML file, probably from a download that failed"),
     (b"\x1f\x8b", "a gzip archive; unpack it first"),
     (b"\x93NUMPY", "a NumPy array"),
-    (b"\x08", "perhaps an ONNX or another protobuf file"),
+    (b"\x08", "possibly an ONNX or other protobuf file"),
 )
 
 
 def read_tensors(path: Path) -> RawCheckpoint:
-    """The tensors of a weight file, of whichever format it is."""
+    """The tensors of a weight file in any supported format."""
     head = _head(path)
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return read_keras_h5(path)
@@ -33,7 +33,7 @@ def read_tensors(path: Path) -> RawCheckpoint:
     for magic, what in MISTAKEN:
         if head.startswith(magic):
             raise CheckpointError(f"it is {what}; {ACCEPTED}.")
-    raise CheckpointError(f"its content is of no known format (it begins with {head[:8].hex(' ')}); {ACCEPTED}.")
+    raise CheckpointError(f"its format is unknown (it begins with {head[:8].hex(' ')}); {ACCEPTED}.")
 
 
 def _head(path: Path) -> bytes:
@@ -49,7 +49,9 @@ def _head(path: Path) -> bytes:
     except OSError as error:
         raise FileError(f"Cannot read {path}: {error.strerror or error}.") from error
     if size > MAX_BYTES:
-        raise CheckpointError(f"it has {size / 2**30:.1f} GiB, and no ResNet comes near {MAX_BYTES // 2**30} GiB.")
+        raise CheckpointError(
+            f"it has {size / 2**30:.1f} GiB, and a ResNet has less than {MAX_BYTES // 2**30} GiB; give a weight file."
+        )
     if not head:
         raise CheckpointError("the file is empty; fetch or save it again.")
     return head
@@ -61,7 +63,7 @@ def _read_zip(path: Path) -> RawCheckpoint:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RecursionError) as error:
         raise CheckpointError(
-            f"it begins like a zip archive (PyTorch or Keras) and its directory cannot be read ({error}): "
+            f"it begins like a zip archive (PyTorch or Keras), but its directory cannot be read ({error}): "
             "the file is truncated or damaged; fetch or save it again."
         ) from error
     if is_keras_archive(names):

@@ -1,4 +1,4 @@
-"""Walks an HDF5 file of a stranger: plain datasets of floats and nothing else may be in the way."""
+"""Reads untrusted HDF5 files: only groups and plain floating-point datasets are accepted."""
 
 import io
 from collections.abc import Iterator
@@ -20,38 +20,38 @@ MAX_OBJECTS = 8_000
 
 @contextmanager
 def open_hdf5(source: Path | bytes) -> Iterator[h5py.File]:
-    """An HDF5 file, open for reading; whatever its library says about a broken one becomes one error."""
+    """Open an HDF5 file for reading; every error of h5py becomes a CheckpointError."""
     try:
         with h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r", locking=False) as file:
             yield file
     except CheckpointError:
         raise
-    except Exception as error:  # the library raises nearly every type on hostile bytes
+    except Exception as error:  # h5py raises many exception types on malformed bytes
         raise CheckpointError(
-            f"it looks like a Keras HDF5 file and cannot be read ({clip(error, 200)}): it is truncated or damaged; "
+            f"it looks like a Keras HDF5 file, but cannot be read ({clip(error, 200)}): it is truncated or damaged; "
             "fetch or save it again."
         ) from error
 
 
 def datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    """Every dataset below a group by its path, none of them read yet."""
+    """Every dataset below a group by its path; their data is not read yet."""
     found: dict[str, h5py.Dataset] = {}
     _walk(group, "", found, [0], 0)
     total = sum(dataset.nbytes for dataset in found.values())
     if total > MAX_BYTES:
         raise CheckpointError(
-            f"its datasets declare {total / 2**30:.1f} GiB; no ResNet comes near {MAX_BYTES // 2**30}."
+            f"its datasets declare {total / 2**30:.1f} GiB, and a ResNet has less than {MAX_BYTES // 2**30} GiB."
         )
     return found
 
 
 def _walk(group: h5py.Group, prefix: str, found: dict[str, h5py.Dataset], count: list[int], depth: int) -> None:
-    # Hard links can form circles, so that depth and count are what ends the walk.
+    # Hard links can form cycles; the limits on depth and count end the recursion.
     if depth > MAX_NESTING:
-        raise CheckpointError(f"its groups are nested deeper than {MAX_NESTING}; Keras doesn't write that.")
+        raise CheckpointError(f"its groups are nested deeper than {MAX_NESTING} levels, which Keras doesn't write.")
     count[0] += len(group)
     if count[0] > MAX_OBJECTS:
-        raise CheckpointError(f"it has more than {MAX_OBJECTS} groups and datasets; no ResNet has.")
+        raise CheckpointError(f"it has more than {MAX_OBJECTS} groups and datasets, more than any ResNet.")
     for name in group:
         child = safe_child(group, name)
         if isinstance(child, h5py.Group):
@@ -61,11 +61,11 @@ def _walk(group: h5py.Group, prefix: str, found: dict[str, h5py.Dataset], count:
 
 
 def safe_child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
-    """A member of a group that lies in this file."""
+    """A member of a group, which must be stored in this file."""
     link = group.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         raise CheckpointError(
-            f"{clip(name)} is a link ({type(link).__name__}) to another place; weights must lie in the file itself."
+            f"{clip(name)} is a link ({type(link).__name__}); weights must be stored in the file itself."
         )
     child = group[name]
     if isinstance(child, h5py.Group):
@@ -78,7 +78,7 @@ def safe_child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
 
 def _check_dataset(name: str, dataset: h5py.Dataset) -> None:
     if dataset.is_virtual or dataset.external:
-        raise CheckpointError(f"the numbers of {clip(name)} lie in another file; weights must lie in the file itself.")
+        raise CheckpointError(f"{clip(name)} is stored in another file; weights must be stored in the file itself.")
     if dataset.id.get_create_plist().get_nfilters():
         raise CheckpointError(
             f"{clip(name)} is compressed, which Keras doesn't do and which can hide a decompression bomb; "
@@ -86,22 +86,22 @@ def _check_dataset(name: str, dataset: h5py.Dataset) -> None:
         )
     if dataset.shape and dataset.id.get_storage_size() < dataset.nbytes:
         raise CheckpointError(
-            f"{clip(name)} declares {dataset.nbytes} bytes and the file holds {dataset.id.get_storage_size()} of them: "
-            "it is truncated or hostile."
+            f"{clip(name)} declares {dataset.nbytes} bytes, but the file contains {dataset.id.get_storage_size()}: "
+            "it is truncated or malicious."
         )
 
 
 def read_tensor(name: str, dataset: h5py.Dataset) -> Tensor:
-    """The numbers of a dataset."""
+    """The data of a dataset."""
     if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (2, 4, 8):
-        raise CheckpointError(f"{clip(name)} holds {dataset.dtype}, not floating-point weights.")
-    # In the machine's own byte order, whichever the file has.
+        raise CheckpointError(f"{clip(name)} is of type {dataset.dtype}, not floating-point.")
+    # PyTorch accepts the native byte order only.
     values: np.ndarray = np.asarray(dataset[()], dtype=dataset.dtype.newbyteorder("="))
     return torch.from_numpy(values)
 
 
 def text_attribute(item: h5py.Group, name: str) -> str | None:
-    """A text attribute, or None where there is no such text."""
+    """A text attribute, or None if there is none."""
     if name not in item.attrs or item.attrs.get_id(name).shape != ():
         return None
     value = item.attrs[name]

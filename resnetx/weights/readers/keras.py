@@ -17,7 +17,7 @@ from resnetx.weights.readers.raw import MAX_BYTES, RawCheckpoint, clip, listed
 
 WEIGHTS_MEMBER = "model.weights.h5"
 MAX_CONFIG_BYTES = 16 * 2**20
-# Keras 1 calls the variance a deviation (`running_std`), which it never was.
+# Keras 1 stores the variance under the name `running_std`.
 PARAMETERS = {
     "kernel": "kernel",
     "W": "kernel",
@@ -50,7 +50,7 @@ def read_keras_archive(path: Path) -> RawCheckpoint:
             weights = _member(archive, WEIGHTS_MEMBER, MAX_BYTES)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
         raise CheckpointError(
-            f"it looks like a .keras archive and cannot be read ({clip(error, 200)}): it is truncated or damaged; "
+            f"it looks like a .keras archive, but cannot be read ({clip(error, 200)}): it is truncated or damaged; "
             "fetch or save it again."
         ) from error
     return _read(weights, read_config(text.decode("utf-8", errors="replace")))
@@ -62,15 +62,15 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
     info = archive.getinfo(name)
     if info.file_size > limit or info.file_size > 20 * info.compress_size + 2**20:
         raise CheckpointError(
-            f"{name} in the .keras archive has {info.compress_size} bytes and claims to unpack to {info.file_size}: "
-            "that is how a decompression bomb looks, not weights."
+            f"{name} in the .keras archive has {info.compress_size} bytes and unpacks to {info.file_size}: "
+            "it looks like a decompression bomb, not weights."
         )
     with archive.open(info) as stream:
         return stream.read(limit)
 
 
 def read_keras_h5(path: Path) -> RawCheckpoint:
-    """The layers of an HDF5 file, of Keras 3 or legacy."""
+    """The layers of an HDF5 file in the format of Keras 3 or the legacy format."""
     return _read(path, None)
 
 
@@ -98,42 +98,40 @@ def _layers(file: h5py.File, config: KerasConfig) -> Layers:
 
 
 def _legacy_layers(group: h5py.Group | h5py.Dataset) -> Layers:
-    """Layers under their names: `conv1_conv/conv1_conv/kernel:0`, or `bn_conv1/bn_conv1_gamma_1:0` of Keras 1."""
+    """Layers by name: `conv1_conv/conv1_conv/kernel:0`, or `bn_conv1/bn_conv1_gamma_1:0` in Keras 1."""
     layers: Layers = {}
     for path, dataset in datasets(_group(group)).items():
         layer, leaf = path.split("/")[0], path.split("/")[-1]
         match = _PARAMETER.fullmatch(leaf)
         if match is None or "/" not in path:
-            raise CheckpointError(
-                f"{clip(path)} is no parameter that Keras gives a convolution, BatchNorm or dense layer."
-            )
+            raise CheckpointError(f"{clip(path)} is not a parameter of a Keras convolution, BatchNorm or dense layer.")
         parameter = PARAMETERS[match.group(1)]
         if parameter in layers.setdefault(layer, {}):
             raise CheckpointError(
-                f"{clip(layer)} has two parameters {parameter}: it is a model inside a model, "
-                "and resnetx reads a ResNet that is the whole model. Save the inner one alone."
+                f"{clip(layer)} has two parameters {parameter}: it is a nested model, "
+                "and resnetx reads a ResNet that is the whole model. Save the inner model separately."
             )
         layers[layer][parameter] = dataset
     return layers
 
 
 def _numbered_layers(group: h5py.Group | h5py.Dataset, config: KerasConfig) -> Layers:
-    """Layers under their classes' counters, `conv2d_12/vars/0`: named by the configuration, the file, or the order."""
+    """Layers by class counter, `conv2d_12/vars/0`; their names come from the configuration, the file, or the order."""
     counted: Layers = {}
     names: dict[str, str] = {}
     for path, dataset in datasets(_group(group)).items():
         counter, *middle, number = path.split("/")
         if middle != ["vars"] or not number.isdecimal():
             raise CheckpointError(
-                f"{clip(path)} belongs to a model inside a model (or to no Keras layer); "
-                "resnetx reads a ResNet that is the whole model. Save the inner one alone."
+                f"{clip(path)} belongs to a nested model (or to no Keras layer); "
+                "resnetx reads a ResNet that is the whole model. Save the inner model separately."
             )
         counted.setdefault(counter, {})[number] = dataset
     for counter, variables in counted.items():
         parameters = NUMBERED.get(len(variables), ("kernel",))
         if set(variables) != {str(index) for index in range(len(parameters))}:
             raise CheckpointError(
-                f"{clip(counter)} has the variables {listed(variables)}; a convolution or dense layer has 2 "
+                f"{clip(counter)} has the variables {listed(variables)}; a convolution or dense layer has 1 or 2 "
                 "and a BatchNorm 4."
             )
         counted[counter] = {name: variables[str(index)] for index, name in enumerate(parameters)}
@@ -153,7 +151,7 @@ def _shapes(variables: Mapping[str, h5py.Dataset]) -> dict[str, tuple[int, ...]]
 
 
 def _with_known_classifier(layers: Layers) -> Layers:
-    """A classifier of the user's own is known by being the only dense layer, whatever its name."""
+    """Rename the only dense layer to `predictions`: a custom classifier can have any name."""
     dense = [name for name, variables in layers.items() if "kernel" in variables and variables["kernel"].ndim == 2]
     if len(dense) != 1 or not any(parse_layer(name, "keras") for name in layers if name != dense[0]):
         return layers
@@ -161,7 +159,7 @@ def _with_known_classifier(layers: Layers) -> Layers:
 
 
 def _to_torch(parameter: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """Kernels lie HWIO (and inputs x outputs) in Keras, OIHW (and outputs x inputs) in PyTorch."""
+    """Keras stores kernels as HWIO (and inputs x outputs), PyTorch as OIHW (and outputs x inputs)."""
     if parameter != "kernel":
         return parameter, tensor
     if tensor.ndim == 4:
@@ -171,5 +169,5 @@ def _to_torch(parameter: str, tensor: Tensor) -> tuple[str, Tensor]:
 
 def _group(item: h5py.Group | h5py.Dataset) -> h5py.Group:
     if not isinstance(item, h5py.Group):
-        raise CheckpointError(f"{clip(item.name)} is a dataset where Keras has a group.")
+        raise CheckpointError(f"{clip(item.name)} is a dataset, but Keras has a group there.")
     return item

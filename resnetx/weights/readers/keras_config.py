@@ -1,4 +1,4 @@
-"""Takes from a Keras model's configuration what its weights don't show: layer names, strides and epsilons."""
+"""Reads from a Keras model's configuration what its weights don't contain: layer names, strides and epsilons."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from resnetx.weights.readers.raw import clip, listed
 
 @dataclass(frozen=True, kw_only=True)
 class KerasConfig:
-    """`names` leads from a class's counter (`conv2d_12`) to the layer's name."""
+    """`names` maps a class counter (`conv2d_12`) to the layer's name."""
 
     names: dict[str, str] = field(default_factory=dict)
     bn_eps: float | None = None
@@ -25,7 +25,7 @@ NO_CONFIG = KerasConfig()
 
 
 def read_config(text: str) -> KerasConfig:
-    """What a model's configuration says; the code it may name is not run."""
+    """Read a model's configuration; code that it refers to is not run."""
     try:
         layers = [_layer(entry) for entry in json.loads(text)["config"]["layers"]]
         names = _counted_names(layers)
@@ -33,11 +33,13 @@ def read_config(text: str) -> KerasConfig:
         variant = _variant(layers)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(
-            f"its Keras configuration is not that of a model made of layers ({type(error).__name__}: {clip(error)}); "
+            f"its Keras configuration is not a valid model of layers ({type(error).__name__}: {clip(error)}); "
             "save the model again, or its weights alone with `save_weights`."
         ) from error
     if len(epsilons) > 1:
-        raise CheckpointError(f"its BatchNorms have different epsilons ({listed(map(str, sorted(epsilons)))}).")
+        raise CheckpointError(
+            f"its BatchNorms have different epsilons ({listed(map(str, sorted(epsilons)))}); resnetx supports one only."
+        )
     return KerasConfig(names=names, bn_eps=next(iter(epsilons), None), variant=variant)
 
 
@@ -56,23 +58,23 @@ def _counted_names(layers: list[tuple[str, str, dict[str, Any]]]) -> dict[str, s
 
 
 def _snake_case(name: str) -> str:
-    """As `to_snake_case` in keras/src/utils/naming.py spells a class."""
+    """The same as `to_snake_case` in keras/src/utils/naming.py."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _variant(layers: list[tuple[str, str, dict[str, Any]]]) -> Variant | None:
-    """Which convolution of the later stages' first blocks is strided, where Keras's names tell the place."""
+    """The variant, from which convolution is strided in the first blocks of the later stages; None if unknown."""
     strided: set[int] = set()
     for kind, name, options in layers:
         place = parse_layer(name, "keras") if kind == "Conv2D" else None
         if place and place.stage > 0 and place.k > 0 and tuple(options["strides"]) != (1, 1):
             if place.block or tuple(options["strides"]) != (2, 2) or place.k == 3:
-                raise CheckpointError(f"{clip(name)} has a stride {options['strides']}, where ResNets have none.")
+                raise CheckpointError(f"{clip(name)} has stride {options['strides']}, but ResNets have none there.")
             strided.add(place.k)
     if len(strided) > 1:
         raise CheckpointError(
-            "some of its blocks stride the 1x1 convolution and some the 3x3; resnetx builds neither mix."
+            "some of its blocks stride the 1x1 convolution and some the 3x3; resnetx supports no mix of both."
         )
     return {1: "v1", 2: "v1.5"}.get(next(iter(strided), 0))  # type: ignore[return-value]

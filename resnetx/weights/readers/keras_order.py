@@ -1,4 +1,4 @@
-"""Names the layers of a Keras weight file that holds only class counters, by the order keras.applications has."""
+"""Names the layers of a Keras weight file that has only class counters, by the layer order of keras.applications."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def name_counted_layers(layers: Mapping[str, Mapping[str, Shape]]) -> dict[str, 
     if len(convolutions) != len(norms):
         raise CheckpointError(
             f"it has {len(convolutions)} convolutions and {len(norms)} BatchNorms; a ResNet has one after each. "
-            "This may be a pre-activation ResNet (v2), which resnetx doesn't build."
+            "This may be a pre-activation ResNet (v2), which resnetx doesn't support."
         )
     return {
         **{name: f"{place}_conv" for name, place in zip(convolutions, places, strict=True)},
@@ -39,7 +39,7 @@ def _in_order(layers: Mapping[str, object], kind: str) -> list[str]:
 
 
 def _places(kernels: list[Shape]) -> list[str]:
-    """Walk the convolutions as keras/src/applications/resnet.py makes them: 1, 2, (shortcut,) 3, block by block.
+    """Names of the convolutions in the order of keras/src/applications/resnet.py: 1, 2, (shortcut,) 3, block by block.
 
     The functional model lists the shortcut before the third because both are equally far from the output.
     """

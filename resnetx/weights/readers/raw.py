@@ -7,14 +7,14 @@ from torch import Tensor
 
 from resnetx.model.config import Variant
 
-# ResNet-152 in float64 has 0.5 GB; nothing that resnetx builds needs more than this.
+# ResNet-152 in float64 takes 0.5 GB; no supported network needs more than this.
 MAX_BYTES = 2 * 2**30
 MAX_ENTRIES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class RawCheckpoint:
-    """`bn_eps` and `variant` are set where the file itself says them (a Keras configuration does)."""
+    """`bn_eps` and `variant` are set if the file specifies them (a Keras configuration does)."""
 
     tensors: dict[str, Tensor]
     assumed: tuple[str, ...] = ()

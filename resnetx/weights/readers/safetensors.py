@@ -1,4 +1,4 @@
-"""Reads .safetensors files, whose format holds numbers and nothing that could run."""
+"""Reads .safetensors files, a format that cannot contain code."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ def read(path: Path) -> RawCheckpoint:
         with safe_open(path, framework="pt", device="cpu") as archive:
             names = list(archive.keys())
             if len(names) > MAX_ENTRIES:
-                raise CheckpointError(f"it holds {len(names)} tensors; no ResNet has more than {MAX_ENTRIES}.")
+                raise CheckpointError(f"it contains {len(names)} tensors; no ResNet has more than {MAX_ENTRIES}.")
             for name in names:
                 tensors[name] = archive.get_tensor(name).clone()
     except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError, AttributeError) as error:
         raise CheckpointError(
-            f"it looks like a safetensors file and cannot be read ({error}): it is truncated or damaged, "
-            "or holds a type that PyTorch doesn't have; fetch or save it again."
+            f"it looks like a safetensors file, but cannot be read ({error}): it is truncated or damaged, "
+            "or contains a type that PyTorch doesn't have; fetch or save it again."
         ) from error
     return RawCheckpoint(tensors=tensors)

@@ -1,7 +1,7 @@
-"""Reads what `torch.save` wrote, without running anything that the file asks for.
+"""Reads files of `torch.save` without running any code in them.
 
-A pickle is a program. Its calls are listed first and held against the few that a state dict needs, because even
-PyTorch's own `weights_only` loader lets a file of 60 bytes allocate any amount of memory (`bytearray(n)`).
+A pickle is a program. Its calls are listed first and compared with the few that a state dict needs, because even
+PyTorch's `weights_only` loader lets a file of 60 bytes allocate any amount of memory (`bytearray(n)`).
 """
 
 import pickletools
@@ -36,10 +36,10 @@ HARMLESS = {
     *(f"torch.{dtype}Storage" for dtype in _DTYPES),
     *(f"torch.{dtype}" for dtype in ("float16", "bfloat16", "float32", "float64", "int64", "int32", "uint8", "bool")),
 }
-# Where training scripts keep the state dict, the plain weights before their moving average.
+# Where training scripts store the state dict; the plain weights take precedence over their moving average.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict", "ema_model", "ema")
-RESAVE = "If you trust its author, load it in the program that wrote it and save the state dict alone."
+RESAVE = "If you trust the file, load it in the program that wrote it and save only the state dict."
 
 
 def is_torch_archive(names: Sequence[str]) -> bool:
@@ -54,10 +54,10 @@ def read_archive(path: Path) -> RawCheckpoint:
             pickles = [info for info in archive.infolist() if info.filename.endswith("data.pkl")]
             if len(pickles) != 1 or pickles[0].file_size > MAX_PICKLE_BYTES:
                 raise CheckpointError(
-                    "it holds no single data.pkl of a sensible size, so `torch.save` did not write it."
+                    "it has no single data.pkl within the size limit, so `torch.save` did not write it."
                 )
             with archive.open(pickles[0]) as stream:
-                _refuse_calls(stream, count=1)
+                _check_pickles(stream, count=1)
             loaded = _load(file)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
         raise _damaged(error) from error
@@ -65,10 +65,10 @@ def read_archive(path: Path) -> RawCheckpoint:
 
 
 def read_legacy(path: Path) -> RawCheckpoint:
-    """The state dict in a file of PyTorch before 1.6: five pickles, then the numbers."""
+    """The state dict in a file of PyTorch before 1.6: five pickles, then the tensor data."""
     try:
         with path.open("rb") as stream:
-            _refuse_calls(stream, count=5)
+            _check_pickles(stream, count=5)
             loaded = _load(stream)
     except OSError as error:
         raise _damaged(error) from error
@@ -76,44 +76,43 @@ def read_legacy(path: Path) -> RawCheckpoint:
 
 
 def _inspect(archive: zipfile.ZipFile, size: int) -> int:
-    """Refuse what unpacks to more than it should; return the unpacked size."""
+    """Reject a decompression bomb or a TorchScript archive; return the unpacked size."""
     entries = archive.infolist()
     total = sum(entry.file_size for entry in entries)
     if any("/code/" in entry.filename or entry.filename.endswith("constants.pkl") for entry in entries):
         raise CheckpointError(
-            "it is a TorchScript archive, which holds a program and not only weights. "
-            "Save the weights alone: `torch.save(torch.jit.load(file).state_dict(), 'weights.pt')`."
+            "it is a TorchScript archive, which contains a program and not only weights. "
+            "Save only the weights: `torch.save(torch.jit.load(file).state_dict(), 'weights.pt')`."
         )
     if len(entries) > MAX_ENTRIES:
         raise CheckpointError(f"the archive has {len(entries)} entries; no ResNet has more than {MAX_ENTRIES}.")
     packed = sum(entry.compress_size for entry in entries)
     if total > MAX_BYTES or total > MAX_RATIO * size + 2**20 or packed > size:
         raise CheckpointError(
-            f"the archive has {size} bytes and claims to unpack to {total}: that is how a decompression bomb looks, "
-            "not weights."
+            f"the archive has {size} bytes and unpacks to {total}: it looks like a decompression bomb, not weights."
         )
     return total
 
 
-def _refuse_calls(stream: IO[bytes], *, count: int) -> None:
+def _check_pickles(stream: IO[bytes], *, count: int) -> None:
     try:
         for _ in range(count):
-            # Pickle by pickle: a file that is none of PyTorch's may have only one.
-            _refuse_call([call for call in _calls(stream) if call not in HARMLESS])
+            # One pickle at a time: a file that PyTorch did not write may have only one.
+            _reject_calls([call for call in _calls(stream) if call not in HARMLESS])
     except CheckpointError:
         raise
-    except Exception as error:  # the disassembler fails on hostile bytes in many ways, none of which runs anything
+    except Exception as error:  # pickletools raises many exception types on malformed bytes, but runs no code
         raise CheckpointError(
             f"its pickle is truncated, damaged or not PyTorch's ({clip(error, 200)}); fetch or save it again."
         ) from error
 
 
-def _refuse_call(calls: list[str]) -> None:
+def _reject_calls(calls: list[str]) -> None:
     if calls:
         raise CheckpointError(
-            f"its pickle would call {listed(dict.fromkeys(calls))} on loading, and weights need no such call: "
-            f"it holds more than tensors (a whole module, a training script's objects), or it is hostile. "
-            f"Nothing of it was run. {RESAVE}"
+            f"its pickle would call {listed(dict.fromkeys(calls))} on loading, which weights do not need: "
+            f"it contains more than tensors (a whole module, objects of a training script), or it is malicious. "
+            f"None of its code was run. {RESAVE}"
         )
 
 
@@ -122,7 +121,7 @@ def _calls(stream: IO[bytes]) -> Iterator[str]:
     strings: list[str] = []
     for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
         if step > MAX_PICKLE_STEPS:
-            raise CheckpointError("its pickle has more steps than any state dict needs.")
+            raise CheckpointError("its pickle has more opcodes than any state dict needs.")
         if opcode.name == "GLOBAL":
             yield str(argument).replace(" ", ".")
         elif opcode.name == "STACK_GLOBAL":
@@ -134,21 +133,21 @@ def _calls(stream: IO[bytes]) -> Iterator[str]:
 
 
 def _load(file: IO[bytes]) -> Any:
-    """The file that was inspected, through the same handle; by its name PyTorch would go by its extension."""
+    """Load the inspected file, through the same handle: given a path, PyTorch would consider its extension."""
     file.seek(0)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # hostile bytes make the loader fail in many ways
+    except Exception as error:  # torch.load raises many exception types on malformed bytes
         raise _damaged(error) from error
 
 
 def _damaged(error: Exception) -> CheckpointError:
     reason = str(error).split("\n", maxsplit=1)[0]
     return CheckpointError(
-        f"it looks like a PyTorch file and cannot be read ({type(error).__name__}: {clip(reason, 200)}): "
-        "it is truncated, damaged, or holds more than tensors; fetch or save it again."
+        f"it looks like a PyTorch file, but cannot be read ({type(error).__name__}: {clip(reason, 200)}): "
+        "it is truncated, damaged, or contains more than tensors; fetch or save it again."
     )
 
 
@@ -157,19 +156,19 @@ def _state_dict(loaded: object, stored_bytes: int) -> RawCheckpoint:
     for name, value in found.items():
         _check_tensor(name, value)
     storages = {value.untyped_storage().data_ptr(): value.untyped_storage().nbytes() for value in found.values()}
-    # A tensor may claim more than its file holds; PyTorch then fills it with whatever lies in memory.
+    # A tensor may declare more bytes than its file contains; PyTorch then leaves the rest uninitialized.
     if sum(storages.values()) > stored_bytes or sum(v.numel() * v.element_size() for v in found.values()) > MAX_BYTES:
-        raise CheckpointError("its tensors claim more bytes than the file holds: it is damaged or hostile.")
+        raise CheckpointError("its tensors declare more bytes than the file contains: it is damaged or malicious.")
     return RawCheckpoint(tensors=found, assumed=assumed)
 
 
 def _unwrap(loaded: object) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The state dict inside the dicts that training scripts put around it."""
+    """Find the state dict inside the dicts that training scripts wrap around it."""
     assumed: tuple[str, ...] = ()
     for _ in range(6):
         if not isinstance(loaded, Mapping):
             raise CheckpointError(
-                f"it holds a {type(loaded).__name__} where a state dict (names to tensors) is expected. {RESAVE}"
+                f"it contains a {type(loaded).__name__}; expected a state dict (names to tensors). {RESAVE}"
             )
         wrapper = next((key for key in WRAPPERS + AVERAGED if isinstance(loaded.get(key), Mapping)), None)
         if wrapper is None:
@@ -180,7 +179,7 @@ def _unwrap(loaded: object) -> tuple[dict[str, Tensor], tuple[str, ...]]:
         elif averaged:
             assumed = (*assumed, f"the weights under {wrapper!r}, not the moving average under {averaged[0]!r}")
         loaded = loaded[wrapper]
-    raise CheckpointError(f"its state dict lies more than six dicts deep. {RESAVE}")
+    raise CheckpointError(f"its state dict is nested more than six dicts deep. {RESAVE}")
 
 
 def _only_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
@@ -189,11 +188,11 @@ def _only_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
     if loaded and not tensors:
         raise CheckpointError(
             f"it is a dict without tensors (its keys: {listed(map(str, others))}); "
-            f"the weights are expected at the top or under one of {', '.join(WRAPPERS)}."
+            f"the weights are expected at the top level or under one of {', '.join(WRAPPERS)}."
         )
     if others or not all(isinstance(key, str) for key in tensors):
         raise CheckpointError(
-            f"its state dict holds things that aren't named tensors: {listed(map(str, others or tensors))}."
+            f"its state dict contains entries that aren't named tensors: {listed(map(str, others or tensors))}."
         )
     return tensors
 
@@ -201,5 +200,5 @@ def _only_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
 def _check_tensor(name: str, tensor: Tensor) -> None:
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         raise CheckpointError(
-            f"{clip(name)} is a sparse, quantized or meta tensor; resnetx takes dense floating-point weights."
+            f"{clip(name)} is a sparse, quantized or meta tensor; resnetx supports dense floating-point weights only."
         )

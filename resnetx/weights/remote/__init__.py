@@ -1,1 +1,1 @@
-"""Files from elsewhere: the addresses of weights, and what fetches them over HTTP or from a Hugging Face hub."""
+"""Remote weights: parsing their addresses, and fetching them over HTTP or from a Hugging Face hub."""

@@ -1,4 +1,4 @@
-"""Fetches one file over HTTPS into a cache named by digest: resumed, shared by processes, checked before it is kept."""
+"""Fetches one file over HTTPS into a cache: resumed after errors, locked between processes, verified by its SHA-256."""
 
 import hashlib
 import os
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int | None], None]
 
-# ResNet-152 in float64 has 0.5 GB; a server that sends more than this is not sending one of our networks.
+# ResNet-152 in float64 takes 0.5 GB, so a larger file is not a supported network.
 MAX_BYTES = 2 * 2**30
 MAX_REDIRECTS = 10
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 30
-# Before the second, third... attempt. What has arrived is kept, so a later run goes on where this one gave up.
+# Before the second, third... attempt. Received data is kept, so a later run resumes where this one stopped.
 PAUSES_S: tuple[float, ...] = (0.5, 1, 2, 4)
 TRY_AGAIN_STATUSES = (408, 425, 429)
 STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,200}"')
@@ -32,12 +32,12 @@ CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
 class _TryAgainError(Exception):
-    """The server or the way to it failed in a manner that may pass."""
+    """A temporary failure of the server or the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """What has arrived so far, and the ETag it arrived under, which tells a server whether its file is still that."""
+    """The data received so far, and its ETag, by which the server knows whether its file is still the same."""
 
     path: Path
     etag_path: Path
@@ -62,21 +62,21 @@ class _Part:
 
 
 def fetch_file(address: WebAddress, *, cache: Path, progress: Progress | None = None) -> Path:
-    """The file with the address's digest, from the cache or from the address."""
+    """The file with the digest of the address, from the cache or from the server."""
     final = cache / f"{address.sha256}{address.suffix}"
     try:
         if _has_digest(final, address.sha256):
             return final
         _check_installed()
         cache.mkdir(parents=True, exist_ok=True)
-        # Processes that want the same file wait here for the first of them, then find it.
+        # Processes that need the same file wait here for the first one, then find it in the cache.
         with _locked(cache / f"{address.sha256}.lock"):
             if not _has_digest(final, address.sha256):
                 _download(address, final, progress)
     except (OSError, NotImplementedError) as error:
         raise FileError(
-            f"Cannot keep {address.shown} in the cache folder {cache}: {getattr(error, 'strerror', None) or error}. "
-            "Make room there, or choose another folder with the environment variable RESNETX_CACHE (HF_HOME for hf://)."
+            f"Cannot store {address.shown} in the cache folder {cache}: {getattr(error, 'strerror', None) or error}. "
+            "Free some space there, or set another folder in the environment variable RESNETX_CACHE (HF_HOME for hf://)."
         ) from error
     return final
 
@@ -114,17 +114,16 @@ def _download(address: WebAddress, final: Path, progress: Progress | None) -> No
     left_over = part.size > 0
     _receive_all(address, part, progress)
     if left_over and not _has_digest(part.path, address.sha256):
-        # An earlier run may have begun with another content: the end does not fit the beginning.
+        # An earlier run may have received the beginning of another version of the file.
         part.discard()
         _receive_all(address, part, progress)
     found, size = sha256_of(part.path), part.size
     if found != address.sha256:
         part.discard()
         raise SourceError(
-            f"The file at {address.shown} is not the one that was asked for: its {size:,} bytes have the SHA-256 "
-            f"{found} and should have {address.sha256}. It was deleted. Either the server sends something "
-            "else by now (or an error page, or a part of it), or the digest is wrong; try again, or take both from the "
-            "publisher anew."
+            f"The file at {address.shown} has the wrong SHA-256: expected {address.sha256}, got {found} "
+            f"({size:,} bytes). It was deleted. The server sent another version, an error page or only a part of the "
+            "file, or the digest is wrong; try again, or check both with the publisher."
         )
     with part.path.open("rb") as stream:
         os.fsync(stream.fileno())
@@ -133,14 +132,14 @@ def _download(address: WebAddress, final: Path, progress: Progress | None) -> No
 
 
 def _receive_all(address: WebAddress, part: _Part, progress: Progress | None) -> None:
-    """Attempts until the server has sent everything it says it has."""
+    """Retry until the file is complete or all attempts have failed."""
     import httpx2
 
-    # A proxy of the environment has no way to this machine's own loopback.
+    # A proxy from the environment cannot reach this machine's loopback.
     with httpx2.Client(
         timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         trust_env=not address.is_loopback,
-        # A compressed body could not be resumed: its ranges would count other bytes.
+        # A compressed body could not be resumed: its ranges would count compressed bytes.
         headers={"User-Agent": f"resnetx/{__version__}", "Accept-Encoding": "identity"},
     ) as client:
         for pause in (*PAUSES_S, None):
@@ -155,15 +154,15 @@ def _receive_all(address: WebAddress, part: _Part, progress: Progress | None) ->
 
 
 def _gave_up(address: WebAddress, part: _Part, reason: str) -> str:
-    kept = f" The {part.size:,} bytes that arrived are kept, and the next run goes on from there." if part.size else ""
+    kept = f" The {part.size:,} bytes received are kept, and the next run resumes from there." if part.size else ""
     return (
-        f"Cannot fetch {address.shown}: after {len(PAUSES_S) + 1} attempts, the last one ended with: {reason}.{kept} "
+        f"Cannot fetch {address.shown}: all {len(PAUSES_S) + 1} attempts failed, the last one with: {reason}.{kept} "
         "Check the network and the address, or fetch the file by other means and give its path."
     )
 
 
 def _receive(client: "httpx2.Client", address: WebAddress, part: _Part, progress: Progress | None) -> None:
-    """One attempt: goes on from what is there if the server can, and starts over if it can't."""
+    """One attempt: resumes the download if the server supports it, and starts over if it doesn't."""
     done = part.size
     headers = {"Range": f"bytes={done}-"} if done else {}
     if done and part.etag:
@@ -172,14 +171,14 @@ def _receive(client: "httpx2.Client", address: WebAddress, part: _Part, progress
         if response.status_code == 416 and done:
             if response.headers.get("Content-Range") != f"bytes */{done}":
                 part.discard()
-                raise _TryAgainError("the server no longer has the file that an earlier run began with")
+                raise _TryAgainError("the file on the server has changed since an earlier run")
             return
         total = _total(response, address, part)
         if response.status_code == 200:
             part.restart(response.headers.get("ETag", ""))
         _append(response, address, part, total, progress)
     if total is not None and part.size != total:
-        raise _TryAgainError(f"the server ended after {part.size:,} of {total:,} bytes")
+        raise _TryAgainError(f"the response ended after {part.size:,} of {total:,} bytes")
 
 
 def _append(
@@ -198,7 +197,7 @@ def _append(
 
 
 def _total(response: "httpx2.Response", address: WebAddress, part: _Part) -> int | None:
-    """The size of the whole file as the response gives it, or an error if it is not the response that was hoped for."""
+    """The size of the whole file according to the response, None if unknown; an error if the response is unusable."""
     status, headers = response.status_code, response.headers
     if status >= 500 or status in TRY_AGAIN_STATUSES:
         raise _TryAgainError(f"the server answered {status} {response.reason_phrase[:80]}")
@@ -206,8 +205,8 @@ def _total(response: "httpx2.Response", address: WebAddress, part: _Part) -> int
         raise SourceError(_refused(address, response))
     if headers.get("Content-Encoding", "identity") != "identity":
         raise SourceError(
-            f"Cannot fetch {address.shown}: the server compresses it ({headers['Content-Encoding'][:40]}) although it "
-            "was asked not to. Fetch it by other means and give its path."
+            f"Cannot fetch {address.shown}: the server compresses it ({headers['Content-Encoding'][:40]}), although "
+            "the request excludes that. Fetch it by other means and give its path."
         )
     length = headers.get("Content-Length", "")
     total = int(length) if re.fullmatch(r"\d{1,15}", length) else None
@@ -215,7 +214,7 @@ def _total(response: "httpx2.Response", address: WebAddress, part: _Part) -> int
         found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
         if not found or int(found[1]) != part.size or int(found[2]) + 1 != int(found[3]):
             part.discard()
-            raise _TryAgainError("the server sent another range than was asked for")
+            raise _TryAgainError("the server sent another range than requested")
         total = int(found[3])
     if total is not None and total > MAX_BYTES:
         raise _too_big(address, total)
@@ -224,7 +223,7 @@ def _total(response: "httpx2.Response", address: WebAddress, part: _Part) -> int
 
 def _too_big(address: WebAddress, size: int) -> SourceError:
     return SourceError(
-        f"Cannot fetch {address.shown}: it has {size / 2**30:.1f} GiB or more, and no ResNet comes near "
+        f"Cannot fetch {address.shown}: it has {size / 2**30:.1f} GiB or more, and a ResNet has less than "
         f"{MAX_BYTES // 2**30} GiB. Check the address."
     )
 
@@ -234,7 +233,7 @@ def _refused(address: WebAddress, response: "httpx2.Response") -> str:
     if status in (404, 410):
         advice = "there is no such file; check the address"
     elif status in (401, 403, 407):
-        advice = "it may not be read without signing in, which resnetx doesn't do; fetch it by hand and give its path"
+        advice = "it requires signing in, which resnetx doesn't support; fetch it by other means and give its path"
     else:
         advice = "check the address, or fetch the file by other means and give its path"
     return f"Cannot fetch {address.shown}: the server answered {status} {response.reason_phrase[:80]}: {advice}."
@@ -242,11 +241,11 @@ def _refused(address: WebAddress, response: "httpx2.Response") -> str:
 
 @contextmanager
 def _opened(client: "httpx2.Client", address: WebAddress, headers: dict[str, str]) -> Iterator["httpx2.Response"]:
-    """The answer at the end of the redirects, each of which is checked before it is followed."""
+    """The response after all redirects, each of which is checked before it is followed."""
     url = address.url
     for _ in range(MAX_REDIRECTS + 1):
-        at_home = same_origin(url, address.url)
-        secret = {"Authorization": address.authorization} if address.authorization and at_home else {}
+        same_host = same_origin(url, address.url)
+        secret = {"Authorization": address.authorization} if address.authorization and same_host else {}
         with client.stream("GET", url, headers=headers | secret) as response:
             if not response.has_redirect_location:
                 yield response

@@ -1,4 +1,4 @@
-"""Fetches what a checkpoint needs of a repository on a Hugging Face hub into that hub's own cache, and checks it."""
+"""Fetches the files of a checkpoint from a Hugging Face hub into the hub's own cache, and verifies them."""
 
 import re
 import time
@@ -23,7 +23,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A folder with the files of one commit; `sha256` is that of the weights, where the hub says one."""
+    """A folder with the files of one commit; `sha256` is that of the weights, if the hub provides it."""
 
     folder: Path
     commit: str
@@ -37,7 +37,7 @@ class _Wanted:
     endpoint: str
     cache: Path | None
     progress: Progress | None
-    # Why the hub cannot be asked, or None.
+    # Why the hub is not available, or None.
     offline: str | None = None
 
     @property
@@ -46,7 +46,7 @@ class _Wanted:
 
 
 def fetch_snapshot(address: HubAddress, *, cache: Path | None = None, progress: Progress | None = None) -> Snapshot:
-    """The configuration, the preprocessing and the weights of a repository, and nothing else of it."""
+    """Fetch only the configuration, the preprocessing and the weights of a repository."""
     check_installed()
     wanted = _Wanted(
         repo=address.repo, revision=address.revision, endpoint=hub_endpoint(), cache=cache, progress=progress
@@ -60,11 +60,11 @@ def fetch_snapshot(address: HubAddress, *, cache: Path | None = None, progress: 
         if config is None:
             raise SourceError(
                 f"{wanted.shown} has no {CONFIG}, so it is not a model in the layout of transformers or timm; "
-                "choose another repository, or fetch its weight file by hand and give that path."
+                "choose another repository, or fetch its weight file by other means and give its path."
             )
         if not COMMIT.fullmatch(config.parent.name):
-            raise ValueError(f"the commit it names is {config.parent.name!r}")
-        # One commit for all the files, also if the branch moves meanwhile.
+            raise ValueError(f"it returned the commit {config.parent.name!r}")
+        # The same commit for all files, even if the branch moves meanwhile.
         wanted = replace(wanted, revision=config.parent.name)
         _file(wanted, PREPROCESSOR)
         weights = next((path for path in (_weights(wanted, name) for name in WEIGHTS) if path), None)
@@ -74,7 +74,7 @@ def fetch_snapshot(address: HubAddress, *, cache: Path | None = None, progress: 
 
 
 def _unreachable(wanted: _Wanted) -> str | None:
-    """Why the hub cannot be asked now; what is cached may do. Errors that the hub itself answers are raised."""
+    """Why the hub is not available, or None; without retries if the cache may suffice. Client errors are raised."""
     import httpx2
     from huggingface_hub import is_offline_mode, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
@@ -113,9 +113,9 @@ def _url(wanted: _Wanted, name: str) -> str:
 
 
 def _weights(wanted: _Wanted, name: str) -> Path | None:
-    """As `_file`; a large file that is not in the cache is put there first.
+    """Like `_file`; a large file that is not in the cache is downloaded to it first.
 
-    huggingface_hub itself throws away what an interrupted run had fetched, and takes a blob for whole unchecked.
+    huggingface_hub discards the partial download of an interrupted run, and does not verify a blob.
     """
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError
@@ -130,7 +130,7 @@ def _weights(wanted: _Wanted, name: str) -> Path | None:
 
 
 def _fetch_blob(wanted: _Wanted, name: str, sha256: str) -> None:
-    """To where the cache keeps what its snapshots link to: blobs/<ETag>."""
+    """Download to blobs/<ETag>, the file in the cache that snapshots link to."""
     from huggingface_hub import constants, get_token
     from huggingface_hub.file_download import repo_folder_name
 
@@ -151,7 +151,7 @@ def _fetch_blob(wanted: _Wanted, name: str, sha256: str) -> None:
 
 
 def _file(wanted: _Wanted, name: str) -> Path | None:
-    """The file in the cache's snapshot folder, or None if the repository has none of this name."""
+    """The file in the cache's snapshot folder, or None if the repository has no such file."""
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -174,14 +174,14 @@ def _file(wanted: _Wanted, name: str) -> Path | None:
         reason = wanted.offline or short(error.__cause__ or error)
         raise SourceError(
             f"{wanted.shown} cannot be fetched: {reason}, and its {name} is not in the cache from an earlier run. "
-            "Try again when the hub can be asked, or give the path of a local folder or file."
+            "Try again when the hub is available, or give the path of a local folder or file."
         ) from error
     except EntryNotFoundError:
         return None
 
 
 def _bar(name: str, progress: Progress | None) -> type:
-    """What huggingface_hub takes for a progress bar: it reports instead of printing, and ends what has no end."""
+    """A progress bar class for huggingface_hub that reports instead of printing, and stops oversized downloads."""
     limit = MAX_BYTES if name in WEIGHTS else MAX_CONFIG_BYTES
 
     class Bar:
@@ -199,7 +199,7 @@ def _bar(name: str, progress: Progress | None) -> type:
             self.done += n
             if max(self.done, self.total or 0) > limit:
                 raise SourceError(
-                    f"{name} in the repository is larger than {limit / 2**20:,.0f} MiB, which no ResNet's is; "
+                    f"{name} in the repository is larger than {limit / 2**20:,.0f} MiB, too large for a ResNet; "
                     "choose another repository."
                 )
             if progress and name in WEIGHTS:
@@ -217,17 +217,17 @@ def _no_weights(wanted: _Wanted) -> str:
         except EntryNotFoundError:
             continue
         return (
-            f"{wanted.shown} keeps its weights in several files ({name}), as only models far larger than a ResNet do; "
+            f"{wanted.shown} has its weights in several files ({name}), which resnetx doesn't support; "
             "choose another repository."
         )
     return (
-        f"{wanted.shown} has neither {' nor '.join(WEIGHTS)}, which are what resnetx reads from a repository; choose "
-        "another one, or fetch its weight file by hand and give that path."
+        f"{wanted.shown} has neither {' nor '.join(WEIGHTS)}, the files that resnetx reads from a repository; choose "
+        "another one, or fetch its weight file by other means and give its path."
     )
 
 
 def _verified(wanted: _Wanted, path: Path) -> str | None:
-    """The digest that the hub gives for the weights, once the file agrees with it; a file that doesn't is deleted."""
+    """Verify the weights and return their digest, None if the hub has none; a file that doesn't match is deleted."""
     # The cache names a blob by its ETag: the SHA-256 of a large file, Git's object id of a small one.
     blob = path.parent / path.readlink() if path.is_symlink() else path
     expected = blob.name if path.is_symlink() else None if wanted.offline else _metadata(wanted, path.name).etag
@@ -238,7 +238,7 @@ def _verified(wanted: _Wanted, path: Path) -> str | None:
         for bad in (blob, path):
             bad.unlink(missing_ok=True)
         raise SourceError(
-            f"{path.name} of {wanted.shown} is not what the hub announced: its SHA-256 is {found} and should be "
-            f"{expected}. It was deleted from the cache; run the command again to fetch it anew."
+            f"{path.name} of {wanted.shown} has the wrong SHA-256: expected {expected}, got {found}. "
+            "It was deleted from the cache; run the command again to download it."
         )
     return found

@@ -1,4 +1,4 @@
-"""Makes huggingface_hub behave and speak as the rest of resnetx does."""
+"""Adapts the settings and errors of huggingface_hub to resnetx."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ def check_installed() -> None:
 
 
 def hub_endpoint() -> str:
-    # huggingface_hub reads the variable once, when it is imported, which may have been long ago.
+    # huggingface_hub reads the variable only once, when it is imported.
     endpoint = (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
     try:
         parts = urlsplit(endpoint)
@@ -34,14 +34,14 @@ def hub_endpoint() -> str:
         raise SourceError(
             f"HF_ENDPOINT={endpoint!r} is not an address such as {ENDPOINT}; correct or unset it."
         ) from error
-    # The digests come from there too.
+    # The digests come from this endpoint, too.
     check_transport(parts.scheme, parts.hostname, shown=f"HF_ENDPOINT={endpoint}")
     return endpoint
 
 
 @contextmanager
 def plain_and_quiet() -> Iterator[None]:
-    """Without Xet, which leaves HTTP and its proxies; telemetry, which asks another server; and warnings."""
+    """Disable Xet, which bypasses HTTP and its proxies; telemetry, which contacts another server; and warnings."""
     from huggingface_hub import constants
     from huggingface_hub.utils import logging as hub_logging
 
@@ -58,46 +58,47 @@ def plain_and_quiet() -> Iterator[None]:
 
 @contextmanager
 def hub_errors(shown: str, *, endpoint: str, repo: str, revision: str) -> Iterator[None]:
-    """In the order from kind to kin: most are kinds of HfHubHTTPError, and that is one of OSError."""
+    """Convert errors to those of resnetx; subclasses first: most derive from HfHubHTTPError, and that from OSError."""
     import httpx2
     from huggingface_hub import errors
 
-    def said(what: str) -> SourceError:
+    def failed(what: str) -> SourceError:
         return SourceError(f"{shown} cannot be fetched: {what}.")
 
     try:
         yield
     except errors.GatedRepoError as error:
-        raise said(
-            f"its owner gives access on request only; ask for it at {endpoint}/{repo}, then set HF_TOKEN "
-            "to your access token"
+        raise failed(
+            f"the repository is gated; request access at {endpoint}/{repo}, then set HF_TOKEN to your access token"
         ) from error
     except errors.RepositoryNotFoundError as error:
-        raise said(
-            f"{endpoint} has no such repository, or a private one; check the name, and for a private one set "
-            "HF_TOKEN to an access token that may read it"
+        raise failed(
+            f"{endpoint} has no such repository, or it is private; check the name, and for a private one set "
+            "HF_TOKEN to an access token with read permission"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise said(f"the repository has no branch, tag or commit {revision!r}; check what is behind the @") from error
+        raise failed(f"the repository has no branch, tag or commit {revision!r}; check the text after the @") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         advice = {401: "set HF_TOKEN to a valid access token", 404: "check the name and HF_ENDPOINT"}
         advice[403] = advice[401]
-        raise said(f"{endpoint} answered {status}; {advice.get(status, 'try again later')}") from error
+        raise failed(f"{endpoint} answered {status}; {advice.get(status, 'try again later')}") from error
     except httpx2.HTTPError as error:
-        raise said(f"the connection failed ({error or type(error).__name__}); try again") from error
+        raise failed(f"the connection failed ({error or type(error).__name__}); try again") from error
     except (errors.FileMetadataError, errors.HFValidationError, ValueError) as error:
-        raise said(f"{endpoint} answers like no Hugging Face hub ({short(error)}); check HF_ENDPOINT") from error
+        raise failed(
+            f"{endpoint} does not respond like a Hugging Face hub ({short(error)}); check HF_ENDPOINT"
+        ) from error
     except OSError as error:
         if error.errno is None:
-            # What huggingface_hub raises for a body of another length than announced.
-            raise said(f"it did not arrive whole ({short(error)}); try again") from error
+            # huggingface_hub raises this if the length of the body differs from the announced one.
+            raise failed(f"the download is incomplete ({short(error)}); try again") from error
         raise FileError(
-            f"Cannot keep {shown} in the cache: {error.strerror} ({error.filename}). "
-            "Make room there, or choose another folder with the environment variable HF_HOME."
+            f"Cannot store {shown} in the cache: {error.strerror} ({error.filename}). "
+            "Free some space there, or set another folder in the environment variable HF_HOME."
         ) from error
 
 
 def short(error: BaseException) -> str:
-    """The first sentences of a library's message, on one line."""
+    """The beginning of a library's message, on one line."""
     return " ".join(str(error).split())[:200].rstrip(".")

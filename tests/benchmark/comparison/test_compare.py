@@ -17,7 +17,7 @@ from resnetx.benchmark.comparison.compare import Comparison, compare
 from resnetx.benchmark.comparison.ratio import contrast_rounds
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
 from resnetx.benchmark.result_file import read_benchmark
-from resnetx.benchmark.summary import MIN_ROUNDS
+from resnetx.benchmark.summary import MIN_ROUNDS, summarized
 from resnetx.cli.main import app
 from resnetx.cli.options import parse_share
 from resnetx.errors import FileError, ResnetxError, UsageError
@@ -36,7 +36,7 @@ def case_of(samples: np.ndarray | list[list[float]], **changes: object) -> Bench
 
 def run_of(*cases: BenchCase, created: str = "then", **changes: object) -> Benchmark:
     run = Benchmark(created=created, machine=dict(MACHINE), limits=None, cases=cases)
-    return replace(run, **changes)  # type: ignore[arg-type]
+    return summarized(replace(run, **changes))  # type: ignore[arg-type]
 
 
 def steady(level: float, rounds: int = 20) -> list[list[float]]:
@@ -176,7 +176,7 @@ def test_runs_in_turns_are_recognised_and_pair_their_rounds() -> None:
     slower = [[1.05 * time for time in times] for times in drift]
     old = run_of(case_of(drift))
     apart = compare(old, run_of(case_of(slower), created="now"))
-    together = compare(old, run_of(case_of(slower), created="now", settings={"interleaved_with": "then"}))
+    together = compare(old, run_of(case_of(slower), created="now", interleaved_with="then"))
     assert (apart.interleaved, together.interleaved) == (False, True)
     assert apart.passed and not together.passed
 
@@ -184,7 +184,7 @@ def test_runs_in_turns_are_recognised_and_pair_their_rounds() -> None:
 def test_rounds_that_lost_their_times_do_not_shift_the_pairs() -> None:
     holed = steady(10.0)
     holed[3] = []
-    new = run_of(case_of(steady(10.0)), created="now", settings={"interleaved_with": "then"})
+    new = run_of(case_of(steady(10.0)), created="now", interleaved_with="then")
     assert compare(run_of(case_of(holed)), new).rows[0].verdict == "same"
 
 
@@ -344,8 +344,8 @@ def with_case(**changes: object) -> str:
         ("[]", "not a benchmark"),
         ("\ufeff{}", "not a benchmark"),
         ("[" * 100_000, "not a benchmark"),
-        (changed(schema="resnetx.bench/2"), "has the schema 'resnetx.bench/2'"),
-        (changed(schema=None), "has the schema None"),
+        (changed(schema="resnetx.bench/3"), "has the schema 'resnetx.bench/3'"),
+        (changed(schema=None), "has the schema 'None'"),
         (changed(cases=[]), "without any case"),
         (changed(cases=None), "not a benchmark"),
         (changed(limits={"threads": 2, "more": 1}), "not a benchmark"),
@@ -364,7 +364,7 @@ def with_case(**changes: object) -> str:
         (with_case(warnings="none"), "case 1: warnings"),
     ],
 )
-def test_files_of_strangers_are_refused_by_name(tmp_path: Path, content: str, said: str) -> None:
+def test_untrusted_files_are_refused_by_name(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "strange.json"
     path.write_text(content)
     with pytest.raises(FileError) as refusal:

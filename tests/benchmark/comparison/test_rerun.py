@@ -14,10 +14,10 @@ from resnetx.benchmark import run as benchmarking
 from resnetx.benchmark.comparison import rerun as judging
 from resnetx.benchmark.comparison.compare import compare
 from resnetx.benchmark.comparison.rerun import Against, judge, run_against
-from resnetx.benchmark.loadgen.result import LoadOptions
 from resnetx.benchmark.plan import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
+from resnetx.benchmark.summary import summarized
 from resnetx.benchmark.run import Nobody, interrupted, passed, run_benchmark
 from resnetx.errors import UsageError
 from tests.benchmark.test_run import FAKE, Interrupting
@@ -25,7 +25,7 @@ from tests.cli.test_main import run
 from tests.support import fake_bench_worker as fake
 from tests.support.onnx_models import small_classifier
 
-QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=6, warmup=1, threads=1)
+QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=6, warmup=1, threads=1, verify=False)
 OTHER_BYTES = small_classifier(batch=1)
 
 
@@ -71,7 +71,7 @@ def slower_base(base: Against, factor: float) -> Against:
 
 
 def notes_of(new: Benchmark) -> str:
-    return " ".join(new.settings["against"]["notes"])
+    return " ".join(new.against.notes if new.against else ())
 
 
 def test_models_that_are_still_here_run_again_in_turns(models: list[Path], tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_models_that_are_still_here_run_again_in_turns(models: list[Path], tmp_p
     opened = [step.split(" on ")[0] for step in watch.steps if step.startswith("opening")]
     assert opened == ["opening a.onnx", "opening base a.onnx", "opening b.onnx", "opening base b.onnx"]
     assert [case.model for case in new.cases] == [case.model for case in new.base_cases] == list(map(str, models))
-    assert new.settings["interleaved_with"] == base.base.created
+    assert new.interleaved_with == base.base.created
     result = judge(new, base)
     assert result is not None and result.interleaved and result.passed
     assert [row.ratio for row in result.rows] == [1.0, 1.0]
@@ -139,7 +139,7 @@ def test_why_a_model_is_not_at_hand(
     base = saved(replace(base.base, cases=cases), base.path)
     new = run_against(models[:1], QUICK, base, worker=FAKE)
     assert words in notes_of(new) and "stored samples" in notes_of(new)
-    assert not new.base_cases and "interleaved_with" not in new.settings
+    assert not new.base_cases and new.interleaved_with is None
     result = judge(new, base)
     assert result is not None and not result.interleaved
 
@@ -251,7 +251,7 @@ def test_a_base_that_will_not_do_is_refused_before_anything_runs(
 def test_traffic_and_a_limit_for_nothing_are_refused(models: list[Path], tmp_path: Path) -> None:
     base = base_of(models[:1], tmp_path / "base.json")
     with pytest.raises(UsageError, match="offline has none"):
-        run_against(models[:1], replace(QUICK, load=LoadOptions(scenario="offline")), base, worker=FAKE)
+        run_against(models[:1], replace(QUICK, scenario="offline", rounds=None), base, worker=FAKE)
 
 
 def test_a_limit_without_a_base_is_refused(
@@ -275,7 +275,8 @@ def test_the_command_judges_and_writes(
     models[0].write_bytes(OTHER_BYTES)
     monkeypatch.setattr(judging, "run_against", partial(run_against, worker=FAKE))
     files: list[str | Path] = ["--json", tmp_path / "new.json", "--html", tmp_path / "new.html"]
-    words = ["--provider", "cpu", "--threads", "1", "--rounds", "6", "--against", base.path, "--max-slowdown", limit]
+    words = ["--provider", "cpu", "--threads", "1", "--rounds", "6", "--no-verify"]
+    words += ["--against", base.path, "--max-slowdown", limit]
     assert run(monkeypatch, "bench", *models, *words, *files) == status
     out = capsys.readouterr().out
     assert all(len(line) <= 80 for line in out.splitlines())
@@ -315,15 +316,16 @@ def test_only_cases_that_ran_again_are_paired() -> None:
     def case(model: str, samples: list[list[float]]) -> BenchCase:
         return BenchCase(model=model, provider="cpu", batch=1, threads=1, samples_ms=samples)
 
-    old = Benchmark(created="then", machine={}, limits=None, cases=(case("a", stored), case("b", stored)))
+    cases = (case("a", stored), case("b", stored))
+    old = summarized(Benchmark(created="then", machine={}, limits=None, cases=cases))
     new = Benchmark(
         created="now",
         machine={},
         limits=None,
         cases=(case("a", drift), case("b", drift)),
-        settings={"interleaved_with": "then"},
+        interleaved_with="then",
         base_cases=(case("b", drift),),
     )
-    apart, together = compare(old, new).rows
+    apart, together = compare(old, summarized(new)).rows
     assert (apart.interleaved, together.interleaved) == (False, True)
     assert (apart.verdict, together.verdict) == ("slower", "same")

@@ -17,16 +17,15 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import resnetx
+from resnetx.base.vocabulary import Scenario
 from resnetx.benchmark import run as benchmarking
 from resnetx.benchmark.comparison.compare import compare
 from resnetx.benchmark.loadgen import options
 from resnetx.benchmark.loadgen.result import (
     MOST_SAMPLES,
-    LoadOptions,
     LoadResult,
     LoadRun,
     Probe,
-    Scenario,
     bears,
     highest_rate,
     least_queries,
@@ -35,16 +34,17 @@ from resnetx.benchmark.loadgen.result import (
 )
 from resnetx.benchmark.loadgen.session import Load
 from resnetx.benchmark.loadgen.system_under_test import Feeder, System
-from resnetx.benchmark.plan import BenchOptions
+from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.benchmark.run import Nobody, interrupted, passed, run_benchmark
-from resnetx.benchmark.summary import summarize
+from resnetx.benchmark.summary import summarize, summarized
 from resnetx.errors import FileError, UsageError
 from resnetx.report.bench import render_bench
 from resnetx.report.bench_rows import bench_rows
 from resnetx.report.html.page import render_html
 from resnetx.report.rerun_command import bench_command
-from resnetx.runtime.ort.session import open_session
+from resnetx.runtime.catalog import open_runner
 from tests.cli.test_main import run
 from tests.conftest import TINY_SIZE, tiny_config
 from tests.support import fake_load_worker as fake
@@ -54,7 +54,7 @@ from tests.support.sample_benchmark import sample_benchmark
 needs_loadgen = pytest.mark.skipif(
     find_spec(options.PACKAGE) is None, reason="mlcommons_loadgen is not installed: pip install 'resnetx[loadgen]'"
 )
-RAISING = (sys.executable, "-P", "-W", "ignore", str(Path(__file__).with_name("raising_bench_worker.py")))
+RAISING = (sys.executable, "-P", "-W", "ignore", str(Path(fake.__file__).with_name("raising_bench_worker.py")))
 FAKE = (sys.executable, str(Path(fake.__file__)))
 QUICK = BenchOptions(providers=("cpu",), duration_s=0.2, warmup=1, threads=1)
 
@@ -74,7 +74,7 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def traffic(scenario: Scenario, **changes: Any) -> BenchOptions:
-    return replace(QUICK, load=LoadOptions(scenario=scenario, **changes))
+    return replace(QUICK, scenario=scenario, **changes)
 
 
 def loaded(case: BenchCase) -> LoadResult:
@@ -112,9 +112,9 @@ def test_what_loadgen_played_on_is_what_is_verified(folder: Path, scenario: Scen
             low, high = np.quantile(load.run.samples_ms, [0, 1])
             assert low <= load.run.percentiles_ms["p50"] <= high
     ours, fixed = result.cases
-    assert ours.parity is not None and ours.parity["passed"] is True
+    assert ours.parity is not None and ours.parity.passed
     assert (ours.batch, fixed.batch) == ({"single-stream": 1}.get(scenario, 8), 4)
-    assert Benchmark.from_json(json.dumps(result.to_json()), source="x").cases == result.cases
+    assert parse_benchmark(json.dumps(result.to_json()), source="x").cases == result.cases
 
 
 @needs_loadgen
@@ -217,7 +217,7 @@ class Recorded:
     """A runner that notes which batches it was given."""
 
     def __init__(self, model: Path) -> None:
-        session = open_session(model, threads=1)
+        session = open_runner(model, threads=1)
         self.provider, self.effective_precision = session.provider, session.effective_precision
         self.placement, self.options = session.placement, session.options
         self.inputs, self.outputs = session.inputs, session.outputs
@@ -407,12 +407,13 @@ def a_load(scenario: Scenario = "server", **changes: Any) -> LoadResult:
 def a_benchmark(*loads: LoadResult | None) -> Benchmark:
     base = sample_benchmark()
     cases = [replace(case, samples_ms=[], load=load) for case, load in zip(base.cases, loads, strict=False)]
-    return replace(base, cases=tuple(cases), settings={"scenario": "server", "latency_bound_ms": 15.0})
+    settings = replace(base.settings, scenario="server", rounds=None, latency_bound_ms=15.0)
+    return summarized(replace(base, cases=tuple(cases), settings=settings))
 
 
 def test_a_load_survives_its_file() -> None:
     result = a_benchmark(a_load(), a_load("offline"), None)
-    assert Benchmark.from_json(json.dumps(result.to_json()), source="x").cases == result.cases
+    assert parse_benchmark(json.dumps(result.to_json()), source="x").cases == result.cases
 
 
 @pytest.mark.parametrize(
@@ -435,7 +436,7 @@ def test_a_load_that_nobody_wrote_is_refused_by_name(broken: dict[str, Any]) -> 
     data = a_benchmark(a_load()).to_json()
     data["cases"][0]["load"] |= broken
     with pytest.raises(FileError, match=r"file\.json is not a benchmark"):
-        Benchmark.from_json(json.dumps(data), source="file.json")
+        parse_benchmark(json.dumps(data), source="file.json")
 
 
 def test_the_table_shows_the_figure_the_bound_the_verdict_and_the_label() -> None:
@@ -476,7 +477,7 @@ def test_runs_of_a_scenario_are_not_compared() -> None:
 
 def test_the_command_of_a_row_runs_its_scenario_again() -> None:
     result = a_benchmark(a_load())
-    words = bench_command(result.cases[0], {"scenario": "server", "rounds": None, "target_qps": 1234.5678})
+    words = bench_command(result.cases[0], replace(result.settings, target_qps=1234.5678))
     assert "--scenario server --target-qps 1234.5678" in words and "--rounds" not in words
 
 
@@ -494,7 +495,8 @@ class Interrupting(Nobody):
 
 @needs_loadgen
 def test_an_interruption_keeps_the_best_rate_so_far(folder: Path) -> None:
-    result = run_benchmark([folder / "foreign.onnx"], traffic("server"), watch=Interrupting(4), worker=FAKE)
+    options = traffic("server", verify=False)
+    result = run_benchmark([folder / "foreign.onnx"], options, watch=Interrupting(4), worker=FAKE)
     (case,) = result.cases
     assert interrupted(result) and case.status == "interrupted"
     assert case.load is not None and [probe.rate for probe in case.load.probes] == [50.0, 100.0, 200.0]
@@ -503,7 +505,7 @@ def test_an_interruption_keeps_the_best_rate_so_far(folder: Path) -> None:
 
 @needs_loadgen
 def test_cases_whose_traffic_crashes_or_hangs_leave_the_others_unharmed(folder: Path) -> None:
-    options = replace(traffic("server"), batches=(fake.FINE, fake.CRASHES, fake.HANGS), timeout_s=3.0)
+    options = replace(traffic("server", verify=False), batches=(fake.FINE, fake.CRASHES, fake.HANGS), timeout_s=3.0)
     result = run_benchmark([folder / "foreign.onnx"], options, worker=FAKE)
     fine, crashed, hung = result.cases
     load = loaded(fine)
@@ -514,7 +516,7 @@ def test_cases_whose_traffic_crashes_or_hangs_leave_the_others_unharmed(folder: 
 
 @needs_loadgen
 def test_a_load_is_run_by_run_and_a_given_rate_again_is_another_run(folder: Path) -> None:
-    runner = open_session(folder / "foreign.onnx", threads=1)
+    runner = open_runner(folder / "foreign.onnx", threads=1)
     load = Load(runner, None, scenario="server", batch=2, concurrency=1)
     for rate in (50.0, 80.0):
         run = load.run(seconds=0.1, rate=rate, bound_ms=500.0)

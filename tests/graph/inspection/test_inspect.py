@@ -424,7 +424,7 @@ def test_the_command_shows_a_summary_and_layers_in_80_columns(
     assert run(monkeypatch, path, "--layers") == 0
     text = capsys.readouterr().out
     assert all(len(line.rstrip()) <= 80 for line in text.splitlines())
-    assert "4,089,184,256 an image (4.09 G)" in text and "25,530,472 (fp32 102.1 MB)" in text
+    assert "4,089,184,256 per image (4.09 G)" in text and "25,530,472 (fp32 102.1 MB)" in text
     assert "input  float32 [batch, 3, 224, 224]" in text and "NOT TRAINED" in text
     row = next(line for line in text.splitlines() if line.startswith("layer4.0.downsample.0 "))
     assert row.split() == ["layer4.0.downsample.0", "res5a_branch1", "1x2048x7x7", "102,760,448", "2,099,200"]

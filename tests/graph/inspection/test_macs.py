@@ -1,4 +1,4 @@
-"""Multiply-accumulates, held against counting them one by one."""
+"""Multiply-accumulates, compared with counting them one by one."""
 
 import itertools
 from collections.abc import Sequence

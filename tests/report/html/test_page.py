@@ -8,24 +8,30 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
-from html import escape
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import escape
 
-from resnetx.benchmark.result import BenchCase, Benchmark, Limits
-from resnetx.benchmark.summary import Summary, summarize
-from resnetx.report import bench_rows
+from resnetx.base.text import shorten
+from resnetx.benchmark.comparison.compare import ComparedRow, Comparison
+from resnetx.benchmark.loadgen.result import LoadResult, LoadRun
+from resnetx.benchmark.options import BenchOptions
+from resnetx.benchmark.result import AgainstRun, BenchCase, Benchmark, Limits, Summary, Verdict
+from resnetx.benchmark.result_file import parse_benchmark
+from resnetx.report.bench_rows import BenchRow, bench_rows
 from resnetx.report.html.charts import nice_ticks
-from resnetx.report.html.markup import element, number, safe, shorten
-from resnetx.report.html.page import render_html
+from resnetx.report.html.markup import element, number, safe
+from resnetx.report.html.page import ENVIRONMENT, render_html
 from resnetx.report.html.spread import measure_spread
 from resnetx.report.rerun_command import bench_command
+from resnetx.verification.parity import Check
 from tests.support.browser import BASH, CHROMIUM, Browser, open_browser
-from tests.support.sample_benchmark import plain_summary, sample_benchmark
+from tests.support.sample_benchmark import plainly_summarized, sample_benchmark, sample_parity
 
 HOSTILE = (
     "<script>alert(1)</script>.onnx",
@@ -96,17 +102,14 @@ class Page(HTMLParser):
         return "".join(data for name, data in self.texts if name not in ("style", "script"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def figures() -> Iterator[None]:
-    """The page's own tests don't hang on how the statistics are made."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench_rows, "summarize", plain_summary)
-        yield
+def sample() -> Benchmark:
+    """The page's own tests don't depend on how the statistics are made."""
+    return plainly_summarized(sample_benchmark())
 
 
 @pytest.fixture(scope="module")
-def page_text(figures: None) -> str:
-    return render_html(sample_benchmark())
+def page_text() -> str:
+    return render_html(sample())
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,7 @@ def simple_case(index: int = 0, **changes: object) -> BenchCase:
 
 
 def benchmark_of(*cases: BenchCase, limits: Limits | None = None) -> Benchmark:
-    return Benchmark(created="2026-01-31", machine={}, limits=limits, cases=cases)
+    return plainly_summarized(Benchmark(created="2026-01-31", machine={}, limits=limits, cases=cases))
 
 
 def policy_of(page: Page) -> dict[str, str]:
@@ -169,29 +172,42 @@ def test_nothing_is_fetched(page_text: str, page: Page) -> None:
 
 
 def test_the_same_run_gives_the_same_page(page_text: str) -> None:
-    assert render_html(sample_benchmark()) == page_text
+    assert render_html(sample()) == page_text
 
 
 def test_a_run_read_back_gives_the_same_page(page_text: str) -> None:
-    text = json.dumps(sample_benchmark().to_json())
-    assert render_html(Benchmark.from_json(text, source="a.json")) == page_text
+    text = json.dumps(sample().to_json())
+    assert render_html(plainly_summarized(parse_benchmark(text, source="a.json"))) == page_text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_only_text(name: str, page: Page) -> None:
-    sample = sample_benchmark()
-    parity = {"passed": False, "checks": [{"output": name, "batch": name, "reason": name, "multiple": name}]}
+    verdict = Verdict(reason=name, checks=(Check(output=name, batch=1, passed=False, multiple=9.0, reason=name),))
     cases = tuple(
         replace(
             case, model=name, provider=name, effective_precision=name, options={name: name}, placement=[(name, 1)],
-            parity=parity, warnings=[name], error=name,
+            parity=verdict, warnings=[name], error=name, energy_of=name, status=name,
         )
-        for case in sample.cases[:3]
+        for case in sample().cases[:3]
     )  # fmt: skip
+    run = LoadRun(valid=False, queries=1, samples_per_s=1.0, percentiles_ms={name: 1.0}, reasons=[name])
+    load = LoadResult(scenario="offline", duration_s=1.0, run=run, unofficial=name)
     hostile = Benchmark(
-        created=name, machine={name: {name: [name, {name: name}]}}, limits=None, cases=cases, settings={name: name}
+        created=name,
+        machine={name: {name: [name, {name: name}]}},
+        limits=None,
+        cases=(*cases, replace(cases[0], load=load), replace(cases[0], parity=Verdict(reason=name))),
+        settings=BenchOptions(provider_options={name: name}),
+        limits_problem=name,
+        interleaved_with=name,
+        against=AgainstRun(file=name),
     )
-    text = render_html(hostile)
+    row = ComparedRow(
+        model=name, provider=name, batch=1, threads=1, concurrency=1, boundary=name, interleaved=False,
+        old_ms=1.0, new_ms=None, verdict="can't tell", reason=name,
+    )  # fmt: skip
+    comparison = Comparison(old=name, new=name, max_slowdown=0.02, interleaved=False, rows=(row,), notes=(name,))
+    text = render_html(hostile, comparison)
     text.encode()
     seen = Page(text)
     assert {tag for tag, _ in seen.elements} <= {tag for tag, _ in page.elements}
@@ -209,8 +225,10 @@ def test_any_text_is_escaped_and_readable(text: str) -> None:
     assert not set(shown) & set("<>\"'")
     assert all(character.isprintable() or character in "\n\t" for character in shown)
     if text.isprintable() and len(text) <= 4000:
-        assert shown == escape(text)
-    assert Page(element("p", {"title": text}, text)).named("p") == [{"title": Page(element("p", None, text)).words}]
+        assert shown == escape(text) and unescape(shown) == text
+    by_template = ENVIRONMENT.from_string('<p title="{{ text }}">{{ text }}</p>').render(text=text)
+    assert element("p", {"title": text}, text) == by_template == f'<p title="{shown}">{shown}</p>'
+    assert Page(by_template).named("p") == [{"title": Page(by_template).words}]
 
 
 def test_every_row_stands_in_the_table_with_its_figures(page: Page, page_text: str) -> None:
@@ -246,36 +264,36 @@ def test_drawings_stay_inside_their_frames(page_text: str) -> None:
             assert 0 <= float(y) <= float(y) + float(h) <= height + 0.1
 
 
-def test_ratio_is_to_torch_at_the_same_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def rows_of(*cases: BenchCase) -> tuple[BenchRow, ...]:
+    return bench_rows(Benchmark(created="", machine={}, limits=None, cases=cases))
+
+
+def test_ratio_is_to_torch_at_the_same_batch() -> None:
     rates = {("torch", 1): 10.0, ("cpu", 1): 15.0, ("cpu", 8): 40.0}
-    monkeypatch.setattr(
-        bench_rows,
-        "summarize",
-        lambda case, limits, percentiles=(): Summary(images_per_s=rates[case.provider, case.batch]),
+    rows = rows_of(
+        *(
+            simple_case(provider=provider, batch=batch, summary=Summary(images_per_s=rate))
+            for (provider, batch), rate in rates.items()
+        )
     )
-    cases = [simple_case(provider=provider, batch=batch) for provider, batch in rates]
-    rows = bench_rows.bench_rows(benchmark_of(*cases))
     assert [row.ratio for row in rows] == [1.0, 1.5, None]
     assert [row.best for row in rows] == [False, False, True]
 
 
-def test_the_best_row_is_not_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        bench_rows, "summarize", lambda case, limits, percentiles=(): Summary(images_per_s=float(case.batch))
-    )
-    wrong = {"passed": False, "checks": []}
+def test_the_best_row_is_not_a_wrong_one() -> None:
     cases = [
         simple_case(batch=1),
         simple_case(batch=2),
-        simple_case(batch=4, parity=wrong),
+        simple_case(batch=4, parity=sample_parity(4, passed=False)),
         simple_case(batch=8, status="timed out"),
     ]
-    assert [row.best for row in bench_rows.bench_rows(benchmark_of(*cases))] == [False, True, False, False]
+    rows = rows_of(*(replace(case, summary=Summary(images_per_s=float(case.batch))) for case in cases))
+    assert [row.best for row in rows] == [False, True, False, False]
 
 
 def test_rows_that_differ_in_precision_are_told_apart() -> None:
     cases = [simple_case(effective_precision=precision) for precision in ("fp32", "bf16")]
-    assert [row.series for row in bench_rows.bench_rows(benchmark_of(*cases))] == ["cpu, fp32", "cpu, bf16"]
+    assert [row.series for row in rows_of(*cases)] == ["cpu, fp32", "cpu, bf16"]
 
 
 @pytest.mark.parametrize(
@@ -289,14 +307,14 @@ def test_rows_that_differ_in_precision_are_told_apart() -> None:
         (simple_case(samples_ms=[[float("nan"), float("inf"), 3.0]]),),
         (simple_case(samples_ms=[[0.0, 0.0]]),),
         (simple_case(samples_ms=[], status="failed", error="it crashed"),),
-        (simple_case(parity={}),),
-        (simple_case(parity={"passed": True}), simple_case(placement=[("cpu", 0)])),
+        (simple_case(parity=Verdict()),),
+        (simple_case(parity=Verdict(reason="there is no card")), simple_case(placement=[("cpu", 0)])),
         tuple(simple_case(index, provider=f"provider {index}") for index in range(30)),
         tuple(simple_case(0, batch=2**index) for index in range(30)),
         (simple_case(samples_ms=[[1.0 + index / 500] for index in range(500)]),),
     ],
     ids=["none", "one", "no samples", "one sample", "empty round", "not finite", "zero", "failed",
-         "parity without verdict", "empty placement", "30 models", "30 batches", "500 rounds"],
+         "parity without checks", "empty placement", "30 models", "30 batches", "500 rounds"],
 )  # fmt: skip
 def test_odd_runs_are_pages_too(cases: tuple[BenchCase, ...]) -> None:
     text = render_html(benchmark_of(*cases))
@@ -305,17 +323,21 @@ def test_odd_runs_are_pages_too(cases: tuple[BenchCase, ...]) -> None:
     assert all(case.error in page.words for case in cases if case.error)
 
 
-def test_figures_are_those_of_the_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_rows, "summarize", summarize)
-    sample = sample_benchmark()
-    words = Page(render_html(sample)).words
-    for case in sample.cases:
-        median = summarize(case, sample.limits).median_ms
-        assert median is None or number(median) in words
+def test_figures_are_those_of_the_statistics() -> None:
+    run = sample_benchmark()
+    words = Page(render_html(run)).words
+    medians = [case.summary.median_ms for case in run.cases]
+    assert medians.count(None) == 1
+    assert all(number(median) in words for median in medians if median is not None)
 
 
-def test_missing_figures_leave_their_columns_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_rows, "summarize", lambda case, limits, percentiles=(): Summary())
+def test_what_was_not_verified_is_told_with_its_reason() -> None:
+    verified = simple_case(parity=sample_parity(1, passed=True))
+    text = render_html(benchmark_of(replace(verified, parity=Verdict(reason="no card")), simple_case(1), verified))
+    assert text.count("not checked") == 4 and "no card" in text and "2 not verified" in text
+
+
+def test_missing_figures_leave_their_columns_out() -> None:
     text = render_html(benchmark_of(simple_case(samples_ms=[])))
     heads = re.findall(r'data-key="([^"]+)"', text)
     assert heads == ["model", "provider", "batch", "precision", "status", "threads", "boundary"]
@@ -325,12 +347,13 @@ def test_missing_figures_leave_their_columns_out(monkeypatch: pytest.MonkeyPatch
 def test_command_of_a_row() -> None:
     options = {"NUM_STREAMS": "1", "PERFORMANCE_HINT": "LATENCY"}
     case = simple_case(model="my model.onnx", provider="openvino", batch=8, concurrency=2, provider_options=options)
-    settings = {"duration_s": 5.0, "rounds": 8, "percentiles": [50, 90], "verify": False, "target_qps": None}
     # What was given for all providers together stands among the settings; a row repeats its own alone.
-    settings |= {"provider_options": {"torch:precision": "bf16"}, "seed": 3, "allow_fallback": False}
+    settings = BenchOptions(
+        duration_s=5.0, rounds=8, percentiles=(50, 90), verify=False, provider_options={"torch:precision": "bf16"}
+    )
     assert bench_command(case, settings) == (
         "resnetx bench 'my model.onnx' --provider openvino --batch 8 --threads 2 --concurrency 2 --duration 5 "
-        "--rounds 8 --percentile 50,90 --no-verify "
+        "--rounds 8 --warmup 5 --scenario latency --percentile 50,90 --no-verify "
         "--provider-option NUM_STREAMS=1 --provider-option PERFORMANCE_HINT=LATENCY"
     )
 
@@ -339,7 +362,7 @@ def test_command_of_a_row() -> None:
     "name", ["a'b.onnx", "$(touch x).onnx", "-x.onnx", "a\nb.onnx", "a\u202eb\udc80.onnx", "a b'\x1b"]
 )
 def test_a_shell_reads_the_name_back(name: str) -> None:
-    command = bench_command(simple_case(model=name), {})
+    command = bench_command(simple_case(model=name), BenchOptions())
     assert command.isprintable()
     shell = shutil.which("bash")
     if shell is None:

@@ -8,19 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from resnetx.benchmark.worker import CaseOrder, open_runner
+from resnetx.benchmark.options import BenchOptions
+from resnetx.benchmark.worker import CaseOrder, open_case
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
-from resnetx.machine.gpus import runs_on_gpu
+from resnetx.runtime.catalog import BY_NAME, engine_of, open_runner, runs_on_gpu
 from resnetx.runtime.ort import device_session
-from resnetx.runtime.ort.device_session import DeviceSession, graph_options
-from resnetx.runtime.ort.provider_probe import why_not
+from resnetx.runtime.ort.device_session import DeviceSession
+from resnetx.runtime.ort.engine import graph_options
+from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session import Session, open_session
 from resnetx.runtime.pytorch import runner
-from resnetx.runtime.pytorch.runner import TorchOptions, open_torch
-from resnetx.runtime.runner import TensorInfo
+from resnetx.runtime.pytorch.runner import TorchOptions, TorchRunner
+from resnetx.runtime.runner import Opening, TensorInfo
 from tests.support.onnx_models import small_classifier
 
-WORKING = [name for name in ("cpu", "openvino") if why_not(name) is None]
+WORKING = [name for name in ("cpu", "openvino") if engine_of(BY_NAME[name]).why_not() is None]
 INFO = (TensorInfo("x", np.dtype(np.float32), (2, 3, 16, 16)),)
 
 
@@ -30,7 +32,7 @@ def images(batch: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(params=WORKING)
 def session(request: pytest.FixtureRequest) -> Session:
-    return open_session(small_classifier(), provider=request.param, threads=1)
+    return open_runner(small_classifier(), provider=request.param, threads=1)
 
 
 @pytest.mark.parametrize("graph", [False, True])
@@ -57,7 +59,7 @@ def test_a_graph_is_timed_on_the_buffers_that_are_verified(monkeypatch: pytest.M
         make(self, *arguments)
 
     monkeypatch.setattr(device_session.Buffers, "__init__", noted)
-    bound = DeviceSession(open_session(small_classifier(), threads=1))
+    bound = DeviceSession(open_runner(small_classifier(), threads=1))
     bound.graph = True
     calls = [bound.bind({"x": images(2, seed)}) for seed in range(4)]
     bound.run({"x": images(2, 9)})
@@ -70,7 +72,7 @@ def test_a_graph_is_timed_on_the_buffers_that_are_verified(monkeypatch: pytest.M
 
 
 def test_the_first_run_is_not_recorded_and_the_later_ones_write_to_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    bound = DeviceSession(open_session(small_classifier(), threads=1))
+    bound = DeviceSession(open_runner(small_classifier(), threads=1))
     asked: list[str | None] = []
     run = bound.session.native.run_with_iobinding
 
@@ -108,34 +110,36 @@ def test_each_thread_has_outputs_of_its_own(session: Session) -> None:
     assert wrong == []
 
 
+def row(name: str) -> ExecutionProvider:
+    found = BY_NAME[name]
+    assert isinstance(found, ExecutionProvider)
+    return found
+
+
 def test_a_graph_is_for_bound_buffers_and_one_caller() -> None:
-    assert graph_options("cuda", {}, bound=True, one_caller=True) == {"enable_cuda_graph": "1"}
+    def opening(bound: bool, one_caller: bool) -> Opening:
+        return Opening(on_device=bound, callers=1 if one_caller else 2)
+
+    assert graph_options(row("cuda"), {}, opening(True, True)) == {"enable_cuda_graph": "1"}
     for provider, bound, one in (("cuda", False, True), ("cuda", True, False), ("tensorrt", True, True)):
-        assert graph_options(provider, {}, bound=bound, one_caller=one) == {}
+        assert graph_options(row(provider), {}, opening(bound, one)) == {}
     asked = {"enable_cuda_graph": "1"}
     for bound, one in ((False, True), (True, False)):
         with pytest.raises(UsageError, match="--boundary device"):
-            graph_options("cuda", asked, bound=bound, one_caller=one)
-        assert graph_options("cuda", {"enable_cuda_graph": "0"}, bound=bound, one_caller=one) == {}
+            graph_options(row("cuda"), asked, opening(bound, one))
+        assert graph_options(row("cuda"), {"enable_cuda_graph": "0"}, opening(bound, one)) == {}
 
 
-def order(**changes: Any) -> CaseOrder:
-    plain: dict[str, Any] = {
-        "model": "m.onnx",
-        "provider": "cuda",
-        "batch": 2,
-        "threads": 1,
-        "options": {},
-        "allow_fallback": False,
-        "boundary": "device",
-        "concurrency": 1,
-        "scenario": None,
-        "warmup": 1,
-        "card": None,
-        "inputs": [["x", "float32", ["N", 3, 16, 16]]],
-        "outputs": [["y", "float32", ["N", 10]]],
-    }
-    return CaseOrder(**{**plain, **changes})
+def order(options: dict[str, str] | None = None, **settings: Any) -> CaseOrder:
+    return CaseOrder(
+        model="m.onnx",
+        provider="cuda",
+        batch=2,
+        options=options or {},
+        settings=BenchOptions(**{"threads": 1, "boundary": "device", "warmup": 1, **settings}),
+        inputs=[("x", "float32", ["N", 3, 16, 16])],
+        outputs=[("y", "float32", ["N", 10])],
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,14 +158,14 @@ def test_bench_asks_for_a_graph_where_one_can_be(
 ) -> None:
     asked: list[dict[str, str]] = []
 
-    def opened(model: object, *, options: dict[str, str], **_: object) -> Session:
-        asked.append(dict(options))
-        if refuses and options:
+    def opened(provider: object, model: object, opening: Opening, **_: object) -> object:
+        asked.append(dict(opening.options))
+        if refuses and opening.options:
             raise GraphError("not all nodes are on CUDA")
-        return open_session(small_classifier(), threads=1)
+        return open_session(row("cpu"), small_classifier(), Opening(threads=1))
 
-    monkeypatch.setattr("resnetx.benchmark.worker.open_session", opened)
-    open_runner(order(**changes), None)
+    monkeypatch.setattr("resnetx.runtime.ort.engine.open_session", opened)
+    open_case(order(**changes), None)
     assert asked == expected
 
 
@@ -169,19 +173,26 @@ def test_a_graph_that_was_asked_for_by_name_is_not_left_out_in_silence(monkeypat
     def refuse(*_: object, **__: object) -> None:
         raise GraphError("not all nodes are on CUDA")
 
-    monkeypatch.setattr("resnetx.benchmark.worker.open_session", refuse)
+    monkeypatch.setattr("resnetx.runtime.ort.engine.open_session", refuse)
     with pytest.raises(GraphError):
-        open_runner(order(options={"enable_cuda_graph": "1"}), None)
+        open_case(order({"enable_cuda_graph": "1"}), None)
 
 
 # --- PyTorch
+
+
+def opened_torch(module: torch.nn.Module, options: dict[str, str], *, on_device: bool = False) -> TorchRunner:
+    opening = Opening(options=options, threads=1, inputs=INFO, outputs=INFO, on_device=on_device)
+    runner = engine_of(BY_NAME["torch"]).open(lambda: module, opening)
+    assert isinstance(runner, TorchRunner)
+    return runner
 
 
 def test_cuda_that_is_not_there_is_an_error_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(RuntimeUnavailableError, match=r"torch was asked to run on CUDA, and .*; to fix it"):
-        open_torch(torch.nn.ReLU(), provider="torch", inputs=INFO, outputs=INFO, options={"device": "cuda"})
+        opened_torch(torch.nn.ReLU(), {"device": "cuda"})
 
 
 @pytest.mark.parametrize(
@@ -195,7 +206,7 @@ def test_cuda_that_is_not_there_is_an_error_that_says_why(monkeypatch: pytest.Mo
 )
 def test_what_torch_does_not_take(options: dict[str, str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        TorchOptions.parse(options, provider="torch")
+        TorchOptions.parse(options, provider=BY_NAME["torch"])
 
 
 @pytest.mark.parametrize(
@@ -210,14 +221,14 @@ def test_what_torch_does_not_take(options: dict[str, str], words: str) -> None:
     ],
 )
 def test_the_precision_that_torch_computes_in(options: dict[str, str], precision: str) -> None:
-    assert TorchOptions.parse(options, provider="torch").effective_precision == precision
+    assert TorchOptions.parse(options, provider=BY_NAME["torch"]).effective_precision == precision
 
 
 @pytest.mark.parametrize("mode", ["reduce-overhead", "max-autotune"])
 def test_modes_are_for_compiling(mode: str) -> None:
-    assert TorchOptions.parse({"mode": mode}, provider="torch-compile").mode == mode
+    assert TorchOptions.parse({"mode": mode}, provider=BY_NAME["torch-compile"]).mode == mode
     with pytest.raises(UsageError, match="no option 'mode'"):
-        TorchOptions.parse({"mode": mode}, provider="torch")
+        TorchOptions.parse({"mode": mode}, provider=BY_NAME["torch"])
 
 
 @pytest.fixture
@@ -250,7 +261,7 @@ def test_a_run_on_a_gpu_is_over_when_it_was_waited_for(pretended_gpu: list[str])
     x = images(2, 0)
     with torch.no_grad():
         expected = torch.nn.functional.conv2d(torch.from_numpy(x), network.weight, network.bias).numpy()
-    runner = open_torch(network, provider="torch", inputs=INFO, outputs=INFO, options={"device": "cuda"}, threads=1)
+    runner = opened_torch(network, {"device": "cuda"}, on_device=True)
     assert runner.effective_precision == "tf32" and (runner.options["tf32"], runner.options["gpu"]) == (
         "1",
         "pretended",
@@ -259,15 +270,13 @@ def test_a_run_on_a_gpu_is_over_when_it_was_waited_for(pretended_gpu: list[str])
     runner.bind({"x": x})()
     assert pretended_gpu == ["high True", "ran", "waited"]
     np.testing.assert_allclose(runner.run({"x": x})["x"], expected, rtol=1e-4, atol=1e-5)
-    exact = open_torch(
-        network, provider="torch", inputs=INFO, outputs=INFO, options={"device": "cuda", "tf32": "0"}, threads=1
-    )
+    exact = opened_torch(network, {"device": "cuda", "tf32": "0"})
     assert exact.effective_precision == "fp32" and pretended_gpu[-1] == "highest False"
 
 
 def test_nobody_waits_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: pytest.fail("waited for a GPU"))
-    runner = open_torch(torch.nn.ReLU(), provider="torch", inputs=INFO, outputs=INFO, options={}, threads=1)
+    runner = opened_torch(torch.nn.ReLU(), {}, on_device=True)
     runner.bind({"x": images(2, 0)})()
     assert not runs_on_gpu(runner.provider, runner.options) and runner.options["device"] == "cpu"
 
@@ -275,12 +284,12 @@ def test_nobody_waits_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("boundary", ["host", "device"])
 def test_torch_and_the_graph_of_cuda_answer_like_the_cpu(boundary: str) -> None:
-    problem = why_not("cuda")
+    problem = engine_of(BY_NAME["cuda"]).why_not()
     if problem:
         pytest.skip(f"cuda: {problem}")
-    reference = open_session(small_classifier())
+    reference = open_runner(small_classifier())
     graph = {"enable_cuda_graph": "1"} if boundary == "device" else {}
-    opened = open_session(small_classifier(), provider="cuda", options=graph)
+    opened = open_runner(small_classifier(), provider="cuda", options=graph)
     runner = DeviceSession(opened) if boundary == "device" else opened
     for seed in range(4):
         feeds = {"x": images(2, seed)}

@@ -10,14 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnxruntime.capi import onnxruntime_pybind11_state
 
+from resnetx.base.precisions import PRECISIONS, coarsest
 from resnetx.errors import UsageError
 from resnetx.machine import threads
-from resnetx.runtime.ort import openvino_plugin, provider_probe, providers, tensorrt_cache
+from resnetx.runtime import catalog
+from resnetx.runtime.catalog import (
+    BY_NAME,
+    CATALOG,
+    best_provider,
+    engine_of,
+    find_provider,
+    provider_names,
+    scoped_options,
+)
+from resnetx.runtime.ort import nvidia_providers, openvino_plugin, tensorrt_cache
 from resnetx.runtime.ort.device_session import GRAPH_SWITCHES
-from resnetx.runtime.ort.provider_probe import EXACT_IN, PRECISIONS, best_provider, coarsest, why_not
-from resnetx.runtime.ort.providers import BY_NAME, PROVIDERS, find_provider
+from resnetx.runtime.ort.provider_probe import EXACT_IN
+from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import FIELDS, HIDDEN_KEYS, resolve_settings
 from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, runtime_folder
+
+EXECUTION_PROVIDERS = [row for row in CATALOG if isinstance(row, ExecutionProvider)]
 
 
 @pytest.mark.parametrize(
@@ -41,13 +54,38 @@ def test_another_name_is_refused_with_the_names_that_exist(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         find_provider(name)
     message = str(caught.value)
-    assert "choose one of cpu, openvino, cuda, tensorrt, or auto" in message
+    assert "choose one of cpu, openvino, cuda, tensorrt, torch, torch-compile, or auto" in message
     assert "\x1b" not in message and len(message) < 250
 
 
 def test_the_long_names_are_those_of_the_runtime() -> None:
     # Plugins, such as OpenVINO's, are not in this list.
-    assert {row.native for row in PROVIDERS} - {openvino_plugin.NATIVE} <= set(ort.get_all_providers())
+    assert {row.native for row in EXECUTION_PROVIDERS} - {openvino_plugin.NATIVE} <= set(ort.get_all_providers())
+
+
+def test_names_are_read_from_lists_and_options_go_to_the_provider_that_they_name() -> None:
+    names = provider_names(["cpu,CUDAExecutionProvider", " Auto ", "torch-compile"])
+    assert names == ["cpu", "cuda", "auto", "torch-compile"]
+    options = {"a.b": "1", "cuda:device_id": "1", "CPUExecutionProvider:x": "2", "auto:y": "3"}
+    assert scoped_options(options, names) == {
+        "cpu": {"a.b": "1", "x": "2"},
+        "cuda": {"a.b": "1", "device_id": "1"},
+        "auto": {"a.b": "1", "y": "3"},
+        "torch-compile": {"a.b": "1"},
+    }
+    for wrong, words in (({"openvino:X": "1"}, "not among the providers"), ({"gpu:X": "1"}, "no provider 'gpu'")):
+        with pytest.raises(UsageError, match=words):
+            scoped_options(wrong, names)
+
+
+def test_every_row_of_the_catalog_says_what_it_can_do() -> None:
+    assert list(BY_NAME) == [row.name for row in CATALOG] and len(BY_NAME) == len(CATALOG)
+    assert [row.name for row in CATALOG if row.baseline] == ["torch"]
+    for row in CATALOG:
+        assert row.install and row.engine in ("onnxruntime", "pytorch")
+        assert catalog.runs_on_gpu(row.name, {}) is row.gpu
+        assert catalog.runs_on_gpu(row.name, {"device": "cuda"}) is (row.gpu or row.needs_card)
+    assert not catalog.runs_on_gpu("of another version", {"device": "cuda"})
 
 
 def holds(library: Path, text: str) -> bool:
@@ -83,23 +121,23 @@ def test_property_names_stand_in_the_installed_openvino() -> None:
 
 
 def test_every_setting_is_explained_and_pinning_leaves_nothing_reduced() -> None:
-    assert all(setting.why for row in PROVIDERS for setting in row.settings)
-    assert BY_NAME["cuda"].defaults("f32")["use_tf32"] == "0"
+    assert all(setting.why for row in EXECUTION_PROVIDERS for setting in row.settings)
+    assert BY_NAME["cuda"].defaults("fp32")["use_tf32"] == "0"
     assert BY_NAME["cuda"].defaults("default")["use_tf32"] == "1"
-    assert BY_NAME["openvino"].defaults("f32") == {"INFERENCE_PRECISION_HINT": "f32"}
+    assert BY_NAME["openvino"].defaults("fp32") == {"INFERENCE_PRECISION_HINT": "f32"}
     assert BY_NAME["openvino"].defaults("default") == {}
-    assert BY_NAME["tensorrt"].defaults("f32")["trt_fp16_enable"] == "0"
+    assert BY_NAME["tensorrt"].defaults("fp32")["trt_fp16_enable"] == "0"
 
 
 def test_rules_for_the_precision_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(providers.TF32_OVERRIDE, raising=False)
+    monkeypatch.delenv(nvidia_providers.TF32_OVERRIDE, raising=False)
     cuda, tensorrt = BY_NAME["cuda"].precision, BY_NAME["tensorrt"].precision
     assert cuda is not None and tensorrt is not None
     assert (cuda({}), cuda({"use_tf32": "1"}), cuda({"use_tf32": "0"})) == ("tf32", "tf32", "fp32")
     assert tensorrt({"trt_fp16_enable": "1"}) == "fp16"
     assert tensorrt({"trt_fp16_enable": "True", "trt_bf16_enable": "1"}) == "bf16"
     assert tensorrt({"trt_fp16_enable": "0"}) == "tf32"
-    monkeypatch.setenv(providers.TF32_OVERRIDE, "0")
+    monkeypatch.setenv(nvidia_providers.TF32_OVERRIDE, "0")
     assert tensorrt({}) == cuda({}) == "fp32"
 
 
@@ -125,9 +163,10 @@ def _exponent(value: float) -> int:
 
 
 def test_the_cpu_always_works_and_auto_takes_the_first_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not("cpu") is None
+    assert engine_of(BY_NAME["cpu"]).why_not() is None
     working = {"cuda", "openvino"}
-    monkeypatch.setattr(provider_probe, "why_not", lambda name: None if name in working else "broken")
+    probe = "resnetx.runtime.ort.engine.why_not"
+    monkeypatch.setattr(probe, lambda provider: None if provider.name in working else "broken")
     assert best_provider().name == "cuda"
     working.remove("cuda")
     assert best_provider().name == "openvino"
@@ -166,13 +205,13 @@ def test_a_damaged_library_needs_nothing(tmp_path_factory: pytest.TempPathFactor
 
 def test_options_override_defaults_and_all_stand_in_force() -> None:
     row = BY_NAME["openvino"]
-    plain = resolve_settings(row, precision="f32", threads=3, options={}).in_force()
+    plain = resolve_settings(row, precision="fp32", threads=3, options={}).in_force()
     assert plain["INFERENCE_PRECISION_HINT"] == "f32"
     assert plain["INFERENCE_NUM_THREADS"] == plain["intra_op_num_threads"] == "3"
     assert set(FIELDS) <= set(plain)
     changed = resolve_settings(
         row,
-        precision="f32",
+        precision="fp32",
         threads=None,
         options={"INFERENCE_PRECISION_HINT": "bf16", "NUM_STREAMS": "2", "execution_mode": "Parallel"},
     ).in_force()
@@ -220,7 +259,7 @@ def test_load_config_is_taken_apart() -> None:
 )
 def test_what_a_runtime_would_silently_ignore_is_refused(provider: str, options: dict[str, str]) -> None:
     with pytest.raises(UsageError) as caught:
-        resolve_settings(BY_NAME[provider], precision="f32", threads=None, options=options)
+        resolve_settings(BY_NAME[provider], precision="fp32", threads=None, options=options)
     assert len(str(caught.value)) < 600
 
 
@@ -237,7 +276,7 @@ def test_what_a_runtime_would_silently_ignore_is_refused(provider: str, options:
     ],
 )
 def test_session_keys_that_exist_pass(key: str) -> None:
-    settings = resolve_settings(BY_NAME["cpu"], precision="f32", threads=None, options={key: "1"})
+    settings = resolve_settings(BY_NAME["cpu"], precision="fp32", threads=None, options={key: "1"})
     assert settings.keys[key] == "1"
     assert Path(onnxruntime_pybind11_state.__file__).is_file()
 
@@ -245,7 +284,7 @@ def test_session_keys_that_exist_pass(key: str) -> None:
 @pytest.mark.parametrize("count", [0, -1, 1025, 10**9])
 def test_impossible_numbers_of_threads(count: int) -> None:
     with pytest.raises(UsageError, match="between 1 and 1024"):
-        resolve_settings(BY_NAME["cpu"], precision="f32", threads=count, options={})
+        resolve_settings(BY_NAME["cpu"], precision="fp32", threads=count, options={})
 
 
 def write(path: Path, text: str) -> Path:

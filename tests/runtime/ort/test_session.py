@@ -13,12 +13,13 @@ import pytest
 
 import resnetx
 from resnetx.errors import FileError, GraphError, RuntimeUnavailableError, UsageError
-from resnetx.runtime.ort import provider_probe, session
+from resnetx.runtime.catalog import BY_NAME, best_provider, engine_of, open_runner
+from resnetx.runtime.ort import provider_probe
 from resnetx.runtime.ort.native_session import LOAD_CONFIG, first_line
 from resnetx.runtime.ort.node_placement import PlacedNode, count_placement, fallback_reason
-from resnetx.runtime.ort.provider_probe import why_not
-from resnetx.runtime.ort.providers import BY_NAME, TF32_OVERRIDE
-from resnetx.runtime.ort.session import open_session
+from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
+from resnetx.runtime.ort.session import Session
+from resnetx.runtime.runner import Runner
 from tests.conftest import TINY_SIZE, tiny_config
 from tests.support.onnx_models import (
     FEATURES,
@@ -28,6 +29,11 @@ from tests.support.onnx_models import (
     single,
     small_classifier,
 )
+
+
+def why_not(name: str) -> str | None:
+    return engine_of(BY_NAME[name]).why_not()
+
 
 needs_openvino = pytest.mark.skipif(why_not("openvino") is not None, reason=f"openvino: {why_not('openvino')}")
 WORKING = [name for name in ("cpu", "openvino") if why_not(name) is None]
@@ -55,12 +61,13 @@ def no_problem() -> None:
 def test_a_model_runs_on_what_was_asked_for(tmp_path: Path, provider: str, form: type) -> None:
     data = small_classifier()
     (tmp_path / "m.onnx").write_bytes(data)
-    opened = open_session(data if form is bytes else tmp_path / "m.onnx", provider=provider)
+    opened = open_runner(data if form is bytes else tmp_path / "m.onnx", provider=provider)
     assert opened.provider == provider and opened.fallback is None
     assert opened.placement == ((provider, 6),)
     assert opened.effective_precision == "fp32"
+    assert isinstance(opened, Session)
     assert opened.native.get_providers()[0] == BY_NAME[provider].native
-    reference = open_session(data)
+    reference = open_runner(data)
     for batch in (1, 2, 3, 1):
         feeds = {"x": images(batch, seed=batch)}
         found = opened.run(feeds)["y"]
@@ -70,7 +77,7 @@ def test_a_model_runs_on_what_was_asked_for(tmp_path: Path, provider: str, form:
 
 @pytest.mark.parametrize("provider", WORKING)
 def test_a_fixed_batch(provider: str) -> None:
-    opened = open_session(small_classifier(batch=2), provider=provider)
+    opened = open_runner(small_classifier(batch=2), provider=provider)
     assert opened.inputs[0].shape == (2, 3, 16, 16)
     assert opened.run({"x": images(2)})["y"].shape == (2, FEATURES)
     with pytest.raises(GraphError, match="could not run the model"):
@@ -80,9 +87,9 @@ def test_a_fixed_batch(provider: str) -> None:
 @pytest.mark.parametrize("provider", WORKING)
 def test_sessions_come_and_go_and_live_side_by_side(provider: str) -> None:
     models = [small_classifier(seed=seed) for seed in range(3)]
-    expected = [open_session(model).run({"x": images(2)})["y"] for model in models]
+    expected = [open_runner(model).run({"x": images(2)})["y"] for model in models]
     for _ in range(3):
-        opened = [open_session(model, provider=provider) for model in models]
+        opened = [open_runner(model, provider=provider) for model in models]
         for one, answer in zip(opened, expected, strict=True):
             np.testing.assert_allclose(one.run({"x": images(2)})["y"], answer, rtol=1e-5, atol=1e-5)
         del one, opened
@@ -91,22 +98,22 @@ def test_sessions_come_and_go_and_live_side_by_side(provider: str) -> None:
 
 @pytest.mark.parametrize("provider", WORKING)
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], tmp_path: Path, provider: str) -> None:
-    opened = open_session(small_classifier(batch=2), provider=provider)
+    opened = open_runner(small_classifier(batch=2), provider=provider)
     opened.run({"x": images(2)})
     with pytest.raises(GraphError):
         opened.run({"x": images(1)})
     with pytest.raises(GraphError):
-        open_session(serialize([], inputs={}, outputs={"y": (1, [1])}, weights=[]), provider=provider)
+        open_runner(serialize([], inputs={}, outputs={"y": (1, [1])}, weights=[]), provider=provider)
     with pytest.raises(UsageError):
-        open_session(small_classifier(), provider=provider, options={"session.nonsense": "1"})
+        open_runner(small_classifier(), provider=provider, options={"session.nonsense": "1"})
     with pytest.raises(UsageError):
-        open_session(small_classifier(), provider=provider, options={"NO_SUCH_PROPERTY": "1"})
+        open_runner(small_classifier(), provider=provider, options={"NO_SUCH_PROPERTY": "1"})
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("provider", WORKING)
 def test_options_in_force_are_told(provider: str) -> None:
-    opened = open_session(
+    opened = open_runner(
         small_classifier(),
         provider=provider,
         threads=1,
@@ -122,15 +129,15 @@ def test_options_in_force_are_told(provider: str) -> None:
 
 
 def test_the_graph_as_it_stands() -> None:
-    opened = open_session(small_classifier(), optimize=False)
+    opened = open_runner(small_classifier(), optimize=False)
     assert opened.options["graph_optimization_level"] == "disable"
     feeds = {"x": images(2)}
-    np.testing.assert_allclose(opened.run(feeds)["y"], open_session(small_classifier()).run(feeds)["y"], rtol=1e-5)
+    np.testing.assert_allclose(opened.run(feeds)["y"], open_runner(small_classifier()).run(feeds)["y"], rtol=1e-5)
 
 
 def test_auto_runs() -> None:
-    opened = open_session(small_classifier(), provider="auto")
-    assert opened.provider == provider_probe.best_provider().name
+    opened = open_runner(small_classifier(), provider="auto")
+    assert opened.provider == best_provider().name
     assert opened.placement == ((opened.provider, 6),)
 
 
@@ -138,34 +145,34 @@ def test_auto_runs() -> None:
 
 
 def test_precision_of_the_file_counts() -> None:
-    assert open_session(small_classifier(dtype=np.float16)).effective_precision == "fp16"
-    assert open_session(quantized_convolution()).effective_precision == "int8"
+    assert open_runner(small_classifier(dtype=np.float16)).effective_precision == "fp16"
+    assert open_runner(quantized_convolution()).effective_precision == "int8"
 
 
 @needs_openvino
 def test_openvino_is_pinned_to_float32_unless_told_otherwise() -> None:
     data, feeds = small_classifier(), {"x": images(4)}
-    reference = open_session(data).run(feeds)["y"]
+    reference = open_runner(data).run(feeds)["y"]
     scale = float(np.abs(reference).max())
 
-    def error(one: session.Session) -> float:
+    def error(one: Runner) -> float:
         return float(np.abs(one.run(feeds)["y"] - reference).max()) / scale
 
-    pinned = open_session(data, provider="openvino")
-    free = open_session(data, provider="openvino", precision="default")
+    pinned = open_runner(data, provider="openvino")
+    free = open_runner(data, provider="openvino", precision="default")
     assert pinned.effective_precision == "fp32" and error(pinned) < 1e-5
     assert pinned.options["INFERENCE_PRECISION_HINT"] == "f32"
     assert "INFERENCE_PRECISION_HINT" not in free.options
     # What is reported is what the numbers show, whichever instructions this machine has.
     assert (free.effective_precision == "fp32") == (error(free) < 1e-5)
-    accurate = open_session(data, provider="openvino", precision="default", options={"EXECUTION_MODE_HINT": "ACCURACY"})
+    accurate = open_runner(data, provider="openvino", precision="default", options={"EXECUTION_MODE_HINT": "ACCURACY"})
     assert accurate.effective_precision == "fp32" and error(accurate) < 1e-5
 
 
 @needs_openvino
 def test_openvino_in_bf16_says_so() -> None:
-    opened = open_session(small_classifier(), provider="openvino", options={"INFERENCE_PRECISION_HINT": "bf16"})
-    reference = open_session(small_classifier()).run({"x": images(4)})["y"]
+    opened = open_runner(small_classifier(), provider="openvino", options={"INFERENCE_PRECISION_HINT": "bf16"})
+    reference = open_runner(small_classifier()).run({"x": images(4)})["y"]
     error = np.abs(opened.run({"x": images(4)})["y"] - reference).max() / np.abs(reference).max()
     # On a machine without bf16 instructions, OpenVINO computes in float32 whatever it is told.
     assert opened.effective_precision == ("bf16" if error > 1e-4 else "fp32")
@@ -175,13 +182,13 @@ def test_openvino_in_bf16_says_so() -> None:
 @pytest.mark.parametrize("options", [{"NO_SUCH_PROPERTY": "1"}, {"INFERENCE_PRECISION_HINT": "f99"}])
 def test_openvino_refuses_properties_that_it_does_not_know(options: dict[str, str]) -> None:
     with pytest.raises(UsageError, match=f"refuses the option '{next(iter(options))}'"):
-        open_session(small_classifier(), provider="openvino", options=options)
+        open_runner(small_classifier(), provider="openvino", options=options)
 
 
 @needs_openvino
 def test_a_small_resnet_agrees_on_openvino(tmp_path: Path) -> None:
     resnetx.export(tiny_config(), tmp_path / "m.onnx", image_size=TINY_SIZE)
-    cpu, other = (open_session(tmp_path / "m.onnx", provider=name) for name in ("cpu", "openvino"))
+    cpu, other = (open_runner(tmp_path / "m.onnx", provider=name) for name in ("cpu", "openvino"))
     for batch in (1, 2, 3):
         array = np.random.default_rng(batch).standard_normal((batch, 3, TINY_SIZE, TINY_SIZE)).astype(np.float32)
         expected = cpu.run({cpu.inputs[0].name: array})["logits"]
@@ -197,7 +204,7 @@ def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_install(provider:
     if why_not(provider) is None:
         pytest.skip(f"{provider} works here")
     with pytest.raises(RuntimeUnavailableError) as caught:
-        open_session(small_classifier(), provider=provider)
+        open_runner(small_classifier(), provider=provider)
     message = str(caught.value)
     assert f"The provider {provider} was asked for" in message
     assert f"pip install 'resnetx[cuda{',tensorrt' * (provider == 'tensorrt')}]'" in message
@@ -214,8 +221,8 @@ def test_a_session_that_silently_fell_back_is_refused(
     provider_probe.why_not.cache_clear()
     try:
         with pytest.raises(RuntimeUnavailableError, match="opened the session on cpu alone"):
-            open_session(small_classifier(), provider="cuda")
-        allowed = open_session(small_classifier(), provider="cuda", allow_fallback=True)
+            open_runner(small_classifier(), provider="cuda")
+        allowed = open_runner(small_classifier(), provider="cuda", allow_fallback=True)
     finally:
         provider_probe.why_not.cache_clear()
     assert allowed.provider == "cuda" and allowed.placement == (("cpu", 6),)
@@ -226,7 +233,7 @@ def test_a_session_that_silently_fell_back_is_refused(
 def test_a_provider_that_is_not_there_leaves_the_environment_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TF32_OVERRIDE, raising=False)
     pretend(monkeypatch, "tensorrt", problem=lambda: "broken on purpose")
-    open_session(small_classifier(), provider="tensorrt", allow_fallback=True)
+    open_runner(small_classifier(), provider="tensorrt", allow_fallback=True)
     assert TF32_OVERRIDE not in os.environ
 
 
@@ -236,35 +243,35 @@ def test_openvino_asked_for_the_old_way_is_refused(monkeypatch: pytest.MonkeyPat
     provider_probe.why_not.cache_clear()
     try:
         with warnings.catch_warnings(action="ignore"), pytest.raises(RuntimeUnavailableError, match="on cpu alone"):
-            open_session(small_classifier(), provider="openvino")
+            open_runner(small_classifier(), provider="openvino")
     finally:
         provider_probe.why_not.cache_clear()
 
 
 @pytest.mark.parametrize("provider", ["openvino", *GPUS])
 def test_falling_back_is_marked_where_it_is_allowed(provider: str) -> None:
-    opened = open_session(small_classifier(), provider=provider, allow_fallback=True)
+    opened = open_runner(small_classifier(), provider=provider, allow_fallback=True)
     if why_not(provider) is None:
         assert opened.fallback is None and opened.placement[0][0] == provider
     else:
         assert opened.fallback is not None and "pip install" in opened.fallback
         assert opened.provider == provider and opened.placement == (("cpu", 6),)
         assert opened.effective_precision == "fp32"
-    expected = open_session(small_classifier()).run({"x": images(2)})["y"]
+    expected = open_runner(small_classifier()).run({"x": images(2)})["y"]
     np.testing.assert_allclose(opened.run({"x": images(2)})["y"], expected, rtol=1e-2, atol=1e-2)
 
 
 @needs_openvino
 def test_a_light_node_may_stay_on_the_cpu() -> None:
-    opened = open_session(convolution_beside("Det"), provider="openvino")
+    opened = open_runner(convolution_beside("Det"), provider="openvino")
     assert opened.placement == (("openvino", 1), ("cpu", 1)) and opened.fallback is None
 
 
 @needs_openvino
 def test_a_model_of_which_openvino_runs_nothing_is_refused() -> None:
     with pytest.raises(RuntimeUnavailableError, match=r"runs none of the 1 nodes, Det 'only'"):
-        open_session(single("Det", [2, 2], []), provider="openvino")
-    allowed = open_session(single("Det", [2, 2], []), provider="openvino", allow_fallback=True)
+        open_runner(single("Det", [2, 2], []), provider="openvino")
+    allowed = open_runner(single("Det", [2, 2], []), provider="openvino", allow_fallback=True)
     assert allowed.placement == (("cpu", 1),) and allowed.effective_precision == "fp32"
 
 
@@ -310,14 +317,14 @@ def test_a_hostile_node_name_is_escaped_and_cut() -> None:
 def test_models_may_not_configure_their_session(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(LOAD_CONFIG, value)
     with pytest.raises(RuntimeUnavailableError, match=f"unset {LOAD_CONFIG}"):
-        open_session(small_classifier())
+        open_runner(small_classifier())
     monkeypatch.setenv(LOAD_CONFIG, "0")
-    assert open_session(small_classifier()).provider == "cpu"
+    assert open_runner(small_classifier()).provider == "cpu"
 
 
 def test_an_unknown_provider() -> None:
-    with pytest.raises(UsageError, match="choose one of cpu, openvino, cuda, tensorrt, or auto"):
-        open_session(small_classifier(), provider="<script>")
+    with pytest.raises(UsageError, match="choose one of cpu, openvino, cuda, tensorrt, torch, torch-compile, or auto"):
+        open_runner(small_classifier(), provider="<script>")
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model", b"\x08", b"\xff" * 64, small_classifier()[:200]])
@@ -325,14 +332,14 @@ def test_broken_models(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(data)
     for model in (data, tmp_path / "m.onnx"):
         with pytest.raises(GraphError):
-            open_session(model)
+            open_runner(model)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="There is no file"):
-        open_session(tmp_path / "absent.onnx")
+        open_runner(tmp_path / "absent.onnx")
     with pytest.raises(FileError):
-        open_session(tmp_path)
+        open_runner(tmp_path)
 
 
 def test_an_error_of_openvino_is_told_by_its_last_line() -> None:
@@ -350,28 +357,28 @@ def test_an_error_of_openvino_is_told_by_its_last_line() -> None:
 def test_gpus_are_pinned_to_float32_and_answer_like_the_cpu(provider: str) -> None:
     if why_not(provider):
         pytest.skip(f"{provider}: {why_not(provider)}")
-    opened = open_session(small_classifier(), provider=provider)
+    opened = open_runner(small_classifier(), provider=provider)
     assert opened.effective_precision == "fp32" and opened.placement[0][0] == provider
-    reference = open_session(small_classifier())
+    reference = open_runner(small_classifier())
     for batch in (1, 2, 3):
         feeds = {"x": images(batch, seed=batch)}
         np.testing.assert_allclose(opened.run(feeds)["y"], reference.run(feeds)["y"], rtol=1e-4, atol=1e-4)
     with pytest.raises(UsageError, match="refuses the option"):
-        open_session(small_classifier(), provider=provider, options={"no_such_option": "1"})
+        open_runner(small_classifier(), provider=provider, options={"no_such_option": "1"})
 
 
 def test_the_reason_and_the_fix_stand_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "cuda", problem=lambda: "broken on purpose")
     with pytest.raises(RuntimeUnavailableError, match="broken on purpose; to fix it: pip install"):
-        open_session(small_classifier(), provider="cuda")
+        open_runner(small_classifier(), provider="cuda")
 
 
 @pytest.mark.parametrize("provider", WORKING)
 def test_a_batch_that_is_fixed_on_opening(provider: str) -> None:
     """The same numbers as with a free batch, each run in arrays of its own, and no other batch."""
     model = small_classifier()
-    free = open_session(model, provider=provider)
-    fixed = open_session(model, provider=provider, dimensions={"batch": 3})
+    free = open_runner(model, provider=provider)
+    fixed = open_runner(model, provider=provider, batch=3)
     assert fixed.options["free_dimension.batch"] == "3"
     assert [info.shape[0] for info in (*fixed.inputs, *fixed.outputs)] == [3, 3]
     name = fixed.inputs[0].name
@@ -381,9 +388,8 @@ def test_a_batch_that_is_fixed_on_opening(provider: str) -> None:
         for output, array in result.items():
             np.testing.assert_allclose(array, expected[output], rtol=1e-5, atol=1e-5)
     assert not np.array_equal(*(next(iter(result.values())) for result in (first, second)))
-    placed = [fixed.place({name: images(3, seed)}) for seed in (1, 2)]
-    assert all(np.array_equal(feeds[name], images(3, seed)) for feeds, seed in zip(placed, (1, 2), strict=True))
-    again = fixed.run(placed[1]), fixed.run(placed[0])
+    placed = [fixed.bind({name: images(3, seed)}) for seed in (1, 2)]
+    again = placed[1](), placed[0]()
     assert all(np.array_equal(array, second[output]) for output, array in again[0].items())
     assert all(np.array_equal(array, first[output]) for output, array in again[1].items())
     del placed, again  # their memory may be another array's from here on

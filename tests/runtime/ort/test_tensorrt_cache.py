@@ -6,14 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resnetx.errors import FileError, UsageError
+from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.machine.gpus import Gpu
+from resnetx.runtime.catalog import BY_NAME
 from resnetx.runtime.ort import tensorrt_cache
-from resnetx.runtime.ort.providers import BY_NAME
 from resnetx.runtime.ort.session_options import resolve_settings
 from resnetx.runtime.ort.tensorrt_cache import (
     FOLDER,
@@ -58,7 +60,8 @@ def test_whatever_an_engine_depends_on_gives_it_another_folder(
     machine: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def folders(batch: int = 1, **options: str) -> tuple[str, str]:
-        found = with_engine_cache(model, options, inputs=IMAGES, batch=batch, root=tmp_path / "cache")
+        digest = read_onnx_file(model).digest
+        found = with_engine_cache(digest, options, inputs=IMAGES, batch=batch, root=tmp_path / "cache")
         assert found[SWITCH] == found[TIMING_SWITCH] == "1" and options.items() <= found.items()
         assert Path(found[FOLDER]).is_dir() and Path(found[TIMING_FOLDER]).is_dir()
         return found[FOLDER], found[TIMING_FOLDER]
@@ -78,7 +81,7 @@ def test_whatever_an_engine_depends_on_gives_it_another_folder(
     seen.append(folders())
     machine.tensorrt = "10.16.1"
     for target, name, value in (
-        (tensorrt_cache.ort, "__version__", "1.99"),
+        (ort, "__version__", "1.99"),
         (os, "environ", {**os.environ, "NVIDIA_TF32_OVERRIDE": "0"}),
         (tensorrt_cache, "__version__", "99.0"),
     ):
@@ -101,18 +104,20 @@ def test_weights_beside_the_model_count(machine: Any, tmp_path: Path) -> None:
 
     first, second = saved(0), saved(1)
     assert first.read_bytes() == second.read_bytes()
-    assert tensorrt_cache.model_digest(first) != tensorrt_cache.model_digest(second)
+    assert read_onnx_file(first).digest != read_onnx_file(second).digest
+    assert read_onnx_file(first).sha256 == read_onnx_file(second).sha256
 
 
 def test_what_the_user_says_stands(machine: Any, model: Path, tmp_path: Path) -> None:
     def options(**own: str) -> dict[str, str]:
-        return with_engine_cache(model, own, inputs=IMAGES, batch=4, root=tmp_path / "cache")
+        return with_engine_cache(read_onnx_file(model).digest, own, inputs=IMAGES, batch=4, root=tmp_path / "cache")
 
     profile = dict.fromkeys(PROFILE, "x:4x3x16x16")
     assert options(**{SWITCH: "0"}) == {SWITCH: "0", **profile}
     assert options(**{SWITCH: "1", FOLDER: "mine"}) == {SWITCH: "1", FOLDER: "mine", **profile}
     assert options(**{PROFILE[0]: "x:1x3x16x16"})[PROFILE[0]] == "x:1x3x16x16"
     assert not (tmp_path / "cache" / "tensorrt" / "mine").exists()
+    assert with_engine_cache(None, {}, inputs=IMAGES, batch=4, root=tmp_path / "cache") == profile
     machine.gpus = ()
     assert options() == profile
 
@@ -167,7 +172,7 @@ def test_a_link_or_a_file_is_no_folder(tmp_path: Path) -> None:
 
 def test_engines_need_a_folder_where_bench_makes_none(tmp_path: Path) -> None:
     def settings(**options: str) -> dict[str, str]:
-        found = resolve_settings(BY_NAME["tensorrt"], precision="f32", threads=1, options=options)
+        found = resolve_settings(BY_NAME["tensorrt"], precision="fp32", threads=1, options=options)
         return dict(found.native)
 
     assert settings()[SWITCH] == "0"

@@ -126,7 +126,7 @@ def test_a_tensor_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
     """A view of stride 0 of one number, and a size beyond its storage."""
     huge = torch.zeros(1).expand(2**20, 2**20)
     torch.save(TINY_STATE | {"fc.weight": huge}, tmp_path / "wide.pt")
-    assert "claim more bytes" in refusal(tmp_path / "wide.pt")
+    assert "declare more bytes" in refusal(tmp_path / "wide.pt")
     torch.save(TINY_STATE, tmp_path / "ok.pt")
     with zipfile.ZipFile(tmp_path / "ok.pt") as archive:
         entries = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -137,17 +137,17 @@ def test_a_tensor_that_claims_more_than_the_file_holds(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "big.pt", "w") as archive:
         for entry, data in entries.items():
             archive.writestr(entry, data)
-    assert "claim more bytes" in refusal(tmp_path / "big.pt") or "cannot be read" in refusal(tmp_path / "big.pt")
+    assert "declare more bytes" in refusal(tmp_path / "big.pt") or "cannot be read" in refusal(tmp_path / "big.pt")
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({}, "no weights at all"),
-        ({"state_dict": {}}, "no weights at all"),
-        (OrderedDict(), "no weights at all"),
-        ([1, 2], "holds a list"),
-        (torch.zeros(3), "holds a Tensor"),
+        ({}, "contains no weights"),
+        ({"state_dict": {}}, "contains no weights"),
+        (OrderedDict(), "contains no weights"),
+        ([1, 2], "contains a list"),
+        (torch.zeros(3), "contains a Tensor"),
         ({"epoch": 3}, r"a dict without tensors \(its keys: epoch\)"),
         (TINY_STATE | {"epoch": 3}, "aren't named tensors: epoch"),
         ({1: torch.zeros(2)}, "aren't named tensors"),
@@ -175,13 +175,13 @@ def test_things_that_are_no_state_dict(tmp_path: Path, content: Any, words: str)
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"PK\x03\x04 and no directory", "its directory cannot be read"),
-        (b"hello world, these are no weights", "no known format"),
+        (b"hello world, these are no weights", "its format is unknown"),
         (struct.pack("<Q", 2**40) + b"{}", "safetensors"),
-        (struct.pack("<Q", 2) + b"{}", "no weights at all"),
+        (struct.pack("<Q", 2) + b"{}", "contains no weights"),
         (struct.pack("<Q", 9) + b'{"a": [1]', "safetensors"),
         (b"\x80\x02" + b"(" * 4096, "truncated, damaged"),
         (b"\x80\x02}.", "truncated, damaged"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "Keras HDF5 file and cannot be read"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "Keras HDF5 file, but cannot be read"),
     ],
     ids=range(12),
 )
@@ -324,22 +324,22 @@ def mixed_strides(file: h5py.File) -> None:
     [
         (external_link, "is a link (ExternalLink)"),
         (soft_link, "is a link (SoftLink)"),
-        (external_storage, "lie in another file"),
-        (virtual, "lie in another file"),
+        (external_storage, "is stored in another file"),
+        (virtual, "is stored in another file"),
         (compressed, "is compressed"),
-        (unwritten, "declares 8796093022208 bytes and the file holds 0"),
-        (unwritten_small, "declares 8388608 bytes and the file holds 0"),
+        (unwritten, "declares 8796093022208 bytes, but the file contains 0"),
+        (unwritten_small, "declares 8388608 bytes, but the file contains 0"),
         (circle, "nested deeper"),
         (crowd, "more than 8000 groups and datasets"),
         (text_dataset, "not floating-point"),
-        (integers, "holds int64"),
+        (integers, "is of type int64"),
         (quad, "not floating-point"),
         (named_type, "neither a group nor a dataset"),
         (twice, "two parameters bias"),
-        (stray, "poem is no parameter"),
-        (group_for_dataset, "is a dataset where Keras has a group"),
-        (no_layers, "no weights at all"),
-        (bad_config, "configuration is not that of a model"),
+        (stray, "poem is not a parameter"),
+        (group_for_dataset, "is a dataset, but Keras has a group there"),
+        (no_layers, "contains no weights"),
+        (bad_config, "configuration is not a valid model of layers"),
         (mixed_strides, "some of its blocks stride"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -367,7 +367,7 @@ def test_a_keras_archive_that_is_a_bomb(tmp_path: Path) -> None:
 def test_a_keras_model_inside_a_model(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "nested.weights.h5", "w") as file:
         file["layers/functional/layers/conv2d/vars/0"] = np.zeros((7, 7, 3, 2), dtype="f4")
-    assert "a model inside a model" in refusal(tmp_path / "nested.weights.h5")
+    assert "a nested model" in refusal(tmp_path / "nested.weights.h5")
 
 
 # Damage of every kind

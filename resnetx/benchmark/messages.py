@@ -1,0 +1,113 @@
+"""What a benchmark and the processes of its cases tell each other, as types that are validated on arrival."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from resnetx.base.validation import Count, Flag, Number, Positive
+from resnetx.benchmark.loadgen.result import LoadRun
+from resnetx.benchmark.options import BenchOptions
+from resnetx.benchmark.result import Limits, Verdict
+from resnetx.machine.cpu_contention import Disturbance
+
+# Name, numpy type and dimensions, an unknown one as an empty name.
+Tensor = tuple[str, str, list[int | str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseOrder:
+    """The case to open; `card` is JSON, `inputs` and `outputs` are the file's, for PyTorch, which does not read it."""
+
+    model: str
+    provider: str
+    batch: Positive
+    options: dict[str, str]
+    settings: BenchOptions
+    digest: str | None = None
+    card: str | None = None
+    inputs: list[Tensor] = field(default_factory=list)
+    outputs: list[Tensor] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The case is open and warm; the fields are `runtime.runner.Facts`' and the first run's time."""
+
+    provider: str
+    effective_precision: str
+    placement: list[tuple[str, int]]
+    options: dict[str, str]
+    session_s: Number
+    first_run_ms: Number
+    engine: str | None = None
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a round or a run of LoadGen took besides time."""
+
+    peak_memory_mb: Number | None = None
+    gpu_memory_mb: Number | None = None
+    notes: list[str] = field(default_factory=list)
+    energy_j: Mapping[str, Number] = field(default_factory=dict)
+    disturbance: Disturbance = field(default_factory=Disturbance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundDone:
+    samples_ms: list[Number]
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReady:
+    """Ready for traffic; how many samples a second the case can process, rather too many."""
+
+    samples_per_s: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadDone:
+    run: LoadRun
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthOrder:
+    """What to compute the answers of: the network of `card` in PyTorch, or without one the file itself."""
+
+    model: str
+    card: str | None
+    input_name: str
+    batches: list[Positive]
+    precisions: list[str]
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthDone:
+    """A golden file for each batch size, or why there is none."""
+
+    files: dict[int, str] = field(default_factory=dict)
+    problem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsOrder:
+    threads: Count
+    gpu: Flag = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitsDone:
+    limits: Limits
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestProvider:
+    provider: str

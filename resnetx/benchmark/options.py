@@ -1,0 +1,112 @@
+"""The plan of a benchmark: every option, checked and resolved. It is what a result says of how it was measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated
+
+from pydantic import Field
+
+from resnetx.base.validation import Count, Flag, Number, Positive
+from resnetx.base.vocabulary import AUTO, BOUNDARIES, LATENCY, SCENARIOS, Boundary, Scenario
+from resnetx.benchmark.loadgen.options import check_load
+from resnetx.benchmark.loadgen.result import DEFAULT_BOUND_MS, DEFAULT_S
+from resnetx.errors import UsageError
+from resnetx.machine.threads import MAX_THREADS, default_threads
+
+MAX_BATCH, MAX_CONCURRENCY, MAX_ROUNDS, MAX_DURATION_S = 4096, 256, 1000, 86_400.0
+MAX_PERCENTILES = 100
+LATENCY_S, ROUNDS = 5.0, 20
+Percentile = Annotated[Number, Field(le=100)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """How to measure; None is the default. An option of a provider is named `k`, or `provider:k` for that one alone.
+
+    `duration_s` is for each case, over all its rounds; in a scenario of MLPerf, for each run of LoadGen. `timeout_s`
+    is for each answer of a case: opening it (with the first run and the warm-up), a round or a run of LoadGen, and
+    verifying. `target_qps` and `latency_bound_ms` belong to the scenario server; without the first, it looks for the
+    highest rate that keeps the bound.
+    """
+
+    providers: tuple[str, ...] = (AUTO,)
+    batches: tuple[Positive, ...] | None = None
+    threads: Positive | None = None
+    duration_s: Number | None = None
+    rounds: Positive | None = None
+    warmup: Count = 5
+    concurrency: Positive = 1
+    percentiles: Annotated[tuple[Percentile, ...], Field(max_length=MAX_PERCENTILES)] = (50, 90, 95, 99)
+    boundary: Boundary = "host"
+    scenario: Scenario = LATENCY
+    target_qps: Number | None = None
+    latency_bound_ms: Number | None = None
+    verify: Flag = True
+    provider_options: Mapping[str, str] = field(default_factory=dict)
+    allow_fallback: Flag = False
+    timeout_s: Number = 300.0
+
+    @property
+    def traffic(self) -> bool:
+        """Whether queries come from LoadGen; otherwise runs are timed in rounds."""
+        return self.scenario != LATENCY
+
+
+def resolved(options: BenchOptions) -> BenchOptions:
+    """The options with every default filled in; an impossible wish is an error."""
+    if options.scenario not in SCENARIOS:
+        raise UsageError(
+            f"There is no scenario {options.scenario[:60]!r}; --scenario is one of {', '.join(SCENARIOS)}."
+        )
+    if options.boundary not in BOUNDARIES:
+        raise UsageError(f"--boundary is {' or '.join(BOUNDARIES)}; found {options.boundary[:40]!r}.")
+    server = options.scenario == "server"
+    for name, value in (("--target-qps", options.target_qps), ("--latency-bound", options.latency_bound_ms)):
+        if value is not None and not server:
+            raise UsageError(
+                f"{name} is for --scenario server, where queries come at a rate and must be answered in time; "
+                f"the scenario is {options.scenario}."
+            )
+    if options.rounds is not None and options.traffic:
+        raise UsageError(
+            f"--rounds are turns of the scenario latency; {options.scenario} runs for --duration without a pause, "
+            "because traffic that waits for its turn is no traffic. Leave --rounds out."
+        )
+    if options.latency_bound_ms is None and server:
+        options = replace(options, latency_bound_ms=DEFAULT_BOUND_MS)
+    options = replace(
+        options,
+        threads=options.threads or default_threads(),
+        duration_s=(DEFAULT_S if options.traffic else LATENCY_S) if options.duration_s is None else options.duration_s,
+        rounds=None if options.traffic else ROUNDS if options.rounds is None else options.rounds,
+    )
+    _check_numbers(options)
+    if options.traffic:
+        check_load(
+            options.scenario,
+            duration_s=options.duration_s or 0.0,
+            target_qps=options.target_qps,
+            latency_bound_ms=options.latency_bound_ms,
+            concurrency=options.concurrency,
+            boundary=options.boundary,
+        )
+    return options
+
+
+def _check_numbers(options: BenchOptions) -> None:
+    checks: list[tuple[str, Sequence[float | None], float, float]] = [
+        ("--batch", options.batches or (), 1, MAX_BATCH),
+        ("--threads", [options.threads], 1, MAX_THREADS),
+        ("--duration", [options.duration_s], 0, MAX_DURATION_S),
+        ("--rounds", [options.rounds], 1, MAX_ROUNDS),
+        ("--warmup", [options.warmup], 1, 1_000_000),
+        ("--concurrency", [options.concurrency], 1, MAX_CONCURRENCY),
+        ("--percentile", options.percentiles, 0, 100),
+        ("--timeout", [options.timeout_s], 0.001, MAX_DURATION_S),
+    ]
+    for name, values, low, high in checks:
+        wrong = next((value for value in values if value is not None and not low <= value <= high), None)
+        if wrong is not None:
+            raise UsageError(f"{name} takes {low:g} to {high:g}, and {wrong:g} was asked for.")
+    if options.batches == () or not options.providers:
+        raise UsageError("There is nothing to run: give at least one --batch and one --provider.")

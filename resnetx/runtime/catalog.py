@@ -1,0 +1,210 @@
+"""The catalog: one row for each provider that can run a model, and the one place where providers are found by name.
+
+A new execution provider is a row here; a new engine is a folder beside `ort/` and a row here. Importing this loads no
+engine.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from resnetx.base.precisions import SessionPrecision
+from resnetx.base.text import readable
+from resnetx.base.vocabulary import AUTO
+from resnetx.errors import UsageError
+from resnetx.runtime.ort.nvidia_providers import (
+    CUDNN,
+    TF32_OVERRIDE,
+    cuda_precision,
+    cuda_problem,
+    tensorrt_precision,
+    tensorrt_problem,
+)
+from resnetx.runtime.ort.openvino_plugin import attach_openvino, openvino_library, openvino_problem, openvino_properties
+from resnetx.runtime.ort.providers import CPU, ExecutionProvider, Setting
+from resnetx.runtime.ort.tensorrt_cache import checked_engine_options
+from resnetx.runtime.pytorch.provider import TorchProvider
+from resnetx.runtime.runner import Engine, Opening, Provider, Runner
+
+NVIDIA_DRIVER = "with an NVIDIA driver of 580 or newer"
+CUDA = ExecutionProvider(
+    name="cuda",
+    native="CUDAExecutionProvider",
+    gpu=True,
+    install=f"pip install 'resnetx[cuda]' (CUDA 13, cuDNN 9), {NVIDIA_DRIVER}",
+    extras=("cuda",),
+    problem=cuda_problem,
+    opens=(CUDNN,),
+    settings=(
+        Setting(key="use_tf32", fast="1", fp32="0", why="TF32 keeps 10 of float32's 23 bits, and is on by default"),
+        Setting(key="cudnn_conv_algo_search", fast="EXHAUSTIVE", fp32="EXHAUSTIVE", why="slow once, fast after"),
+        Setting(
+            key="prefer_nhwc",
+            fast="0",
+            fp32="0",
+            why="the default; NHWC suits tensor cores, above all in fp16, but not all operators have it",
+        ),
+        Setting(key="fuse_conv_bias", fast="0", fp32="0", why="ONNX Runtime's default, made explicit"),
+        Setting(
+            key="enable_cuda_graph",
+            fast="0",
+            fp32="0",
+            why="it needs one shape, bound buffers and one caller; bench --boundary device has and uses them",
+        ),
+    ),
+    precision=cuda_precision,
+    graph_option="enable_cuda_graph",
+)
+CATALOG: tuple[Provider, ...] = (
+    CPU,
+    ExecutionProvider(
+        name="openvino",
+        native="OpenVINOExecutionProvider",
+        install="pip install onnxruntime-ep-openvino, on a machine with an Intel processor",
+        package="onnxruntime-ep-openvino",
+        vendors=("Intel",),
+        problem=openvino_problem,
+        settings=(
+            Setting(
+                key="INFERENCE_PRECISION_HINT",
+                fast=None,
+                fp32="f32",
+                why="left alone, it computes in bf16 wherever the processor has bf16 instructions",
+            ),
+        ),
+        attach=attach_openvino,
+        library=openvino_library,
+        native_options=openvino_properties,
+        threads_key="INFERENCE_NUM_THREADS",
+        own_memory=True,
+    ),
+    CUDA,
+    ExecutionProvider(
+        name="tensorrt",
+        native="TensorrtExecutionProvider",
+        gpu=True,
+        builds_for_minutes=True,
+        install=f"pip install 'resnetx[cuda,tensorrt]' (TensorRT 10, CUDA 13), {NVIDIA_DRIVER}",
+        extras=("cuda", "tensorrt"),
+        newest=(("tensorrt-cu13", 10),),
+        links_driver=False,
+        problem=tensorrt_problem,
+        settings=(
+            Setting(key="trt_fp16_enable", fast="0", fp32="0", why="half precision is asked for, never assumed"),
+            Setting(key="trt_bf16_enable", fast="0", fp32="0", why="the same"),
+            Setting(
+                key="trt_engine_cache_enable",
+                fast="0",
+                fp32="0",
+                why="a stale engine has given wrong outputs; bench turns it on, in a folder for this very case",
+            ),
+            Setting(key="trt_timing_cache_enable", fast="0", fp32="0", why="the same"),
+            Setting(key="trt_cuda_graph_enable", fast="0", fp32="0", why="it needs fixed shapes and bound buffers"),
+        ),
+        companion=CUDA,
+        precision=tensorrt_precision,
+        native_options=checked_engine_options,
+        environment=((TF32_OVERRIDE, "0"),),
+        keeps_engines=True,
+    ),
+    TorchProvider(name="torch", install="pip install torch", baseline=True),
+    TorchProvider(
+        name="torch-compile",
+        install="pip install torch, with a C++ compiler such as g++",
+        compiled=True,
+        compiles_each_batch=True,
+    ),
+)
+"""In the order in which they are shown. `auto` tries those that run files from the last to the first: the last are the
+fastest, and the first is always there."""
+
+BY_NAME = {row.name: row for row in CATALOG}
+
+
+def find_provider(name: str) -> Provider:
+    """The row of a short name, or of ONNX Runtime's long one."""
+    wanted = name.strip().lower()
+    found = next((row for row in BY_NAME.values() if wanted in row.names), None)
+    if found is None:
+        raise UsageError(
+            f"There is no provider {readable(name[:60])!r}; choose one of {', '.join(BY_NAME)}, or {AUTO} for the best "
+            "that works."
+        )
+    return found
+
+
+def engine_of(provider: Provider) -> Engine:
+    """Loads the library that the provider is a part of."""
+    if isinstance(provider, ExecutionProvider):
+        from resnetx.runtime.ort.engine import OnnxRuntime
+
+        return OnnxRuntime(provider)
+    if isinstance(provider, TorchProvider):
+        from resnetx.runtime.pytorch.engine import PyTorch
+
+        return PyTorch(provider)
+    raise AssertionError(f"{provider.name} has no engine")
+
+
+def best_provider() -> Provider:
+    """The fastest row that works here, among those that run a file."""
+    rows = [row for row in reversed(BY_NAME.values()) if not row.needs_card]
+    return next((row for row in rows[:-1] if engine_of(row).why_not() is None), rows[-1])
+
+
+def provider_names(texts: Sequence[str]) -> list[str]:
+    """Short names, from texts that may each hold several with commas between; `auto` stays as it is."""
+    names = [name.strip() for text in texts for name in text.split(",")]
+    return [AUTO if name.lower() == AUTO else find_provider(name).name for name in names]
+
+
+def scoped_options(options: Mapping[str, str], providers: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Options by provider: `provider:key` is for that one alone, a key without a provider's name for all of them."""
+    chosen: dict[str, dict[str, str]] = {provider: {} for provider in providers}
+    for key, value in options.items():
+        scope, colon, name = key.partition(":")
+        targets = provider_names([scope]) if colon else list(providers)
+        if not set(targets) <= set(providers):
+            raise UsageError(
+                f"--provider-option {readable(key[:80])} is for {targets[0]}, which is not among the providers asked "
+                "for."
+            )
+        for provider in targets:
+            chosen[provider][name if colon else key] = value
+    return chosen
+
+
+def runs_on_gpu(provider: str, options: Mapping[str, str]) -> bool:
+    """Whether a provider computes on a GPU with these options; a result from elsewhere may name one not known here."""
+    row = BY_NAME.get(provider)
+    return row is not None and row.on_gpu(options)
+
+
+def open_runner(
+    model: Path | bytes,
+    *,
+    provider: str = "cpu",
+    precision: SessionPrecision = "fp32",
+    options: Mapping[str, str] | None = None,
+    threads: int | None = None,
+    batch: int | None = None,
+    optimize: bool = True,
+    allow_fallback: bool = False,
+) -> Runner:
+    """Open a file, or a serialized model, on a provider by name, and make sure that this provider runs it.
+
+    The precision fp32 pins every provider to true float32, for comparing numbers; `default` leaves it as fast as the
+    provider chooses. The other parameters are `Opening`'s. A session that would run elsewhere is an error, unless
+    falling back is allowed: then it says so.
+    """
+    row = best_provider() if provider.strip().lower() == AUTO else find_provider(provider)
+    if row.needs_card:
+        raise UsageError(f"The provider {row.name} runs PyTorch's own module and no file; choose one that runs files.")
+    opening = Opening(
+        precision=precision,
+        options=options or {},
+        threads=threads,
+        batch=batch,
+        optimize=optimize,
+        allow_fallback=allow_fallback,
+    )
+    return engine_of(row).open(model, opening)

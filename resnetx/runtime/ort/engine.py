@@ -1,0 +1,85 @@
+"""ONNX Runtime as an engine of the catalog: models opened on its execution providers, and what works of those."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.runtime.ort.device_session import DeviceSession, records_graph
+from resnetx.runtime.ort.provider_probe import provider_precision, why_not
+from resnetx.runtime.ort.providers import CPU, ExecutionProvider
+from resnetx.runtime.ort.session import open_session
+from resnetx.runtime.ort.session_options import resolve_settings
+from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, provider_library
+from resnetx.runtime.ort.tensorrt_cache import with_engine_cache
+from resnetx.runtime.runner import Engine, Opening, Runner, Source
+
+
+class OnnxRuntime(Engine):
+    """ONNX Runtime with one of its execution providers."""
+
+    def __init__(self, provider: ExecutionProvider) -> None:
+        self._provider = provider
+
+    def libraries(self) -> list[tuple[str, bool]]:
+        provider = self._provider
+        path = provider.library() if provider.library else provider_library(provider.name)
+        if path is None:
+            return []
+        # What is stored beside the library is found through its own search path, and not by name.
+        missing = {each for each in missing_libraries(path, provider.opens) if not (path.parent / each).is_file()}
+        return [(each, each not in missing) for each in (*needed_libraries(path), *provider.opens)]
+
+    def why_not(self) -> str | None:
+        return why_not(self._provider)
+
+    def default_precision(self) -> str:
+        settings = resolve_settings(self._provider, precision="default", threads=None, options={})
+        return provider_precision(self._provider, settings, settings.native)
+
+    def open(self, source: Source, opening: Opening) -> Runner:
+        """A session, which may record a graph and keep an engine; with bound buffers, to stay on the device."""
+        assert isinstance(source, Path | bytes)
+        provider, options = self._provider, dict(opening.options)
+        if provider.keeps_engines and opening.batch is not None:
+            options = with_engine_cache(opening.digest, options, inputs=opening.inputs, batch=opening.batch)
+        graph = graph_options(provider, options, opening)
+        opened_at = time.time()
+        try:
+            session = open_session(provider, source, replace(opening, options=graph | options), opened_at=opened_at)
+        except GraphError:
+            # A model of which a node must run elsewhere cannot be recorded, which is no reason not to run it.
+            if not graph.keys() - options.keys():
+                raise
+            session = open_session(provider, source, replace(opening, options=options), opened_at=opened_at)
+        return DeviceSession(session) if opening.on_device else session
+
+
+def graph_options(provider: ExecutionProvider, asked: Mapping[str, str], opening: Opening) -> dict[str, str]:
+    """What to open a session with so that it replays a recorded graph, where it can: on the device, for one caller."""
+    possible = opening.on_device and opening.callers == 1
+    if records_graph(asked) and not possible:
+        raise UsageError(
+            "A CUDA graph replays on the buffers that it was recorded with, for one caller at a time: give --boundary "
+            "device, and neither --concurrency nor --scenario, or leave enable_cuda_graph to bench."
+        )
+    return {provider.graph_option: "1"} if provider.graph_option and possible else {}
+
+
+def newest_opset() -> int:
+    """The newest opset that the installed runtime loads: asked of it with a one-node model, newest first."""
+    from onnx import TensorProto, defs, helper
+
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "probe", value[:1], value[1:])
+    for opset in range(defs.onnx_opset_version(), 0, -1):
+        model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        try:
+            open_session(CPU, model.SerializeToString(), Opening())
+        except GraphError:
+            continue
+        return opset
+    raise RuntimeUnavailableError("ONNX Runtime loads no opset at all; reinstall it.")

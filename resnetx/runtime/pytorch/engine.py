@@ -1,0 +1,46 @@
+"""PyTorch as an engine of the catalog."""
+
+import numpy as np
+import torch
+
+from resnetx.errors import ResnetxError
+from resnetx.runtime.pytorch.provider import TorchProvider
+from resnetx.runtime.pytorch.runner import open_torch
+from resnetx.runtime.runner import Engine, Opening, Runner, Source, TensorInfo
+
+# A convolution that returns its input shows by this one whether it computes in true float32.
+FEED = np.full((1, 16, 8, 8), 1 + 2**-23, np.float32)
+
+
+class PyTorch(Engine):
+    """PyTorch, eager or compiled."""
+
+    def __init__(self, provider: TorchProvider) -> None:
+        self._provider = provider
+
+    def why_not(self) -> str | None:
+        try:
+            answer = self._convolved()
+        except ResnetxError as error:
+            return str(error)
+        if not np.allclose(answer, FEED, rtol=1e-2):
+            return "a convolution that should return its input returns something else"
+        return None
+
+    def default_precision(self) -> str:
+        return "fp32" if np.array_equal(self._convolved(), FEED) else "less than fp32"
+
+    def open(self, source: Source, opening: Opening) -> Runner:
+        """`source` builds the module, whose inputs and outputs have the names of the file that it was exported to."""
+        assert callable(source)
+        return open_torch(source, self._provider, opening)
+
+    def _convolved(self) -> np.ndarray:
+        info = (TensorInfo("x", FEED.dtype, FEED.shape),)
+        return self.open(_identity, Opening(inputs=info, outputs=info)).run({"x": FEED})["x"]
+
+
+def _identity() -> torch.nn.Module:
+    convolution = torch.nn.Conv2d(16, 16, 1, bias=False)
+    torch.nn.init.dirac_(convolution.weight)
+    return convolution

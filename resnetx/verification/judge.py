@@ -1,0 +1,87 @@
+"""What a runner computes, judged against a reference: the one judgement that verify, export and bench share."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from resnetx.errors import UsageError
+from resnetx.graph.card import ModelCard
+from resnetx.graph.layers import expose, softmax_input
+from resnetx.runtime.runner import Feeds as NamedArrays
+from resnetx.runtime.runner import Runner
+from resnetx.verification.checks import Feeds, run_batches, verify_classifier, verify_module
+from resnetx.verification.parity import Check, Parity, Tolerance
+from resnetx.verification.references import Truth
+
+Run = Callable[[NamedArrays], dict[str, np.ndarray]]
+# Opens another graph of the same model in the same way.
+Reopen = Callable[[bytes | Path], Runner]
+# The logits of a classifier that puts out something else, for each batch.
+HiddenLogits = Callable[[Feeds], list[np.ndarray]]
+
+
+def judge(
+    runner: Runner,
+    truth: Truth,
+    card: ModelCard | None,
+    *,
+    precision: str,
+    hidden_logits: HiddenLogits | None = None,
+    tolerance: Tolerance | None = None,
+    run: Run | None = None,
+) -> tuple[Parity, bool]:
+    """Every batch, then the last one again; and whether that gave the same bits. `run` replaces the runner's own."""
+    run = run or runner.run
+    runs = run_batches(runner, truth.feeds, run)
+    again = run_batches(runner, truth.feeds[-1:], run)
+    outputs = tuple(output.name for output in runner.outputs)
+    if truth.outputs == ("logits",) and card is not None and card.config is not None:
+        if card.output == "logits":
+            logits = [each[outputs[0]] for each in runs]
+        else:
+            logits = hidden_logits(truth.feeds) if hidden_logits else [np.empty(0) for _ in runs]
+        checks = verify_classifier(
+            runs, logits, truth.references, output=card.output, precision=precision, tolerance=tolerance
+        )
+    elif set(truth.outputs) != set(outputs):
+        raise UsageError(f"The reference has the outputs {truth.outputs}, and the model has {outputs}.")
+    else:
+        checks = verify_module(runs, truth.references, names=truth.outputs, precision=precision, tolerance=tolerance)
+    same = all(np.array_equal(runs[-1][name], again[0][name], equal_nan=True) for name in again[0])
+    return Parity(precision=precision, checks=(*checks, *_repeated(runs[-1], again[0]))), same
+
+
+def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:
+    """The input of a file's last Softmax; empty arrays, which fail, where it has none to find them by."""
+
+    def logits(feeds: Feeds) -> list[np.ndarray]:
+        name = softmax_input(model)
+        if name is None:
+            return [np.empty(0) for _ in feeds]
+        inner = reopen(expose(model, name).SerializeToString())
+        return [run[name] for run in run_batches(inner, feeds)]
+
+    return logits
+
+
+def telling_batch(checks: Sequence[Check], sizes: Sequence[int]) -> int:
+    """The batch to look into: the smallest that failed, because interior tensors fill memory; else the first."""
+    numbers = [index % len(sizes) for index in range(len(checks))]
+    failed = [number for number, check in zip(numbers, checks, strict=True) if not check.passed]
+    return min(failed, key=lambda number: sizes[number], default=0)
+
+
+def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> list[Check]:
+    """The same input twice: rounding may differ, by a little; a stale or uninitialized buffer differs by more."""
+    checks = []
+    for name, before in first.items():
+        scale = float(np.abs(before[np.isfinite(before)]).max(initial=0.0)) or 1.0
+        same = before.shape == second[name].shape and np.allclose(
+            second[name], before, rtol=0, atol=1e-3 * scale, equal_nan=True
+        )
+        if not same:
+            reason = "the same input twice gave different answers"
+            checks.append(Check(output=name, batch=len(before) if before.ndim else 1, passed=False, reason=reason))
+    return checks
