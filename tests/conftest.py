@@ -1,5 +1,8 @@
 """Fixtures that many tests share: networks small enough to export in a second."""
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from torch import nn
 
@@ -10,6 +13,18 @@ from resnetx.model.network import build_network
 pytest_plugins = ["pytester"]
 
 TINY_SIZE = 32
+
+
+@pytest.fixture(autouse=True)
+def the_environment_stays_as_it_was() -> Iterator[None]:
+    """What resnetx sets for a whole process would reach the user's other tests. (pytest names the running test.)"""
+
+    def variables() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+    before = variables()
+    yield
+    assert variables() == before
 
 
 def tiny_config(**changes: object) -> ResNetConfig:

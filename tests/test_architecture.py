@@ -1,6 +1,8 @@
 """The house rules that a machine can hold: who may import whom, and what the light path may load."""
 
 import ast
+import itertools
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import resnetx
+from resnetx.runtime.catalog import CATALOG
 
 ROOT = Path(resnetx.__file__).parent
 # A package imports from its own folder and from those before it.
@@ -101,6 +104,64 @@ def test_heavy_libraries_stay_in_their_rooms() -> None:
         and not any(path.is_relative_to(ROOT / room) for room in rooms)
     ]
     assert strays == []
+
+
+def test_no_provider_is_asked_for_by_name_outside_the_runtime() -> None:
+    """What a provider can do is asked of its row in the catalog."""
+    names = {name for row in CATALOG for name in row.names}
+
+    def named(node: ast.AST) -> bool:
+        """Whether it compares with a name or a list of names; an argument of a call is something else."""
+        sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else [node]
+        lists = [each.elts for each in sides if isinstance(each, ast.Tuple | ast.List | ast.Set)]
+        values = [
+            each.value for each in itertools.chain(sides, *lists) if isinstance(each, ast.Constant | ast.MatchValue)
+        ]
+        values = [each.value if isinstance(each, ast.Constant) else each for each in values]
+        return any(isinstance(value, str) and value.lower() in names for value in values)
+
+    branches = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        if not path.is_relative_to(ROOT / "runtime")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Compare | ast.MatchValue) and named(node)
+    ]
+    assert branches == []
+
+
+def test_the_parts_of_a_runner_are_not_probed_for() -> None:
+    probes = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("getattr", "hasattr")
+        and "runner" in ast.unparse(node.args[0])
+    ]
+    assert probes == []
+
+
+def test_only_public_parts_of_onnxruntime_are_used() -> None:
+    """An attribute with an underscore is this class's own, or private to somebody else."""
+    private = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for path in (ROOT / "runtime").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr.startswith("_")
+        and not node.attr.startswith("__")
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "pytree"))
+    ]
+    modules = [name for path in MODULES for name in imported(path) if name.startswith("onnxruntime.capi")]
+    assert private + modules == []
+
+
+def test_nothing_writes_to_the_environment() -> None:
+    """What an engine reads from the environment is given to a child process, or the user is told to set it."""
+    writes = re.compile(r"environ(\[[^]]+\] *=[^=]|\.(update|setdefault|pop|clear)\b)|\bputenv\(|\bdel os\.environ")
+    found = [str(path.relative_to(ROOT)) for path in MODULES if writes.search(path.read_text())]
+    assert found == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -96,7 +96,7 @@ def gpu_products(precision: Precision, size: int, *, device: str = "cuda") -> li
 
 def gpu_streams(*, device: str = "cuda") -> list[Work]:
     """Copying and adding arrays in the GPU's memory that no cache holds."""
-    free = torch.cuda.mem_get_info()[0] // 2**20 if device == "cuda" else GPU_STREAM_MB * SHARE_OF_MEMORY
+    free = GPU_STREAM_MB * SHARE_OF_MEMORY if _is_host(device) else torch.cuda.mem_get_info()[0] // 2**20
     count = max(1, min(GPU_STREAM_MB, free // SHARE_OF_MEMORY)) * 2**20 // 4
     first, second, out = (torch.ones(count, device=device) for _ in "abc")
     return [
@@ -108,11 +108,15 @@ def gpu_streams(*, device: str = "cuda") -> list[Work]:
 def _waited(name: str, amount: int, call: Callable[[], object], device: str) -> Work:
     def run() -> object:
         result = call()
-        if device == "cuda":
+        if not _is_host(device):
             torch.cuda.synchronize()
         return result
 
     return Work(name=name, amount=amount, run=run)
+
+
+def _is_host(device: str) -> bool:
+    return torch.device(device) == torch.device("cpu")
 
 
 def _possible(make: Callable[[int, int], Work], size: int, threads: int) -> Work | None:

@@ -9,18 +9,25 @@ from resnetx.cli.options import AnyMachine, JsonFile, MaxSlowdown, parse_max_slo
 
 
 def compare(
-    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="What bench --json wrote.", show_default=False)],
-    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="The run to judge.", show_default=False)],
+    old: Annotated[
+        Path,
+        typer.Argument(metavar="OLD.json", help="The baseline: a file that bench --json wrote.", show_default=False),
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="The run to compare with it.", show_default=False)],
     max_slowdown: MaxSlowdown = None,
     any_machine: AnyMachine = False,
     json_file: JsonFile = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the table as Markdown, for a pull request.")
+    ] = None,
 ) -> None:
     """Compare two benchmarks row by row: faster, slower, same, or can't tell.
 
-    A row fails only where the whole interval of its ratio lies past --max-slowdown. The intervals of all rows together
-    are wrong on that side in at most 1 of 100 comparisons. Runs that took turns (bench --against) are told apart best.
+    A row fails only if the whole confidence interval of its ratio is above --max-slowdown; that is wrong in at most 1
+    of 100 comparisons, over all rows. Small differences are found best between runs with interleaved rounds, as
+    bench --against makes them.
 
-    Exit status: 0 no row is slower past the limit; 1 one is; 2 they cannot be compared.
+    Exit status: 0 no row is slower than the limit; 1 one is; 2 the runs cannot be compared.
     """
     import json
 
@@ -31,8 +38,8 @@ def compare(
     from resnetx.report.comparison import render_comparison
 
     limit = parse_max_slowdown(max_slowdown)
-    if json_file:
-        require_writable(json_file)
+    for target in filter(None, (json_file, markdown)):
+        require_writable(target)
     result = compare_benchmarks(
         read_benchmark(old),
         read_benchmark(new),
@@ -42,5 +49,9 @@ def compare(
     )
     if json_file:
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
+    if markdown:
+        from resnetx.report.markdown import render_markdown
+
+        write_whole(markdown, render_markdown(result))
     console().print(render_comparison(result))
     raise typer.Exit(0 if result.passed else 1)

@@ -1,4 +1,4 @@
-"""`resnetx doctor`: what this machine can run, what is missing, and the command that mends it."""
+"""`resnetx doctor`: what this machine can run, what is missing, and the command that installs it."""
 
 from typing import Annotated
 
@@ -9,14 +9,17 @@ def doctor(
     provider: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Try only this one, which must work; again for another.  [default: all; cpu must work]"
+            metavar="NAME,NAME,...",
+            help="Try only these providers, all of which must work.  [default: try all; cpu must work]",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every library looked for.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every library that was looked for.")] = False,
 ) -> None:
-    """Try every provider with a model of one convolution, each in a process of its own.
+    """Find out which providers work on this machine, and how to fix the others.
 
-    Exit status: 0 what was asked for works; 1 it does not; 2 it could not be tried.
+    Each provider runs a model of one convolution in a process of its own.
+
+    Exit status: 0 the providers that must work do; 1 one does not; 2 they could not be tried.
     """
     import json
 

@@ -25,56 +25,81 @@ def export(
             "hf://owner/repo[@revision] or https://...#sha256=...; without it, random weights from --seed.",
         ),
     ] = None,
-    depth: Annotated[int | None, typer.Option(help="18, 34, 50, 101 or 152.  [default: 50]")] = None,
-    stages: Annotated[str | None, typer.Option(metavar="N,N,...", help="Blocks a stage, instead of a depth.")] = None,
-    width: Annotated[int | None, typer.Option(help="Filters of the first stage.  [default: 64]")] = None,
-    block: Annotated[
-        Block | None, typer.Option(help="With --stages: basic or bottleneck.  [default: bottleneck]")
+    depth: Annotated[
+        int | None, typer.Option(help="Depth of the network: 18, 34, 50, 101 or 152.  [default: 50]")
     ] = None,
+    stages: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Number of blocks in each stage, instead of --depth.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(help="Number of filters in the first stage.  [default: 64]")] = None,
+    block: Annotated[Block | None, typer.Option(help="Kind of block, with --stages.  [default: bottleneck]")] = None,
     variant: Annotated[
         Variant | None,
         typer.Option(
-            help="v1.5 (stride on the 3x3), v1 (on the first 1x1) or textbook.  [default: v1.5, or the weights']"
+            help="v1.5 (stride in the 3x3 convolution), v1 (in the first 1x1) or textbook (the classic step-by-step "
+            "description).  [default: the weights', or v1.5]"
         ),
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="The same layers without shortcuts.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Leave out the shortcuts.")] = False,
     textbook_last_filters: Annotated[
         int | None,
-        typer.Option(help="Textbook: filters in the last stage's identity blocks, 256 or 512.  [default: 256]"),
+        typer.Option(
+            help="Number of filters in the last stage's identity blocks of the textbook variant, 256 or 512.  "
+            "[default: 256]"
+        ),
     ] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.  [default: 1000, or the weights']")] = None,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.  [default: the weights', or 1000]")] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Class names: a line each, or JSON.  [1000 classes: ImageNet's]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Class names, one per line or as JSON.  [default for 1000 classes: ImageNet's]"
+        ),
     ] = None,
     new_head: Annotated[
-        bool, typer.Option("--new-head", help="Keep the weights' body, start a new classifier of --classes.")
+        bool,
+        typer.Option("--new-head", help="Replace the classifier of the weights by a new one with --classes outputs."),
     ] = False,
-    image_size: Annotated[int | None, typer.Option(help="Side of the images.  [default: 224; textbook: 64]")] = None,
-    batch: Annotated[str, typer.Option(metavar="dynamic|N", help="The batch dimension.")] = "dynamic",
-    opset: Annotated[int | None, typer.Option(help="ONNX opset, 13 to the runtime's newest.  [default: 20]")] = None,
-    exporter: Annotated[
-        Exporter | None, typer.Option(help="dynamo or torchscript.  [default: dynamo, torchscript below opset 18]")
+    image_size: Annotated[
+        int | None, typer.Option(help="Height and width of the images.  [default: 224; textbook: 64]")
     ] = None,
-    precision: Annotated[ExportPrecision, typer.Option(help="fp32 or fp16.")] = "fp32",
+    batch: Annotated[str, typer.Option(metavar="dynamic|N", help="Size of the batch dimension.")] = "dynamic",
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX opset, from 13 to the newest that ONNX Runtime loads.  [default: 20]")
+    ] = None,
+    exporter: Annotated[
+        Exporter | None, typer.Option(help="PyTorch's exporter.  [default: dynamo; torchscript below opset 18]")
+    ] = None,
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="Precision of the weights and of the computation.")
+    ] = "fp32",
     preprocess: Annotated[
-        InputForm, typer.Option(help="none: normalized NCHW floats go in; uint8: raw NHWC pixels go in.")
+        InputForm, typer.Option(help="Form of the input. none: normalized floats, NCHW; uint8: raw pixels, NHWC.")
     ] = "none",
     output: Annotated[
         str | None,
-        typer.Option(help="logits, probabilities or topK, such as top5.  [default: logits; textbook: probabilities]"),
+        typer.Option(
+            help="Form of the output: logits, probabilities or topK, such as top5.  "
+            "[default: logits; textbook: probabilities]"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights, and of a new head.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of random weights and of a new classifier.")] = 0,
     golden: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="Keep inputs and PyTorch's answers for machines without torch."),
+        typer.Option(
+            metavar="FILE.npz",
+            help="Also write inputs and PyTorch's outputs, to verify the file where torch is not installed.",
+        ),
     ] = None,
-    no_simplify: Annotated[bool, typer.Option("--no-simplify", help="Leave the exporter's graph as it is.")] = False,
-    no_verify: Annotated[bool, typer.Option("--no-verify", help="Don't compare the file with PyTorch.")] = False,
+    no_simplify: Annotated[bool, typer.Option("--no-simplify", help="Don't simplify the exporter's graph.")] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Don't compare the file's outputs with PyTorch's.")
+    ] = False,
     json_file: JsonFile = None,
 ) -> None:
     """Export a ResNet to one self-contained ONNX file, verified against PyTorch.
 
-    Exit status: 0 written and verified; 1 it disagrees with PyTorch, and nothing was written; 2 it could not run.
+    Exit status: 0 the file was written and verified; 1 it disagrees with PyTorch and was not written; 2 the export
+    could not run.
     """
     from resnetx.base.files import write_whole
     from resnetx.cli.terminal import console, show_progress

@@ -1,4 +1,4 @@
-"""`resnetx inspect`: what stands in an ONNX file."""
+"""`resnetx inspect`: what an ONNX file contains."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +9,19 @@ from resnetx.errors import UsageError
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="Any ONNX file.", show_default=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every layer.")] = False,
-    layers: Annotated[bool, typer.Option("--layers", help="Also list the layers, in the network's order.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The ONNX file.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every layer.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also list the layers, in network order.")] = False,
     input_shape: Annotated[
         str | None,
-        typer.Option(metavar="1x3x224x224", help="Sizes of the first input, where the file leaves them free."),
+        typer.Option(metavar="1x3x224x224", help="Shape of the first input, if the file leaves it open."),
     ] = None,
 ) -> None:
-    """Show what stands in an ONNX file: boundary, nodes, parameters, multiply-accumulates, model card.
+    """Show what an ONNX file contains: inputs, outputs, nodes, parameters, multiply-accumulates, model card.
 
-    Multiply-accumulates are for one image. Exit status: 0 shown; 2 the file could not be read.
+    Multiply-accumulates are for one image.
+
+    Exit status: 0 the file was shown; 2 it could not be read.
     """
     from resnetx.cli.terminal import console
     from resnetx.graph.inspection.inspect import inspect_model

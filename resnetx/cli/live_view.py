@@ -26,7 +26,7 @@ class LiveWatch:
         self._live.update(Text(f"{text} ..."), refresh=True)
 
     def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=f"round {done} of {total}")
+        self._progress.update(self._task, completed=done, total=total, description=f"run {done} of {total}")
         self._live.update(Group(render_progress(cases), self._progress.get_renderable()), refresh=True)
 
 

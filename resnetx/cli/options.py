@@ -12,17 +12,18 @@ ProviderOptions = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[PROVIDER:]K=V",
-        help="A provider's own option, such as torch:precision=bf16; without PROVIDER: for all. Repeatable.",
+        help="A provider's own option, such as openvino:NUM_STREAMS=1; without PROVIDER, for all of them. Repeatable.",
     ),
 ]
 MaxSlowdown = Annotated[
     str | None,
     typer.Option(
-        metavar="N%", help="The slowdown that is accepted. To find slowdowns of 5 %, accept less.  [default: 2%]"
+        metavar="N%",
+        help="Slowdown up to which a row passes. To find slowdowns of 5 %, set it lower than that.  [default: 2%]",
     ),
 ]
 AnyMachine = Annotated[
-    bool, typer.Option("--any-machine", help="Compare runs of different machines or versions all the same.")
+    bool, typer.Option("--any-machine", help="Compare runs even if their machines or package versions differ.")
 ]
 
 

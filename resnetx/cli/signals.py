@@ -1,4 +1,4 @@
-"""SIGTERM taken as Ctrl-C: what runs is ended and cleaned up, and the exit status says which of the two it was."""
+"""SIGTERM handled as Ctrl-C: what runs is ended and cleaned up, and the exit status tells the two apart."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""`resnetx simplify`: any ONNX file to a simpler one that is proved to be the same."""
+"""`resnetx simplify`: any ONNX file to a simpler one that computes the same."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +9,20 @@ from resnetx.cli.options import JsonFile
 
 
 def simplify(
-    source: Annotated[Path, typer.Argument(metavar="IN.onnx", help="Any ONNX file.", show_default=False)],
+    source: Annotated[Path, typer.Argument(metavar="IN.onnx", help="The ONNX file.", show_default=False)],
     target: Annotated[
         Path,
         typer.Option("-o", "--out", metavar="OUT.onnx", help="The file to write; may be IN.onnx.", show_default=False),
     ],
     timeout: Annotated[
-        float, typer.Option(metavar="S", min=1, help="Seconds for simplifying, and again for comparing.")
+        float, typer.Option(metavar="S", min=1, help="Time limit in seconds, for simplifying and again for comparing.")
     ] = 120,
     json_file: JsonFile = None,
 ) -> None:
     """Simplify an ONNX file with onnxsim, and compare inputs, outputs and numbers before and after.
 
-    Exit status: 0 simplified; 1 it could not be simplified, and OUT holds the graph unchanged; 2 it could not run.
+    Exit status: 0 OUT is simplified; 1 OUT is the unchanged graph, because the simplified one failed the comparison; 2
+    the command could not run.
     """
     from resnetx.base.files import write_whole
     from resnetx.cli.terminal import console, show_progress

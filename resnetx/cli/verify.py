@@ -12,38 +12,51 @@ def verify(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The file to verify.", show_default=False)],
     weights: Annotated[
         str | None,
-        typer.Option(metavar="SRC", help="The checkpoint it was exported from.  [default: what its card says]"),
+        typer.Option(
+            metavar="SRC",
+            help="The checkpoint that the file was exported from.  [default: the one that its card names]",
+        ),
     ] = None,
     golden: Annotated[
-        Path | None, typer.Option(metavar="FILE.npz", help="A golden bundle, which needs no torch.")
+        Path | None, typer.Option(metavar="FILE.npz", help="Compare with a golden bundle, which needs no torch.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="OTHER.onnx", help="Another file, whose outputs are the truth.")
+        Path | None, typer.Option(metavar="OTHER.onnx", help="Compare with the outputs of another file.")
     ] = None,
     provider: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME,NAME,...", help="cpu, openvino, cuda, tensorrt or auto; repeatable.  [default: cpu]"
+            metavar="NAME,NAME,...",
+            help="Providers to verify on: cpu, openvino, cuda, tensorrt or auto.  [default: cpu]",
         ),
     ] = None,
     provider_option: ProviderOptions = None,
-    batch: Annotated[str | None, typer.Option(metavar="N,N,...", help="Batch sizes.  [default: 1,2,3]")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="Distinct inputs.  [default: 6]")] = None,
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of images to verify on.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the synthetic inputs.")] = 0,
-    atol: Annotated[float | None, typer.Option(min=0, help="Absolute tolerance, in place of the noise floor.")] = None,
-    rtol: Annotated[float | None, typer.Option(min=0, help="Relative tolerance, in place of the noise floor.")] = None,
+    batch: Annotated[str | None, typer.Option(metavar="N,N,...", help="Batch sizes to run.  [default: 1,2,3]")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: the sum of the batch sizes]")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Verify on the images of this folder.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic inputs.")] = 0,
+    atol: Annotated[
+        float | None, typer.Option(min=0, help="Absolute tolerance, instead of multiples of PyTorch's error.")
+    ] = None,
+    rtol: Annotated[
+        float | None, typer.Option(min=0, help="Relative tolerance, instead of multiples of PyTorch's error.")
+    ] = None,
     layers: Annotated[
-        bool, typer.Option("--layers", help="Compare layer by layer, and name the first wrong one.")
+        bool, typer.Option("--layers", help="Also compare layer by layer, and name the first wrong one.")
     ] = False,
     json_file: JsonFile = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
     ] = None,
 ) -> None:
-    """Verify an ONNX file's numbers against float64 PyTorch, in multiples of PyTorch's own error.
+    """Compare an ONNX file's outputs with PyTorch in float64.
 
-    Exit status: 0 it passes on every provider; 1 it does not; 2 it could not run.
+    Errors are given in multiples of the error that PyTorch itself makes in the precision of the provider; up to 8 of
+    them pass.
+
+    Exit status: 0 the file passes on every provider; 1 it fails; 2 the verification could not run.
     """
     import json
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import onnx
 
+from resnetx.base.text import readable
+from resnetx.base.validation import object_of, validated
 from resnetx.errors import GraphError
 from resnetx.model.config import ResNetConfig
 from resnetx.model.preprocessing import Preprocessing
@@ -50,30 +52,22 @@ class ModelCard:
     tools: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        data: dict[str, Any] = {"schema": SCHEMA} | asdict(self)
-        data["config"] = self.config and self.config.to_dict()
-        data["preprocessing"] = self.preprocessing and self.preprocessing.to_dict()
+        data = {"schema": SCHEMA} | asdict(self)
         return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
         try:
-            data = json.loads(text)
-            schema = data.pop("schema")
-            if schema != SCHEMA:
-                raise GraphError(f"The model card has schema {schema!r}; this resnetx reads {SCHEMA}. Update resnetx.")
-            weights = data.pop("weights")
-            data["weights"] = Weights(**weights | {"assumed": tuple(weights.get("assumed", ()))})
-            if data.get("config"):
-                data["config"] = ResNetConfig.from_dict(data["config"])
-            if data.get("preprocessing"):
-                data["preprocessing"] = Preprocessing.from_dict(data["preprocessing"])
-            if data.get("labels") is not None:
-                data["labels"] = tuple(map(str, data["labels"]))
-            return cls(**data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            data = object_of(json.loads(text))
+            if data.get("schema") != SCHEMA:
+                found = readable(str(data.get("schema")), 40)
+                raise GraphError(
+                    f"The model card has the schema {found!r}; this resnetx reads {SCHEMA}. Update resnetx."
+                )
+            return validated(cls, data)
+        except (ValueError, RecursionError) as error:
             raise GraphError(
-                f"The file carries a model card that cannot be read ({error}); export the model again."
+                f"The file has a model card that cannot be read ({readable(str(error))}); export the model again."
             ) from error
 
 

@@ -34,7 +34,11 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """`cores` are physical ones that this process may use, `cpus` logical ones; `memory_mb` is what it may fill."""
+    """`cores` are physical ones that this process may use, `cpus` logical ones; `memory_mb` is what it may fill.
+
+    `governor` and `turbo` say how the processors choose their frequency, `load_average` how many processes were
+    running or waiting in the last minute; None where the system does not say.
+    """
 
     processor: str
     vendor: str
@@ -48,6 +52,9 @@ class Machine:
     system: str
     kernel: str
     python: str
+    governor: str | None = None
+    turbo: bool | None = None
+    load_average: float | None = None
     gpus: tuple[Gpu, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
 
@@ -72,6 +79,9 @@ def read_machine() -> Machine:
         system=_system(),
         kernel=readable(f"{platform.system()} {platform.release()}"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
+        governor=read_governor(cpus),
+        turbo=read_turbo(),
+        load_average=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         gpus=find_gpus(),
         versions=installed_versions(),
     )
@@ -95,6 +105,19 @@ def read_processor(source: Path = Path("/proc/cpuinfo")) -> Processor:
         vendor=VENDORS.get(vendor, readable(vendor)) or ("Apple" if platform.system() == "Darwin" else "unknown"),
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
     )
+
+
+def read_governor(cpus: frozenset[int], folder: Path = Path("/sys/devices/system/cpu")) -> str | None:
+    """How the kernel chooses the frequency of these processors; several names where they differ."""
+    names = {read_text(folder / f"cpu{cpu}" / "cpufreq" / "scaling_governor") for cpu in cpus}
+    return readable(", ".join(sorted(name for name in names if name))) or None
+
+
+def read_turbo(folder: Path = Path("/sys/devices/system/cpu")) -> bool | None:
+    """Whether the processors may run faster than their nominal frequency."""
+    switches = ((folder / "intel_pstate" / "no_turbo", "0"), (folder / "cpufreq" / "boost", "1"))
+    known = [(read_text(file), on) for file, on in switches]
+    return next((text == on for text, on in known if text in ("0", "1")), None)
 
 
 def usable_memory_mb(

@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ TIMEOUT_S = 20
 NVIDIA = "0x10de"
 # The library that comes with the driver.
 DRIVER = "libcuda.so.1"
-PROVIDERS = {"cuda", "tensorrt"}
 # A driver at work, and how Linux in Windows reaches a GPU: some containers show these, and no PCI device.
 DEVICE_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
@@ -26,11 +25,6 @@ class Gpu:
     driver: str
     memory_mb: int | None
     compute_capability: str | None
-
-
-def runs_on_gpu(provider: str, options: Mapping[str, str]) -> bool:
-    """Whether a runner with these options computes there; PyTorch is told where by an option."""
-    return provider in PROVIDERS or options.get("device") == "cuda"
 
 
 def find_gpus(command: str = "nvidia-smi") -> tuple[Gpu, ...]:

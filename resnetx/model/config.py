@@ -1,7 +1,7 @@
 """The configuration of a residual network, and the table of standard depths."""
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from resnetx.errors import UsageError
 
@@ -83,13 +83,6 @@ class ResNetConfig:
     def image_size(self) -> int:
         """The side of the images that the network is designed for."""
         return 64 if self.variant == "textbook" else 224
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"stages": list(self.stages)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "ResNetConfig":
-        return cls(**{**data, "stages": tuple(data["stages"])})
 
 
 def resnet_config(

@@ -1,8 +1,8 @@
 """Describes how pixels and logits are processed before and after the network (`deploy.py` implements it in torch)."""
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from resnetx.errors import UsageError
 
@@ -18,13 +18,6 @@ class Preprocessing:
     scale: float = 1 / 255
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "Preprocessing":
-        return cls(**{**data, "mean": tuple(data["mean"]), "std": tuple(data["std"])})
 
 
 IMAGENET = Preprocessing()

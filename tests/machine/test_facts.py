@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from resnetx.doctor import installed_runtimes
 from resnetx.machine import gpus
-from resnetx.machine.facts import INSTRUCTION_SETS, installed_versions, read_machine, read_processor, usable_memory_mb
+from resnetx.machine.facts import (
+    INSTRUCTION_SETS,
+    installed_versions,
+    read_governor,
+    read_machine,
+    read_processor,
+    read_turbo,
+    usable_memory_mb,
+)
 
 INTEL = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -103,6 +111,32 @@ def test_memory_is_the_tightest_limit(tmp_path: Path) -> None:
     assert memory(tmp_path / "f", total_kb=total, unified="0") == 8192
     assert memory(tmp_path / "g", total_kb=total, unified="-5") == 8192
     assert memory(tmp_path / "h", total_kb=total, unified="9" * 400) == 8192
+
+
+def test_the_governor_of_the_processors_that_may_be_used(tmp_path: Path) -> None:
+    assert read_governor(frozenset({0, 1}), tmp_path) is None
+    for cpu, name in enumerate(["performance", "performance", "powersave"]):
+        (tmp_path / f"cpu{cpu}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{cpu}" / "cpufreq" / "scaling_governor").write_text(f"{name}\n")
+    assert read_governor(frozenset({0, 1}), tmp_path) == "performance"
+    assert read_governor(frozenset({1, 2}), tmp_path) == "performance, powersave"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "on"),
+    [
+        ("intel_pstate/no_turbo", "0", True),
+        ("intel_pstate/no_turbo", "1", False),
+        ("cpufreq/boost", "1", True),
+        ("cpufreq/boost", "0", False),
+        ("cpufreq/boost", "maybe", None),
+        ("cpufreq/other", "1", None),
+    ],
+)
+def test_whether_processors_may_boost(tmp_path: Path, file: str, text: str, on: bool | None) -> None:
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_text(text)
+    assert read_turbo(tmp_path) is on
 
 
 def test_gpus_by_line() -> None:

@@ -71,11 +71,17 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether no row is slower past the limit beyond doubt."""
+        """Whether no row is certain to be slower than the limit."""
         return not any(row.past_limit for row in self.rows)
 
+    @property
+    def geometric_mean(self) -> float | None:
+        """Of the ratios of all rows that have one: by how much the new run takes longer as a whole."""
+        logs = [math.log(row.ratio) for row in self.rows if row.ratio is not None]
+        return math.exp(math.fsum(logs) / len(logs)) if logs else None
+
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "passed": self.passed, **asdict(self)}
+        return {"schema": SCHEMA, "passed": self.passed, "geometric_mean": self.geometric_mean, **asdict(self)}
 
 
 def compare(

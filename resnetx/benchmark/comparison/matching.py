@@ -10,6 +10,8 @@ from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.errors import UsageError
 
 MACHINE_FACTS = ("processor", "architecture", "instruction_sets", "cores", "cpus", "cpu_quota", "gpus", "gpu", "python")
+# Compared where both runs know them: older files do not.
+FREQUENCY_FACTS = ("governor", "turbo")
 # A newer resnetx on the same machine is what many want to compare.
 OWN_PACKAGE = "resnetx"
 
@@ -97,7 +99,8 @@ def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], names: 
 
 def machine_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     """What of the two machines decides how fast they are, and differs."""
-    found = [name for name in MACHINE_FACTS if _written(old.get(name)) != _written(new.get(name))]
+    known = [name for name in FREQUENCY_FACTS if old.get(name) is not None and new.get(name) is not None]
+    found = [name for name in (*MACHINE_FACTS, *known) if _written(old.get(name)) != _written(new.get(name))]
     differences = [f"{name}: {shorten(old.get(name))} against {shorten(new.get(name))}" for name in found]
     before, after = (_versions(machine) for machine in (old, new))
     packages = sorted(name for name in {*before, *after} - {OWN_PACKAGE} if before.get(name) != after.get(name))

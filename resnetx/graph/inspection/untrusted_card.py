@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from onnx import ModelProto
 
-from resnetx.errors import ResnetxError
+from resnetx.base.validation import InvalidDataError, validated
 from resnetx.graph.card import CARD_KEY, PARITY_KEY, SCHEMA, metadata
 from resnetx.model.config import ResNetConfig
 from resnetx.model.layer_names import original_name, parse_layer
@@ -67,8 +67,8 @@ def original_namer(card: dict[str, Any] | None) -> Callable[[str], str | None]:
 
 def _config(card: dict[str, Any] | None) -> ResNetConfig | None:
     try:
-        return ResNetConfig.from_dict(card["config"]) if card and card.get("config") else None
-    except (TypeError, ValueError, KeyError, AttributeError, ResnetxError):
+        return validated(ResNetConfig, card["config"]) if card and card.get("config") else None
+    except InvalidDataError:
         return None
 
 

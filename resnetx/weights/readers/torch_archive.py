@@ -198,7 +198,7 @@ def _only_tensors(loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
 
 
 def _check_tensor(name: str, tensor: Tensor) -> None:
-    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+    if tensor.layout is not torch.strided or tensor.device != torch.device("cpu") or tensor.is_quantized:
         raise CheckpointError(
             f"{clip(name)} is a sparse, quantized or meta tensor; resnetx supports dense floating-point weights only."
         )

@@ -293,6 +293,30 @@ def test_an_absurd_ratio_is_still_a_table() -> None:
     assert not result.passed
 
 
+def test_the_geometric_mean_is_of_all_rows_that_have_a_ratio() -> None:
+    cases = [case_of(steady(10.0), batch=batch) for batch in (1, 2, 3, 4)]
+    factors = (2.0, 0.5, 1.21)
+    slower = [case_of(steady(10.0 * factor), batch=batch) for batch, factor in enumerate(factors, 1)]
+    result = compare(run_of(*cases), run_of(*slower, case_of(steady(9.0, 3), batch=4)))
+    assert result.geometric_mean == pytest.approx(1.21 ** (1 / 3)) and result.rows[3].ratio is None
+    assert result.to_json()["geometric_mean"] == result.geometric_mean
+    assert "geometric mean of 3 ratios: +6.6 %" in shown(result)
+    alone = compare(run_of(cases[0]), run_of(slower[0]))
+    assert alone.geometric_mean == pytest.approx(2.0) and "geometric mean" not in shown(alone)
+    none = compare(run_of(cases[0]), run_of(case_of(steady(9.0, 3))))
+    assert none.geometric_mean is None
+
+
+def test_a_governor_is_compared_where_both_runs_know_it() -> None:
+    def run(**facts: object) -> Benchmark:
+        return run_of(case_of(steady(10.0)), machine={**MACHINE, **facts})
+
+    compare(run(), run(governor="powersave", turbo=True, load_average=0.3))
+    compare(run(governor="powersave", load_average=0.1), run(governor="powersave", load_average=2.0))
+    with pytest.raises(UsageError, match="governor: powersave against performance"):
+        compare(run(governor="powersave"), run(governor="performance"))
+
+
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0%", 0.0), (" 2.5 % ", 0.025), ("300%", 3.0)])
 def test_percentages(text: str, share: float) -> None:
     assert parse_share(text, "--max-slowdown") == pytest.approx(share)

@@ -17,8 +17,8 @@ from resnetx.benchmark.comparison.rerun import Against, judge, run_against
 from resnetx.benchmark.plan import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
-from resnetx.benchmark.summary import summarized
 from resnetx.benchmark.run import Nobody, interrupted, passed, run_benchmark
+from resnetx.benchmark.summary import summarized
 from resnetx.errors import UsageError
 from tests.benchmark.test_run import FAKE, Interrupting
 from tests.cli.test_main import run

@@ -193,7 +193,7 @@ def test_a_package_that_is_missing_is_named_before_anything_is_opened(
         (["--scenario", "server", "--target-qps", "0"], "--target-qps takes more than 0"),
         (["--scenario", "server", "--target-qps", "1e9"], "makes them all up beforehand"),
         (["--scenario", "server", "--duration", "0"], "0.001 s or more"),
-        (["--scenario", "offline", "--boundary", "device"], "lie in the host's memory"),
+        (["--scenario", "offline", "--boundary", "device"], "are in the host's memory"),
         (["--scenario", "single-stream", "--concurrency", "2"], "--concurrency 2 has nothing to run"),
         (["--scenario", "single-stream", "--batch", "8"], "would never be filled"),
         (["--scenario", "multi-stream", "--batch", "9"], "would never be filled"),

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -383,7 +384,7 @@ def test_hostile_names_and_cards_reach_neither_terminal_nor_markup() -> None:
 @pytest.mark.parametrize("name", ["layer9.0.conv1", "layer1.9.conv1", "layer1.%s.conv1" % ("9" * 5000), "layer1.0.add"])
 def test_a_layer_that_the_network_has_not_gets_no_original_name(name: str) -> None:
     model = graph([conv(name=name)], [weight("w", 4, 3, 3, 3)])
-    card = {"schema": "resnetx.card/1", "config": resnet_config(50).to_dict()}
+    card = {"schema": "resnetx.card/1", "config": asdict(resnet_config(50))}
     model.metadata_props.add(key=CARD_KEY, value=json.dumps(card))
     assert inspect_model(model).layers[0].original_name is None
 

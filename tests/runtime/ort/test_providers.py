@@ -8,7 +8,6 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from resnetx.base.precisions import PRECISIONS, coarsest
 from resnetx.errors import UsageError
@@ -278,7 +277,6 @@ def test_what_a_runtime_would_silently_ignore_is_refused(provider: str, options:
 def test_session_keys_that_exist_pass(key: str) -> None:
     settings = resolve_settings(BY_NAME["cpu"], precision="fp32", threads=None, options={key: "1"})
     assert settings.keys[key] == "1"
-    assert Path(onnxruntime_pybind11_state.__file__).is_file()
 
 
 @pytest.mark.parametrize("count", [0, -1, 1025, 10**9])
