@@ -21,8 +21,9 @@ demo: setup
 	$(BIN)/resnetx inspect out/resnet50.onnx
 	$(BIN)/resnetx verify out/resnet50.onnx
 
+# A test file stays in one process, so that what its fixtures export is exported once.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,12 +1,12 @@
-"""How often `resnetx compare` cries wolf, and how often it finds a model that is 5 % slower, on this very machine.
+"""How often `resnetx compare` raises a false alarm, and how often it finds a model that is 5 % slower, on this machine.
 
     python benchmarks/compare_study.py [--comparisons 27] [--duration S] [--rounds N] [--apart] [--json FILE]
 
 Each comparison is a real `bench` of three cases, a process each: a model, a copy of it, and a copy whose runner waits
-for 5 % of each run's time before it answers. The model against its copy is A against A (both ways: an alarm either way
+for 5 % of each run's time before it returns. The model against its copy is A against A (in both directions: any alarm
 is a false one), and either against the slow copy is A against B. With `--apart` the three are benchmarked one after the
-other instead of in turns, as two commits of a repository would be. An alarm is what `compare` exits with 1 for, at its
-default limit. The defaults take some ten minutes; rates of one percent need `--comparisons 300`.
+other, not in interleaved rounds, as two commits of a repository would be. An alarm is an exit status of 1 of `compare`
+at its default limit. The defaults take about ten minutes; rates of one percent need `--comparisons 300`.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,30 +27,28 @@ import numpy as np
 import resnetx
 from resnetx.benchmark import run
 from resnetx.benchmark.comparison.compare import ComparedRow, compare
-from resnetx.benchmark.plan import BenchOptions
+from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.run import run_benchmark
 from resnetx.graph.card import ModelCard
-from resnetx.runtime.runner import Runner
+from resnetx.runtime.runner import Call, Feeds, Runner
 
 SLOWDOWN = 0.05
 SLOW_NAME = "slower.onnx"
 FALSE_ALARMS = (("model", "copy"), ("copy", "model"))
 FINDS = (("model", "slower"), ("copy", "slower"))
-DEFAULTS = BenchOptions()
+DEFAULTS = resolved(BenchOptions())
 
 
-class SlowedRunner:
-    """A runner that keeps its caller waiting for a share of the time that it took."""
+class SlowedRunner(Runner):
+    """A runner that waits after each run, for a share of the time that the run took."""
 
     def __init__(self, runner: Runner, share: float) -> None:
+        super().__init__(runner.facts)
         self._runner = runner
         self._share = share
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._runner, name)
-
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         begin = time.perf_counter_ns()
         answer = self._runner.run(feeds)
         end = time.perf_counter_ns()
@@ -58,16 +57,22 @@ class SlowedRunner:
             pass
         return answer
 
+    def bind(self, feeds: Feeds) -> Call:
+        return partial(self.run, feeds)
+
+    def close(self) -> None:
+        self._runner.close()
+
 
 def work() -> None:
-    """The process of one case: bench's own, but for the runner of the slow copy."""
-    from resnetx.benchmark.worker import CaseOrder, main, open_runner
+    """The process of one case: the same as in bench, except for the runner of the slow copy."""
+    from resnetx.benchmark.worker import CaseOrder, main, open_case
 
-    def open_case(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
-        runner, seconds = open_runner(order, card)
-        return (SlowedRunner(runner, SLOWDOWN) if Path(order.model).name == SLOW_NAME else runner), seconds  # type: ignore[return-value]
+    def opened(order: CaseOrder, card: ModelCard | None) -> Runner:
+        runner = open_case(order, card)
+        return SlowedRunner(runner, SLOWDOWN) if Path(order.model).name == SLOW_NAME else runner
 
-    main(open_case)
+    main(opened)
 
 
 def one_comparison(models: list[Path], options: BenchOptions, *, apart: bool) -> dict[str, Benchmark]:
@@ -78,8 +83,8 @@ def one_comparison(models: list[Path], options: BenchOptions, *, apart: bool) ->
     else:
         together = run_benchmark(models, options, worker=worker)
         runs = [replace(together, cases=(case,)) for case in together.cases]
-    settings = {} if apart else {"interleaved_with": runs[0].created}
-    named = [replace(run, cases=(_renamed(run.cases[0]),), settings=settings) for run in runs]
+    created = None if apart else runs[0].created
+    named = [replace(run, cases=(_renamed(run.cases[0]),), interleaved_with=created) for run in runs]
     return dict(zip(("model", "copy", "slower"), named, strict=True))
 
 
@@ -90,7 +95,7 @@ def _renamed(case: BenchCase) -> BenchCase:
 
 
 def at_most(events: int, trials: int) -> float:
-    """The rate that so few events leave possible, with 95 % confidence (Wilson's one-sided bound)."""
+    """The upper bound of the rate with 95 % confidence (Wilson's one-sided bound)."""
     z, rate = 1.645, events / trials
     middle, spread = rate + z * z / (2 * trials), z * math.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
     return min(1.0, (middle + spread) / (1 + z * z / trials))
@@ -120,9 +125,9 @@ def main() -> None:
     parser.add_argument("--depth", type=int, default=18)
     parser.add_argument("--image-size", type=int, default=112)
     parser.add_argument("--apart", action="store_true", help="benchmark the three one after the other")
-    parser.add_argument("--json", type=Path, help="keep the samples, a line a comparison")
+    parser.add_argument("--json", type=Path, help="write the samples, one line per comparison")
     options = parser.parse_args()
-    if not options.apart:  # the machine's peaks matter to runs that did not take turns, and take four seconds
+    if not options.apart:  # only separate runs need the machine's peaks, which take four seconds
         run.measured_limits = lambda threads, gpu=False: None
     bench = BenchOptions(providers=("cpu",), duration_s=options.duration, rounds=options.rounds, verify=False)
     rows: dict[tuple[str, str], list[ComparedRow]] = {pair: [] for pair in (*FALSE_ALARMS, *FINDS)}
@@ -132,7 +137,7 @@ def main() -> None:
         resnetx.export(config, models[0], image_size=options.image_size, verify=False)
         for copy in models[1:]:
             shutil.copy(models[0], copy)
-        with suppress(KeyboardInterrupt):  # what there is until then is reported
+        with suppress(KeyboardInterrupt):  # the results so far are reported
             for number in range(options.comparisons):
                 runs = one_comparison(models, bench, apart=options.apart)
                 for pair, found in rows.items():

@@ -1,12 +1,12 @@
-"""The one script for a day with a GPU: what runs there, whether it is right, and how fast, in one folder of results.
+"""Everything to try on a machine with a GPU: what runs there, whether it is right, and how fast, in one folder.
 
     PYTHONPATH=. python benchmarks/gpu_check.py --out results             # on a machine with an NVIDIA GPU
     PYTHONPATH=. python benchmarks/gpu_check.py --out trial --provider cpu --small --duration 0.2 --rounds 2
 
-It calls `resnetx` as a user would: doctor; verify in honest float32 and as the provider computes by itself; bench of
+It calls `resnetx` as a user would: doctor; verify in float32 and in the provider's default precision; bench of
 PyTorch and the provider between host arrays, and with device-resident ones with and without a CUDA graph; TensorRT
-where it works. A step that fails is told, and the others go on. It needs no installation: a checkout and the packages
-of the machine do, and without onnxsim the graph stays as exported. Exit status 1 if anything failed.
+where it works. A step that fails is reported, and the others go on. It needs no installation: a checkout and the
+packages of the machine are enough, and without onnxsim the graph stays as exported. Exit status 1 if anything failed.
 """
 
 import argparse
@@ -23,17 +23,16 @@ from pathlib import Path
 
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
-from resnetx.benchmark.summary import summarize
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--stages", "1,1,1,1", "--width", "16", "--image-size", "64")
-# Then Ctrl-C: bench writes what there is.
+# How long a step may take until Ctrl-C, on which bench writes its results so far, and how long from then until a kill.
 STEP_S, ENDING_S = 540.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to run, for how long, and where to leave the results."""
+    """What to run, for how long, and where to store the results."""
 
     provider: str
     out: Path
@@ -48,7 +47,7 @@ class Plan:
 
 
 class Steps:
-    """Runs commands, keeps everything they say in one log, and remembers which failed."""
+    """Runs commands, writes all their output to one log, and records which failed."""
 
     def __init__(self, log: Path, ends_at: float) -> None:
         self._log = log
@@ -66,35 +65,35 @@ class Steps:
         print(f"{name} ...", flush=True)
         begin = time.monotonic()
         child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        said, status = _ending(child, left)
+        output, status = _ending(child, left)
         with self._log.open("a") as stream:
-            stream.write(f"$ resnetx {' '.join(arguments)}\n{said}\n[{status}, {time.monotonic() - begin:.0f} s]\n\n")
+            stream.write(f"$ resnetx {' '.join(arguments)}\n{output}\n[{status}, {time.monotonic() - begin:.0f} s]\n\n")
         if must and status != "exit 0":
             self.failed.append(name)
-            print("  " + "\n  ".join([*said.strip().splitlines()[-6:], status]), flush=True)
+            print("  " + "\n  ".join([*output.strip().splitlines()[-6:], status]), flush=True)
         return status == "exit 0"
 
 
 def _ending(child: subprocess.Popen[bytes], left: float) -> tuple[str, str]:
-    """What it said, and how it ended."""
+    """Its output, and how it ended."""
     for seconds, end in ((left, signal.SIGINT), (ENDING_S, signal.SIGKILL), (ENDING_S, signal.SIGKILL)):
         try:
-            said, _ = child.communicate(timeout=seconds)
+            output, _ = child.communicate(timeout=seconds)
             words = "out of time, " if end is signal.SIGKILL else ""
-            return said.decode(errors="replace"), f"{words}exit {child.returncode}"
+            return output.decode(errors="replace"), f"{words}exit {child.returncode}"
         except subprocess.TimeoutExpired:
             child.send_signal(end)
     return "", "out of time, and did not end"
 
 
 def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
-    """Every step in order; the runs that there are."""
+    """Run every step in order, and return the benchmarks that were written."""
     steps.run("doctor", "doctor", "--provider", plan.provider)
     has_tensorrt = plan.on_gpu and steps.run("doctor, TensorRT", "doctor", "--provider", "tensorrt", must=False)
     _verify(plan, steps, "float32")
     if plan.on_gpu:
         _verify(plan, steps, "tf32", "--provider-option", "use_tf32=1")
-    # The kernels of every provider that computes there, beside PyTorch on the same device.
+    # Every provider that runs on the device, and PyTorch on the same device.
     providers = ["torch", plan.provider, *(["tensorrt"] if has_tensorrt else [])]
     device = ["--provider-option", "torch:device=cuda"] if plan.on_gpu else []
     runs = [("host arrays", "host", providers, device)]
@@ -131,36 +130,36 @@ def export(model: Path, steps: Steps, *, small: bool) -> bool:
 
 
 def rows(name: str, run: Benchmark) -> list[str]:
-    return [_row(name, case, run) for case in run.cases]
+    return [_row(name, case) for case in run.cases]
 
 
-def _row(name: str, case: BenchCase, run: Benchmark) -> str:
-    summary = summarize(case, run.limits)
+def _row(name: str, case: BenchCase) -> str:
+    summary = case.summary
     figures = (summary.median_ms, summary.images_per_s, summary.joules_per_image, case.gpu_memory_mb)
     words = ["-" if figure is None else f"{figure:.4g}" for figure in figures]
     share = "-" if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}"
-    passed = (case.parity or {}).get("passed")
-    verdict = case.status if case.status != "ok" else {True: "ok", False: "WRONG"}.get(bool(passed), "-")
+    verdict = "-" if case.parity is None else "ok" if case.parity.passed else "WRONG"
+    verdict = case.status if case.status != "ok" else verdict
     cells = (case.provider, case.effective_precision, str(case.batch), *words, share, verdict)
     return f"{name:26}" + " ".join(f"{cell:>8}" for cell in cells)
 
 
 def peaks(run: Benchmark) -> str:
-    """What the machine reached while these were measured."""
+    """The peaks of the machine, measured in the same run."""
     limits = {} if run.limits is None else {k: v for k, v in vars(run.limits).items() if isinstance(v, float)}
     return ", ".join(f"{name} {value:.4g}" for name, value in limits.items()) or "no limits were measured"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results; made if need be")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results; created if missing")
     parser.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--model", type=Path, help="an exported file, instead of ResNet-50 with random weights")
     parser.add_argument("--batch", default="1,32")
     parser.add_argument("--duration", default="5", help="seconds of timing for each case")
     parser.add_argument("--rounds", default="10")
-    parser.add_argument("--small", action="store_true", help="a tiny network: to try this script")
-    parser.add_argument("--minutes", type=float, default=30, help="begin nothing new after so many")
+    parser.add_argument("--small", action="store_true", help="a tiny network, to try this script")
+    parser.add_argument("--minutes", type=float, default=30, help="start no new step after this time")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     ends_at = time.monotonic() + 60 * arguments.minutes

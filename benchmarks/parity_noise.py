@@ -1,10 +1,10 @@
-"""Where the bound of `resnetx verify` stands: the errors of honest exports in multiples of PyTorch's own.
+"""The errors of correct exports in multiples of PyTorch's own, beside the bound of `resnetx verify`.
 
     python benchmarks/parity_noise.py [--seeds 3] [--json FILE]
 
-Every depth, variant and working provider, several seeds, full width, each verified on its default inputs. Printed are
-the distribution of the multiples and the bound, which has to lie beyond every honest error and short of every fault
-that can be told from rounding (the tests of the fault corpus print those).
+Every depth, variant and working provider, several seeds, full width, each verified on its default inputs. It prints the
+distribution of the multiples and the bound, which must be above the error of every correct export and below that of
+every fault that can be distinguished from rounding (the tests of the fault corpus print those).
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 
 import resnetx
 from resnetx.model.config import DEPTHS, resnet_config
-from resnetx.runtime.ort.provider_probe import why_not
+from resnetx.runtime.catalog import CATALOG, engine_of
 from resnetx.verification.parity import MAX_MULTIPLE
 from resnetx.verification.verify import VerifyOptions, verify_file
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    providers = tuple(name for name in ("cpu", "openvino", "cuda", "tensorrt") if why_not(name) is None)
+    providers = tuple(row.name for row in CATALOG if not row.needs_card and engine_of(row).why_not() is None)
     rows: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for depth in DEPTHS:
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"{'provider, depth, variant':32}{'n':>5}{'median':>9}{'p99':>9}{'max':>9}")
     for name, values in [*rows.items(), ("all", everything.tolist())]:
         print(f"{name:32}{len(values):5}{np.median(values):9.2f}{np.percentile(values, 99):9.2f}{max(values):9.2f}")
-    print(f"bound {MAX_MULTIPLE:g}: {MAX_MULTIPLE / everything.max():.1f} times the largest honest multiple")
+    print(f"bound {MAX_MULTIPLE:g}: {MAX_MULTIPLE / everything.max():.1f} times the largest correct export's")
     if options.json:
         options.json.write_text(json.dumps(rows))
 

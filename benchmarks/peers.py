@@ -1,12 +1,12 @@
-"""Our rows beside what a user would pick instead, in one interleaved run: latency at batch 1 and 8, and throughput.
+"""resnetx compared with its alternatives in one interleaved run: latency at batch 1 and 8, and throughput.
 
     make peers                                             # sets up .venv-peers, which holds the peers, and runs this
     python benchmarks/peers.py [--depth 50] [--batch 1,8] [--duration 10] [--rounds 20] [--json FILE]
 
-Every row is a process of its own, opened by what its users call, fed the same host arrays and held against PyTorch in
-float64. Ratios are images a second of ours over the peer's, above 1 is ours faster, with the interval that `compare`
-would give.
-One caller at a time tells latency; two at a time, with a request each, what OpenVINO's throughput hint is made for.
+Every row is a separate process, opened with the API that its users call, fed the same host arrays and compared with
+PyTorch in float64. Ratios are our images per second over the peer's, so above 1 ours is faster, with the interval that
+`compare` reports. Latency is measured with one caller; throughput with two, each with its own request, for which
+OpenVINO's throughput hint is intended.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -25,37 +26,54 @@ import numpy as np
 import resnetx
 from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.comparison.ratio import contrast_rounds
-from resnetx.benchmark.plan import BenchOptions, PlannedCase, look_into
+from resnetx.benchmark.options import BenchOptions, resolved
+from resnetx.benchmark.plan import PlannedCase, look_into
 from resnetx.benchmark.result import BenchCase
 from resnetx.benchmark.run import run_cases
-from resnetx.benchmark.summary import summarize, valid_rounds
-from resnetx.benchmark.worker import CaseOrder, open_runner
+from resnetx.benchmark.summary import valid_rounds
+from resnetx.benchmark.worker import CaseOrder, open_case, opening_of
 from resnetx.benchmark.worker import main as serve
 from resnetx.cli.live_view import watch_benchmark
 from resnetx.graph.card import ModelCard
-from resnetx.runtime.runner import Runner, TensorInfo
+from resnetx.runtime.runner import Call, Facts, Feeds, Runner
 
 CALLERS = 2
-# What is ours in each comparison: the same kind of row, so that a precision is not taken for speed.
+# Our row in each comparison. It is of the same kind, so that a lower precision is not reported as higher speed.
 OURS = {"latency": "openvino", "throughput": "openvino-throughput"}
 
 
-class PeerRunner:
-    """A peer's own call, with the face that the harness knows."""
+class PeerRunner(Runner):
+    """A peer's own call behind the harness's interface."""
 
-    def __init__(self, name: str, call: Callable[[np.ndarray], np.ndarray], precision: str, order: CaseOrder) -> None:
-        self.provider = name
-        self.effective_precision = precision
-        self.placement = ((name, 1),)
-        self.options: dict[str, str] = {}
-        self.inputs, self.outputs = (
-            tuple(TensorInfo(tensor, np.dtype(kind), tuple(shape)) for tensor, kind, shape in tensors)
-            for tensors in (order.inputs, order.outputs)
+    def __init__(
+        self,
+        name: str,
+        call: Callable[[np.ndarray], np.ndarray],
+        precision: str,
+        order: CaseOrder,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        opening = opening_of(order)
+        super().__init__(
+            Facts(
+                provider=name,
+                inputs=opening.inputs,
+                outputs=opening.outputs,
+                placement=((name, 1),),
+                effective_precision=precision,
+                options=options or {},
+            )
         )
         self._call = call
 
-    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         return {self.outputs[0].name: self._call(feeds[self.inputs[0].name])}
+
+    def bind(self, feeds: Feeds) -> Call:
+        return partial(self.run, feeds)
+
+    def close(self) -> None:
+        del self._call
 
 
 def plain_onnxruntime(order: CaseOrder) -> PeerRunner:
@@ -67,7 +85,7 @@ def plain_onnxruntime(order: CaseOrder) -> PeerRunner:
 
 
 def optimum(order: CaseOrder) -> PeerRunner:
-    """The class that Optimum's documentation puts in the place of transformers' own."""
+    """The class that Optimum's documentation recommends instead of that of transformers."""
     from optimum.onnxruntime import ORTModelForImageClassification
 
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +95,7 @@ def optimum(order: CaseOrder) -> PeerRunner:
 
 
 def _as_transformers(source: Path, folder: Path) -> None:
-    """Our file under the names that Optimum looks for, with transformers' configuration of a ResNet beside it."""
+    """Save our file under the names that Optimum expects, with transformers' configuration of a ResNet."""
     import onnx
     from transformers import ResNetConfig
 
@@ -90,7 +108,7 @@ def _as_transformers(source: Path, folder: Path) -> None:
 
 
 def native_openvino(order: CaseOrder, hint: str) -> PeerRunner:
-    """OpenVINO by itself, shapes fixed, as its benchmark_app does it; every calling thread has a request of its own."""
+    """OpenVINO without ONNX Runtime, with static shapes as in its benchmark_app; each calling thread has a request."""
     import openvino as ov
 
     core = ov.Core()
@@ -105,10 +123,9 @@ def native_openvino(order: CaseOrder, hint: str) -> PeerRunner:
         return np.array(own.request.infer({0: images}, share_inputs=True, share_outputs=True)[0])
 
     precision = {"bf16": "bf16", "f32": "fp32"}[compiled.get_property("INFERENCE_PRECISION_HINT").to_string()]
-    runner = PeerRunner(f"openvino-native-{hint.lower()}", call, precision, order)
     names = ("NUM_STREAMS", "INFERENCE_NUM_THREADS", "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    runner.options = {name: str(compiled.get_property(name)) for name in names}
-    return runner
+    options = {name: str(compiled.get_property(name)) for name in names}
+    return PeerRunner(f"openvino-native-{hint.lower()}", call, precision, order, options)
 
 
 PEERS: dict[str, Callable[[CaseOrder], PeerRunner]] = {
@@ -126,7 +143,7 @@ ROWS: dict[str, tuple[str, Mapping[str, str]]] = {
     "torch-compile-bf16": ("torch-compile", {"precision": "bf16"}),
     "openvino-throughput": ("openvino", {"PERFORMANCE_HINT": "THROUGHPUT"}),
 }
-# The closest race side by side: what disturbs one disturbs the other.
+# The closest competitors are adjacent, so that a disturbance affects both.
 LATENCY = (
     *("openvino", "openvino-native-latency", "cpu", "onnxruntime", "optimum"),
     *("torch", "torch-compile", "torch-compile-bf16"),
@@ -134,14 +151,15 @@ LATENCY = (
 THROUGHPUT = ("openvino-throughput", "openvino-native-throughput")
 
 
-def open_row(order: CaseOrder, card: ModelCard | None) -> tuple[Runner, float]:
-    begin = time.perf_counter()
-    if order.provider in PEERS:
-        return PEERS[order.provider](order), time.perf_counter() - begin
-    name = order.provider
-    runner, seconds = open_runner(replace(order, provider=ROWS[name][0]), card)
-    runner.provider = name
-    return runner, seconds
+def open_row(order: CaseOrder, card: ModelCard | None) -> Runner:
+    begin, name = time.perf_counter(), order.provider
+    if name in PEERS:
+        runner: Runner = PEERS[name](order)
+        runner.facts = replace(runner.facts, opened_s=time.perf_counter() - begin)
+    else:
+        runner = open_case(replace(order, provider=ROWS[name][0]), card)
+        runner.provider = name
+    return runner
 
 
 def planned(model: Path, options: BenchOptions, only: list[str]) -> list[RunningCase]:
@@ -161,7 +179,7 @@ def planned(model: Path, options: BenchOptions, only: list[str]) -> list[Running
 
 
 def ratio_of(ours: BenchCase, peer: BenchCase) -> tuple[float, float, float] | None:
-    """How many times as many images a second ours gets through, and its interval, as `resnetx compare` finds it."""
+    """Our images per second over the peer's, with the interval of `resnetx compare`."""
     contrast = contrast_rounds(valid_rounds(ours), valid_rounds(peer), paired=True)
     return None if contrast is None else (contrast.ratio, contrast.low, contrast.high)
 
@@ -180,7 +198,7 @@ def show(cases: tuple[BenchCase, ...]) -> list[dict[str, Any]]:
 
 
 def _row(case: BenchCase, best: BenchCase | None) -> dict[str, Any]:
-    figures = summarize(case, None)
+    figures = case.summary
     return {
         "row": case.provider,
         "batch": case.batch,
@@ -189,7 +207,7 @@ def _row(case: BenchCase, best: BenchCase | None) -> dict[str, Any]:
         "median_ms": figures.median_ms,
         "images_per_s": figures.images_per_s,
         "ratio": ratio_of(best, case) if best and case.status == "ok" else None,
-        "parity": None if case.parity is None else case.parity.get("passed"),
+        "parity": None if case.parity is None else case.parity.passed,
         "error": case.error,
     }
 
@@ -209,13 +227,15 @@ def main() -> None:
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of timing for each row")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", default="", help="some of the rows, by name: " + ", ".join((*LATENCY, *THROUGHPUT)))
+    parser.add_argument("--only", default="", help="only these rows, by name: " + ", ".join((*LATENCY, *THROUGHPUT)))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    options = BenchOptions(
-        batches=tuple(int(size) for size in arguments.batch.split(",")),
-        duration_s=arguments.duration,
-        rounds=arguments.rounds,
+    options = resolved(
+        BenchOptions(
+            batches=tuple(int(size) for size in arguments.batch.split(",")),
+            duration_s=arguments.duration,
+            rounds=arguments.rounds,
+        )
     )
     worker, only = (sys.executable, __file__, "--row"), [name for name in arguments.only.split(",") if name]
     with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +243,7 @@ def main() -> None:
         resnetx.export(resnetx.resnet_config(arguments.depth), model, verify=False)
         with watch_benchmark() as watch:
             result = run_cases(planned(model, options, only), options, watch=watch, worker=worker)
-    print(f"ResNet-{arguments.depth}, {result.machine.get('processor')}, {options.threads_in_force()} threads")
+    print(f"ResNet-{arguments.depth}, {result.machine.get('processor')}, {options.threads} threads")
     for warning in dict.fromkeys(warning for case in result.cases for warning in case.warnings):
         print(f"  {warning}")
     rows = show(result.cases)

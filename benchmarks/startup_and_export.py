@@ -1,8 +1,8 @@
-"""Wall time and peak memory of `resnetx --help` and of exporting ResNet-50, as a user meets them.
+"""Wall time and peak memory of the commands `resnetx --help` and `resnetx export` (ResNet-50).
 
     python benchmarks/startup_and_export.py [--rounds 5]
 
-Each figure is a whole process, medians over interleaved rounds. `--help` stands beside an empty Python program.
+Each figure is a whole process, medians over interleaved rounds. `--help` is compared with an empty Python program.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def seconds_of(command: list[str]) -> float:
 
 
 def peak_mb_of(command: list[str]) -> float:
-    """The process and its children together, pages they share counted once. Looking slows it down: not for timing."""
+    """The memory of the process and its children, shared pages counted once. Polling slows it down: not for timing."""
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     peak = 0.0
     while child.poll() is None:

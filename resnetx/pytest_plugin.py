@@ -14,13 +14,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--resnetx-provider",
         action="append",
         metavar="NAME",
-        help="run resnetx_parity on this provider (cpu, openvino, cuda, tensorrt); again for another",
+        help="run resnetx_parity on this provider (cpu, openvino, cuda, tensorrt); can be repeated",
     )
 
 
 @pytest.fixture
 def resnetx_parity(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """`resnetx.testing.assert_parity`, on the providers of `--resnetx-provider` where a test names none."""
+    """`resnetx.testing.assert_parity`, on the providers of `--resnetx-provider` if the test names none."""
     from functools import partial
 
     from resnetx.testing import assert_parity

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ParityError(AssertionError):
-    """A file that does not compute what it should; `result` is the whole verification."""
+    """The verification of a file failed; `result` is the whole verification."""
 
     def __init__(self, message: str, result: "Verification") -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def assert_parity(
 ) -> "Verification":
     """Verify `model` and raise an AssertionError that shows the table if it fails.
 
-    `truth` is a torch module, or the path of a golden bundle; without it the model's own card says what is true.
+    `truth` is a torch module, or the path of a golden bundle; the default is the network of the model card.
     """
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions, verify_file

@@ -1,1 +1,1 @@
-"""What every part may use: files, isolated child processes, text for people, the vocabulary of options."""
+"""Utilities for all packages: files, isolated child processes, printable text, validation, option values."""

@@ -1,11 +1,11 @@
-"""The folder of the user's own where things are kept between runs."""
+"""The user's cache folder."""
 
 import os
 from pathlib import Path
 
 
 def default_cache() -> Path:
-    """Where what was fetched, or took long to build, is kept: `RESNETX_CACHE`, or the user's own cache folder."""
+    """The folder for downloads and compiled engines: `RESNETX_CACHE`, or `resnetx` in the user's cache folder."""
     if own := os.environ.get("RESNETX_CACHE"):
         return Path(own).expanduser()
     if (shared := os.environ.get("XDG_CACHE_HOME")) and Path(shared).is_absolute():

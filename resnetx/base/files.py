@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside the target under another name, flushed, then renamed."""
+"""Atomic file writes: a temporary file in the target's folder is written, flushed and renamed."""
 
 import errno
 import os
@@ -12,9 +12,9 @@ from resnetx.errors import FileError
 
 @contextmanager
 def whole_file(target: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the target's folder; on leaving without an error it becomes the target.
+    """Yield a temporary path in the target's folder, and rename it to the target if no error occurred.
 
-    An error, a kill, or a temporary file that was removed leaves what stood under the target's name before.
+    The target is unchanged after an error or a kill, and if the temporary file was removed.
     """
     target = Path(target)
     if target.is_dir():
@@ -36,13 +36,13 @@ def whole_file(target: str | Path) -> Iterator[Path]:
 
 
 def require_writable(target: str | Path) -> None:
-    """Fail now, rather than after minutes of work, where `target` could not be written."""
+    """Fail now, rather than after minutes of work, if `target` cannot be written."""
     with whole_file(target) as temporary:
         temporary.unlink()
 
 
 def write_whole(target: str | Path, data: bytes | str) -> None:
-    """Write `data` to `target`, whole or not at all."""
+    """Write `data` to `target` completely or not at all."""
     with whole_file(target) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
@@ -53,11 +53,11 @@ def _cannot_write(target: Path, error: OSError) -> str:
         case errno.ENOSPC | errno.EDQUOT:
             advice = f"the disk that holds {folder} is full; free some space or write elsewhere with -o"
         case errno.EROFS | errno.EACCES | errno.EPERM:
-            advice = f"the folder {folder} may not be written to; choose another with -o"
+            advice = f"the folder {folder} is not writable; choose another with -o"
         case errno.ENOENT | errno.ENOTDIR:
             advice = f"the folder {folder} does not exist; create it first"
         case errno.ENAMETOOLONG:
             advice = "the file name is too long for this file system; choose a shorter one"
         case _:
-            advice = f"the system said: {error.strerror or error}"
+            advice = f"the system reported: {error.strerror or error}"
     return f"Cannot write {target}: {advice}. Nothing was left behind."

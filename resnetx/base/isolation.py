@@ -1,4 +1,4 @@
-"""Work in a child process that may crash, hang or eat memory without taking the command with it."""
+"""Runs a command in a child process, isolated from its crashes, hangs and excessive memory use."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from resnetx.base.text import readable
 
-# -P: a file `onnx.py` in the folder where the user stands must not be imported in the place of the library.
+# -P: a file `onnx.py` in the working folder must not be imported instead of the library.
 PYTHON = (sys.executable, "-P", "-W", "ignore", "-m")
 STDERR_TAIL = 4096
 
 
 def run_isolated(command: Sequence[str], *, folder: Path, timeout_s: float) -> str | None:
-    """Run `command` in `folder` and return what went wrong, in words ("crashed (signal 11)"), or None.
+    """Run `command` in `folder` and return what went wrong as text ("crashed (signal 11)"), or None.
 
-    The child leads a process group of its own, which is killed as a whole when time is up or this process is
-    interrupted. Its temporary files go to `folder`, for its killer to remove.
+    The child has its own process group, which is killed on a timeout and if this process is interrupted. Its temporary
+    files are written to `folder`, which the caller removes.
     """
     log = folder / "stderr.txt"
     with log.open("wb") as errors:
@@ -39,13 +39,14 @@ def run_isolated(command: Sequence[str], *, folder: Path, timeout_s: float) -> s
         finally:
             if process.poll() is None:
                 _kill_group(process)
-    return None if status == 0 else _ending(status, _last_line(log))
+    return None if status == 0 else _failure(status, _last_line(log))
 
 
 def limit_self(*, memory_mb: int, lifetime_s: float) -> None:
-    """Called by the child, after its imports: take at most `memory_mb` more, and end even if nobody is left to kill it.
+    """Limit the calling child process, after its imports, to `memory_mb` more memory and to `lifetime_s` seconds.
 
-    Libraries reserve much more address space than they use, so the limit counts from what is reserved already.
+    The lifetime ends a child whose parent is gone. Libraries reserve much more address space than they use, so the
+    memory limit is added to what is reserved already.
     """
     if hasattr(signal, "alarm"):
         signal.alarm(max(1, int(lifetime_s)))
@@ -59,9 +60,9 @@ def limit_self(*, memory_mb: int, lifetime_s: float) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # Both prefixes change what the libraries do; the result must depend on the file alone.
+    # Variables with these prefixes configure the libraries; the result must depend only on the file.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ONNXSIM_", "ORT_"))}
-    # One arena a thread would reserve gigabytes on a machine with many cores, and the limit counts reservations.
+    # One malloc arena per thread reserves gigabytes on a machine with many cores, and the limit counts reservations.
     return kept | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder), "MALLOC_ARENA_MAX": "2"}
 
 
@@ -74,11 +75,11 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _ending(status: int, said: str) -> str:
-    if "bad_alloc" in said or "MemoryError" in said or "Failed to allocate memory" in said:
+def _failure(status: int, message: str) -> str:
+    if "bad_alloc" in message or "MemoryError" in message or "Failed to allocate memory" in message:
         return "ran out of the memory that it was given"
     how = f"crashed (signal {-status})" if status < 0 else f"failed with exit status {status}"
-    return f"{how}: {said}" if said else how
+    return f"{how}: {message}" if message else how
 
 
 def _last_line(log: Path) -> str:

@@ -1,27 +1,27 @@
-"""Text from files and libraries, made safe to show: on a terminal, in XML and in messages."""
+"""Sanitizes text from files and libraries for terminals, XML and messages."""
 
-SAID_AT_MOST = 200
+MOST_CHARACTERS = 200
 ELLIPSIS = "…"
 
 
 def printable(text: str) -> str:
-    """The text without control characters, which could steer a terminal and which XML has no place for."""
+    """Replace control characters, which can control a terminal and which XML does not allow, with `?`."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def one_line(text: str) -> str:
-    """Printable, with every run of white space as one space."""
+    """Printable text, with every run of white space replaced by one space."""
     return printable(" ".join(text.split()))
 
 
-def readable(text: str, most: int = SAID_AT_MOST) -> str:
-    """One printable line of at most `most` characters, its end cut off."""
+def readable(text: str, most: int = MOST_CHARACTERS) -> str:
+    """One printable line, cut after `most` characters."""
     line = one_line(text)
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def shorten(text: str, most: int) -> str:
-    """The start and the end of a text, because what tells two files apart is often at the end."""
+    """Cut the middle of a text, because the names of two files often differ at the end."""
     if len(text) <= most:
         return text
     tail = most // 2

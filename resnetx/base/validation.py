@@ -1,4 +1,4 @@
-"""Data from files of unknown origin and from other processes, validated into typed results."""
+"""Validates data from untrusted files and from other processes, and returns typed values."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,9 +11,9 @@ from resnetx.base.text import readable
 from resnetx.errors import FileError, ResnetxError
 
 T = TypeVar("T")
-# No figure of ours is larger: the most multiply-adds of a model.
+# The largest number in any result file: the multiply-adds of a model.
 HIGHEST = 10**18
-# Of what is nested freely, such as the facts of a machine: whoever shows it or compares it goes down into it.
+# The nesting limit of free-form data, such as the facts of a machine, which is shown and compared recursively.
 DEEPEST = 12
 
 Number = Annotated[float, Strict(), Field(ge=0, le=HIGHEST), AllowInfNan(False)]
@@ -36,11 +36,11 @@ Facts = Annotated[dict[str, Any], AfterValidator(_shallow)]
 
 
 class InvalidDataError(ValueError):
-    """What is wrong with the data, and where, in half a sentence."""
+    """The data is invalid; the message says where and why."""
 
 
 def validated(kind: type[T], data: object) -> T:
-    """`data`, as JSON holds it, as a value of `kind`; InvalidDataError for anything else."""
+    """Convert parsed JSON to a value of `kind`; raise InvalidDataError if it is invalid."""
     try:
         value: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # types are hashable
         return value
@@ -72,19 +72,19 @@ def _place(path: list[str | int]) -> str:
 
 
 def read_limited(path: Path, most_bytes: int, what: str) -> bytes:
-    """The bytes of a file that is said to be `what`; one that is larger than any such file is refused."""
+    """Read a file that should be `what`; raise FileError if it is larger than `most_bytes`."""
     try:
         with path.open("rb") as stream:
             data = stream.read(most_bytes + 1)
     except OSError as error:
         raise FileError(f"Cannot read {path} as {what}: {error.strerror or error}. Check the path.") from error
     if len(data) > most_bytes:
-        raise FileError(f"{path} is larger than {most_bytes >> 20} MB, and {what} is not. Check the path.")
+        raise FileError(f"{path} is larger than {most_bytes >> 20} MB, the limit for {what}. Check the path.")
     return data
 
 
 def object_of(data: object) -> Mapping[str, Any]:
-    """A JSON object, where nothing else will do."""
+    """`data`, which must be a JSON object."""
     if not isinstance(data, dict):
         raise InvalidDataError("it is not a JSON object")
     return data

@@ -1,15 +1,15 @@
-"""The words that options take, in a module light enough for `--help`."""
+"""The values of options, in a module that is fast to import for `--help`."""
 
 from typing import Literal, get_args
 
 Exporter = Literal["dynamo", "torchscript"]
 EXPORTERS: tuple[str, ...] = get_args(Exporter)
-# Where the arrays are that a run is timed between: in the host's memory, or where the provider computes.
+# Where the inputs and outputs of a timed run are stored: in host memory, or on the provider's device.
 Boundary = Literal["host", "device"]
 BOUNDARIES: tuple[Boundary, ...] = get_args(Boundary)
-# Of a benchmark; the first is no traffic: one run after another is timed.
+# The scenarios of a benchmark; the first has no load generator and times one run after another.
 Scenario = Literal["latency", "single-stream", "multi-stream", "server", "offline"]
 SCENARIOS: tuple[Scenario, ...] = get_args(Scenario)
 LATENCY: Scenario = "latency"
-# The provider that stands for the best one that works.
+# Selects the best provider that works.
 AUTO = "auto"

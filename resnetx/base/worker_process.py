@@ -1,4 +1,4 @@
-"""A child process that is asked line by line, in JSON, and may crash, hang or eat memory without harming its parent."""
+"""A child process that answers JSON requests line by line, isolated from its crashes, hangs and memory use."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from resnetx.base.validation import InvalidDataError, validated
 T = TypeVar("T")
 STDERR_TAIL = 4096
 CHUNK = 1 << 16
-# What a child still has after its parent's patience, to end by itself if the parent is no more.
+# A child ends by itself this long after its parent's timeout, in case the parent is gone.
 GRACE_S = 30
 NO_MEMORY = ("bad_alloc", "MemoryError", "Failed to allocate memory", "Cannot allocate memory", "out of memory")
 
 
 class ChildError(Exception):
-    """The child gave no answer, or one that says no. `deliberate` is true where it explained itself."""
+    """The child did not answer, or answered with an error. `deliberate` is true if it reported the error itself."""
 
     def __init__(self, reason: str, *, timed_out: bool = False, deliberate: bool = False) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class ChildError(Exception):
 
 
 class Child:
-    """One process. It leads a group of its own, so that Ctrl-C reaches the parent alone, and dies with `close`."""
+    """One process in its own process group, so that Ctrl-C reaches only the parent; `close` kills it."""
 
     def __init__(self, command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
         self._log = folder / "stderr.txt"
@@ -48,7 +48,7 @@ class Child:
         self._unread = b""
 
     def ask(self, request: Mapping[str, Any], kind: type[T], *, timeout_s: float) -> T:
-        """The answer to one request, as a `kind`; a child that does not give one is ended."""
+        """Send a request and return the answer as a `kind`; a child that does not give one is killed."""
         line = json.dumps({**request, "lifetime_s": timeout_s + GRACE_S}).encode() + b"\n"
         try:
             assert self._process.stdin is not None
@@ -68,10 +68,10 @@ class Child:
             return validated(kind, answer)
         except InvalidDataError as error:
             self.close()
-            raise ChildError(f"it gave an answer that cannot be used: {error}") from None
+            raise ChildError(f"its answer is invalid: {error}") from None
 
     def close(self) -> None:
-        """End it, and whatever it started."""
+        """Kill the process and everything that it started."""
         if self._process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -82,7 +82,7 @@ class Child:
                     pipe.close()
 
     def _line(self, deadline: float) -> dict[str, Any] | None:
-        """The next line as JSON; None where the child ended, or said something else."""
+        """The next line as a JSON object; None if the child ended or wrote something else."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         parts = [self._unread]
@@ -102,26 +102,26 @@ class Child:
         return None
 
     def _ending(self) -> str:
-        """How it ended, in words."""
+        """How the process ended, as text."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         status = self._process.poll()
         self.close()
-        said = self._last_words()
-        if any(sign in said for sign in NO_MEMORY):
-            return f"it ran out of memory: {readable(said)}"
+        tail = self._stderr_tail()
+        if any(sign in tail for sign in NO_MEMORY):
+            return f"it ran out of memory: {readable(tail)}"
         if status is None:
-            how = "it said something that is no answer"
+            how = "it wrote something that is not an answer"
         elif status == -signal.SIGKILL:
-            how = "it was killed (signal 9), as the system does where memory runs out"
+            how = "it was killed (signal 9), as the system does if memory runs out"
         elif status < 0:
             how = f"it crashed ({signal.Signals(-status).name})"
         else:
             how = f"it ended with exit status {status}"
-        last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
+        last = next((line for line in reversed(tail.splitlines()) if line.strip()), "")
         return f"{how}: {readable(last)}" if last else how
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         with self._log.open("rb") as stream:
             stream.seek(max(0, self._log.stat().st_size - STDERR_TAIL))
             return stream.read().decode(errors="replace")

@@ -1,1 +1,1 @@
-"""A benchmark: what it will run, a process for each case, rounds in turns, and what was timed is verified."""
+"""Benchmarks: one process per case, interleaved rounds, and verification of what was timed."""

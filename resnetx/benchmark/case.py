@@ -1,4 +1,4 @@
-"""One case of a benchmark while it runs: its process, what it said so far, and how it ended."""
+"""One case of a benchmark while it runs: its process, its results so far, and its status."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass
 class RunningCase:
-    """A case while it runs. Once it failed, it is asked for nothing more, and keeps what it has."""
+    """A case while it runs. After a failure it gets no more requests, and keeps its results so far."""
 
     plan: PlannedCase
     options: BenchOptions
@@ -31,7 +31,7 @@ class RunningCase:
     opened: Opened | None = None
     rounds: list[list[float]] = field(default_factory=list)
     usages: list[Usage] = field(default_factory=list)
-    # Of the rounds that count: a search for a rate has many runs, and one whose energy is told.
+    # Of the rounds that count: a rate search makes many runs, but energy is reported for one of them only.
     energies: list[Mapping[str, float]] = field(default_factory=list)
     parity: Verdict | None = None
     status: Status = "ok"
@@ -39,7 +39,7 @@ class RunningCase:
     deliberate: bool = False
     load: LoadResult | None = None
     loaded: bool = False
-    # What the model is called where that is not its path.
+    # The model's name, if it is not its path.
     name: str | None = None
 
     @property
@@ -61,7 +61,7 @@ class RunningCase:
         return f"{self.name or self.plan.model.path.name} on {self.plan.provider}, batch {self.plan.batch}"
 
     def ask(self, request: Mapping[str, Any], kind: type[T], *, more_s: float = 0.0) -> T | None:
-        """The answer, or None: then the case has failed, and its process is gone."""
+        """The answer, or None if the case failed; then its process has ended."""
         assert self.child is not None
         try:
             return self.child.ask(request, kind, timeout_s=self.options.timeout_s + more_s)
@@ -71,7 +71,7 @@ class RunningCase:
             return None
 
     def took(self, usage: Usage) -> None:
-        """What a round took besides time, as the worker's meters measured it."""
+        """Record what the worker's meters measured during a round."""
         self.usages.append(usage)
         self.energies.append(usage.energy_j)
 
@@ -147,6 +147,6 @@ def open_request(case: RunningCase) -> dict[str, Any]:
 
 
 def case_environment(folder: Path, threads: int) -> dict[str, str]:
-    """The user's, with a folder for temporary files of its own: what torch.compile builds is built for this run."""
+    """The user's environment with a separate temporary folder, so that torch.compile does not reuse older builds."""
     own = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP", "TORCHINDUCTOR_CACHE_DIR")}
     return {**os.environ, **own, "OMP_NUM_THREADS": str(threads)}

@@ -1,4 +1,4 @@
-"""Work for a benchmark in a process of its own: whatever crashes or fills memory there leaves the benchmark alive."""
+"""Tasks of a benchmark in a separate process, so that a crash or lack of memory there does not end the benchmark."""
 
 import tempfile
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from resnetx.errors import RuntimeUnavailableError
 
 T = TypeVar("T")
 WORKER = (*PYTHON, "resnetx.benchmark.worker")
-# Several times what these take on a slow machine: PyTorch's answers in float64 are the longest.
+# Several times what the tasks take on a slow machine; PyTorch in float64 takes longest.
 TIMEOUT_S = 1800.0
 
 
 def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int) -> T:
-    """One answer of a worker that ends with it; ChildError says why there is none."""
+    """Start a worker, get one answer, and end the worker. Raises ChildError if there is no answer."""
     request: dict[str, Any] = {"do": task, **({} if order is None else {"order": asdict(order)})}  # type: ignore[call-overload]
     with tempfile.TemporaryDirectory(prefix="resnetx-bench-") as name:
         child = Child(WORKER, folder=Path(name), environment=case_environment(Path(name), threads))
@@ -32,7 +32,7 @@ def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int) 
 
 
 def measured_limits(threads: int, *, gpu: bool = False) -> Limits | None:
-    """The machine's peaks, the GPU's too if asked; ChildError where measuring them failed as a whole."""
+    """The machine's peaks, with `gpu` the GPU's too. Raises ChildError if nothing could be measured."""
     return ask_helper("limits", LimitsOrder(threads=threads, gpu=gpu), LimitsDone, threads=threads).limits
 
 
@@ -56,15 +56,17 @@ def computed_truths(
 
 
 def best_provider_here(*, threads: int) -> str:
-    """What `auto` means on this machine."""
+    """The provider that `auto` selects on this machine."""
     try:
         return ask_helper("best provider", None, BestProvider, threads=threads).provider
     except ChildError as error:
-        raise RuntimeUnavailableError(f"Which provider works here could not be found out: {error}.") from error
+        raise RuntimeUnavailableError(
+            f"The provider for `auto` could not be determined: {error}. Choose one with --provider."
+        ) from error
 
 
 def answer_limits(order: LimitsOrder) -> LimitsDone:
-    """This and the following are the worker's side."""
+    """This function and the following ones run in the worker."""
     from resnetx.benchmark.limits import measure_limits, with_gpu_limits
 
     limits = measure_limits(order.threads)

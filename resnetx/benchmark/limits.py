@@ -1,4 +1,4 @@
-"""The limits of the machine, measured: peak arithmetic by precision and memory bandwidth, within a few seconds."""
+"""Measures the limits of the machine in a few seconds: peak arithmetic by precision, and memory bandwidth."""
 
 import statistics
 import time
@@ -18,22 +18,22 @@ Clock = Callable[[], int]
 # For each of the three precisions, and for the streams.
 BUDGET_S = 0.9
 SAMPLES = 9
-# The peak is what the machine can do while nobody disturbs it, and the single best sample may be the clock's mistake:
-# the median of the best few is neither.
+# Slow samples do not count, because the peak is the undisturbed rate. The single fastest one may be a clock error, so
+# that the median of the fastest few is used.
 BEST = 3
-# Smallest first: each one's time tells whether there is time for the next. Small ones stay in the caches, large ones
-# fill machines with many cores and wide units.
+# Smallest first: the time of each shows whether the next one fits into the budget. Small ones stay in the caches, large
+# ones use all units of machines with many cores.
 SIZES = (256, 512, 1024, 2048, 4096)
-# A GPU is not busy with less.
+# Smaller products do not use the whole GPU.
 GPU_SIZES = (1024, 2048, 4096, 8192)
 
 
-# How much work, roughly, and what prepares it: preparing large work takes time as well.
+# The approximate amount of work and a function that prepares it, because preparing large work takes time as well.
 Task = tuple[int, Callable[[], Sequence["Work"]]]
 
 
 def measure_limits(threads: int, *, clock: Clock = time.perf_counter_ns, budget_s: float = BUDGET_S) -> Limits:
-    """The best that `threads` threads reach here; None for what cannot be measured. Takes four times the budget."""
+    """The peaks that `threads` threads reach; None for what cannot be measured. Takes four times the budget."""
     if threads < 1:
         raise UsageError(f"Limits are measured on at least one thread; found {threads}.")
     from resnetx.benchmark import peak_kernels
@@ -60,7 +60,7 @@ def measure_limits(threads: int, *, clock: Clock = time.perf_counter_ns, budget_
 def with_gpu_limits(
     limits: Limits, *, device: str = "cuda", clock: Clock = time.perf_counter_ns, budget_s: float = BUDGET_S
 ) -> Limits:
-    """The same, with the best that PyTorch reaches on the GPU; None for what it cannot compute there."""
+    """`limits` with the peaks that PyTorch reaches on the GPU; None for what it cannot compute there."""
     from resnetx.benchmark import peak_kernels
 
     def rate(precision: "Precision") -> float | None:
@@ -83,9 +83,9 @@ def with_gpu_limits(
 
 
 def best_rate(tasks: Iterable[Task], *, clock: Clock, budget_s: float) -> float | None:
-    """The highest rate, in 10^9 a second, of any work that the tasks hold, smallest first; None where nothing ran.
+    """The highest rate of any work of the tasks, in 10^9 per second; None if nothing ran.
 
-    What would not fit into the rest of the budget, at the best rate so far, is left out.
+    The smallest task comes first. A task that would exceed the rest of the budget at the best rate so far is skipped.
     """
     end, best = clock() + int(budget_s * 1e9), 0.0
     for amount, make in tasks:
@@ -99,12 +99,12 @@ def best_rate(tasks: Iterable[Task], *, clock: Clock, budget_s: float) -> float 
 def _made(make: Callable[[], Sequence["Work"]]) -> Sequence["Work"]:
     try:
         return make()
-    except Exception:  # this precision or size is beyond the library or the memory, and each says so in its own way
+    except Exception:  # unsupported precision or not enough memory; each library raises its own types
         return ()
 
 
 def _rate(work: "Work", clock: Clock, end: int) -> float:
-    """Operations a nanosecond, which is 10^9 a second; zero for work that fails."""
+    """Operations per nanosecond, i.e. 10^9 per second; zero for work that fails."""
     samples: list[int] = []
     try:
         work.run()  # allocates, packs and compiles

@@ -1,4 +1,4 @@
-"""What a benchmark and the processes of its cases tell each other, as types that are validated on arrival."""
+"""The messages between a benchmark and the processes of its cases, as types that are validated on arrival."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import Limits, Verdict
 from resnetx.machine.cpu_contention import Disturbance
 
-# Name, numpy type and dimensions, an unknown one as an empty name.
+# Name, numpy type and dimensions; an unknown dimension is an empty string.
 Tensor = tuple[str, str, list[int | str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOrder:
-    """The case to open; `card` is JSON, `inputs` and `outputs` are the file's, for PyTorch, which does not read it."""
+    """The case to open. `card` is JSON; `inputs` and `outputs` are the file's, for PyTorch, which does not read it."""
 
     model: str
     provider: str
@@ -30,7 +30,7 @@ class CaseOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """The case is open and warm; the fields are `runtime.runner.Facts`' and the first run's time."""
+    """The case is open and warmed up. The fields are those of `runtime.runner.Facts`, and the time of the first run."""
 
     provider: str
     effective_precision: str
@@ -44,7 +44,7 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What a round or a run of LoadGen took besides time."""
+    """The resources that a round or a LoadGen run used, and what disturbed it."""
 
     peak_memory_mb: Number | None = None
     gpu_memory_mb: Number | None = None
@@ -61,7 +61,7 @@ class RoundDone:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReady:
-    """Ready for traffic; how many samples a second the case can process, rather too many."""
+    """The case is ready for traffic; `samples_per_s` is its estimated throughput, rather too high than too low."""
 
     samples_per_s: Number
 
@@ -79,7 +79,7 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class TruthOrder:
-    """What to compute the answers of: the network of `card` in PyTorch, or without one the file itself."""
+    """Compute the reference outputs of the network of `card` in PyTorch, or without a card of the file itself."""
 
     model: str
     card: str | None

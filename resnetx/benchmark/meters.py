@@ -1,4 +1,4 @@
-"""What a case takes besides time: memory, the GPU's too, and energy; and who else was at work meanwhile."""
+"""Meters of a case: memory, GPU memory, energy, and the processor time of other programs."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,11 +12,11 @@ from resnetx.runtime.catalog import runs_on_gpu
 from resnetx.runtime.runner import Runner
 
 # Where the driver does not count the memory of the case's process.
-TAKEN_WORDS = "GPU memory is what the GPU's free memory shrank by: its driver does not show this process."
+TAKEN_WORDS = "GPU memory is the decrease of the GPU's free memory, because the driver does not list this process."
 
 
 class Meters:
-    """Opened before the case, so that what its session takes is seen; the GPU's stay with a case that runs there."""
+    """Opened before the case, to include the memory of its session; the GPU's meter is kept if the case runs there."""
 
     def __init__(self, provider: str, options: Mapping[str, str]) -> None:
         device = options.get("device_id", "0")
@@ -26,14 +26,14 @@ class Meters:
         self._opened = None if self._memory is None else self._memory.watch()
 
     def settle(self, runner: Runner) -> None:
-        """The case is open, and warm."""
+        """To be called when the case is open and warmed up."""
         if self._opened:
             self._opened()
         if not runs_on_gpu(runner.provider, runner.options) or runner.fallback:
             self._gpu = self._memory = None
 
     def watch(self) -> Callable[[float], Usage]:
-        """Look now; the function that returns looks again. It is told for how many seconds of that was timed."""
+        """Read the meters; the returned function reads them again. It takes the number of seconds that were timed."""
         disturbance, power = watch_processors(), watch_power(self._gpu)
         memory = self._memory
         taken = None if memory is None else memory.watch()

@@ -1,4 +1,4 @@
-"""The plan of a benchmark: every option, checked and resolved. It is what a result says of how it was measured."""
+"""The options of a benchmark, checked and with defaults filled in, as a result stores them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,12 +21,12 @@ Percentile = Annotated[Number, Field(le=100)]
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """How to measure; None is the default. An option of a provider is named `k`, or `provider:k` for that one alone.
+    """How to measure; None is the default. A provider option is named `k`, or `provider:k` for that provider only.
 
-    `duration_s` is for each case, over all its rounds; in a scenario of MLPerf, for each run of LoadGen. `timeout_s`
-    is for each answer of a case: opening it (with the first run and the warm-up), a round or a run of LoadGen, and
-    verifying. `target_qps` and `latency_bound_ms` belong to the scenario server; without the first, it looks for the
-    highest rate that keeps the bound.
+    `duration_s` is for each case, over all its rounds; in an MLPerf scenario, for each LoadGen run. `timeout_s` is for
+    each request to a case: opening it (with the first run and the warm-up), a round or a LoadGen run, and verifying.
+    `target_qps` and `latency_bound_ms` are for the server scenario; without `target_qps`, it searches for the highest
+    rate within the bound.
     """
 
     providers: tuple[str, ...] = (AUTO,)
@@ -53,7 +53,7 @@ class BenchOptions:
 
 
 def resolved(options: BenchOptions) -> BenchOptions:
-    """The options with every default filled in; an impossible wish is an error."""
+    """The options with every default filled in. Raises UsageError for invalid options."""
     if options.scenario not in SCENARIOS:
         raise UsageError(
             f"There is no scenario {options.scenario[:60]!r}; --scenario is one of {', '.join(SCENARIOS)}."
@@ -64,13 +64,13 @@ def resolved(options: BenchOptions) -> BenchOptions:
     for name, value in (("--target-qps", options.target_qps), ("--latency-bound", options.latency_bound_ms)):
         if value is not None and not server:
             raise UsageError(
-                f"{name} is for --scenario server, where queries come at a rate and must be answered in time; "
-                f"the scenario is {options.scenario}."
+                f"{name} is for --scenario server only; the scenario is {options.scenario}. Leave {name} out, or use "
+                "--scenario server."
             )
     if options.rounds is not None and options.traffic:
         raise UsageError(
-            f"--rounds are turns of the scenario latency; {options.scenario} runs for --duration without a pause, "
-            "because traffic that waits for its turn is no traffic. Leave --rounds out."
+            f"--rounds is for --scenario latency only; {options.scenario} runs for --duration without a pause. "
+            "Leave --rounds out."
         )
     if options.latency_bound_ms is None and server:
         options = replace(options, latency_bound_ms=DEFAULT_BOUND_MS)
@@ -107,6 +107,6 @@ def _check_numbers(options: BenchOptions) -> None:
     for name, values, low, high in checks:
         wrong = next((value for value in values if value is not None and not low <= value <= high), None)
         if wrong is not None:
-            raise UsageError(f"{name} takes {low:g} to {high:g}, and {wrong:g} was asked for.")
+            raise UsageError(f"{name} takes {low:g} to {high:g}; found {wrong:g}.")
     if options.batches == () or not options.providers:
         raise UsageError("There is nothing to run: give at least one --batch and one --provider.")

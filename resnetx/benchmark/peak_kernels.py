@@ -1,4 +1,4 @@
-"""Work that shows what a processor or GPU can do at most: matrix products by precision, and streams through memory."""
+"""Kernels that reach the peak rates of a processor or GPU: matrix products by precision, and memory streams."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from resnetx.base.precisions import Precision
 from resnetx.machine.facts import usable_memory_mb
 
 GPU_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-# Three streams of this size are more than most caches hold; machines with little memory get smaller ones.
+# Three arrays of this size exceed most caches; machines with little memory get smaller ones.
 STREAM_MB = 128
 SHARE_OF_MEMORY = 16
 # Several times the largest cache of a GPU.
@@ -20,7 +20,7 @@ GPU_STREAM_MB = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """One kernel on data that lies ready. `amount` is operations (two a multiply-add), or bytes for a stream."""
+    """One kernel on prepared data. `amount` is operations (two per multiply-add), or bytes for a stream."""
 
     name: str
     amount: int
@@ -29,7 +29,7 @@ class Work:
 
 @contextmanager
 def on_threads(threads: int) -> Iterator[None]:
-    """Let torch use so many threads, and honest float32; what was set before comes back."""
+    """Let torch use this many threads and full float32 precision; afterwards restore the previous settings."""
     before, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
@@ -42,12 +42,12 @@ def on_threads(threads: int) -> Iterator[None]:
 
 
 def operations(size: int) -> int:
-    """Of the product of two square matrices: a multiplication and an addition for each step."""
+    """The operations of the product of two square matrices: a multiplication and an addition for each step."""
     return 2 * size**3
 
 
 def products(precision: Precision, size: int, *, threads: int) -> list[Work]:
-    """The product of two square matrices, by everything here that can compute it: the best of them is the peak."""
+    """The product of two square matrices, by every library that supports the precision; the fastest is the peak."""
     if precision == "int8":
         return [work for make in (_torch_int8, _runtime_int8) if (work := _possible(make, size, threads)) is not None]
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
@@ -57,7 +57,7 @@ def products(precision: Precision, size: int, *, threads: int) -> list[Work]:
 
 
 def streams() -> list[Work]:
-    """Reading, copying and adding arrays that no cache holds; bytes as the program sees them."""
+    """Read, copy and add arrays that exceed every cache; bytes are those that the program reads and writes."""
     usable = usable_memory_mb() or STREAM_MB * SHARE_OF_MEMORY
     count = max(1, min(STREAM_MB, usable // SHARE_OF_MEMORY)) * 2**20 // 4
     first, second, out = (torch.ones(count) for _ in "abc")
@@ -71,7 +71,7 @@ def streams() -> list[Work]:
 
 @contextmanager
 def on_gpu(precision: Precision) -> Iterator[None]:
-    """Let torch's products of float32 use TF32, or not; what was set before comes back."""
+    """Let torch's float32 products use TF32, or not; afterwards restore the previous setting."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     try:
@@ -82,30 +82,30 @@ def on_gpu(precision: Precision) -> Iterator[None]:
 
 
 def gpu_products(precision: Precision, size: int, *, device: str = "cuda") -> list[Work]:
-    """The product of two square matrices on the GPU, waited for. Zeros would need less power than real numbers do."""
+    """The synchronized product of two square matrices on the GPU. Zeros would need less power than random numbers."""
     if precision == "int8":
         left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8, device=device) for _ in "ab")
-        # The layout of the second that the int8 kernels of cuBLAS take.
+        # cuBLAS's int8 kernels require the second matrix in column-major layout.
         right, out = right.t(), torch.empty(size, size, dtype=torch.int32, device=device)
-        return [_waited("torch._int_mm", operations(size), lambda: torch._int_mm(left, right, out=out), device)]
+        return [_synchronized("torch._int_mm", operations(size), lambda: torch._int_mm(left, right, out=out), device)]
     dtype = GPU_TYPES[precision]
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in "ab")
     out = torch.empty(size, size, dtype=dtype, device=device)
-    return [_waited("torch.mm", operations(size), lambda: torch.mm(left, right, out=out), device)]
+    return [_synchronized("torch.mm", operations(size), lambda: torch.mm(left, right, out=out), device)]
 
 
 def gpu_streams(*, device: str = "cuda") -> list[Work]:
-    """Copying and adding arrays in the GPU's memory that no cache holds."""
+    """Copy and add arrays in the GPU's memory that exceed its caches."""
     free = GPU_STREAM_MB * SHARE_OF_MEMORY if _is_host(device) else torch.cuda.mem_get_info()[0] // 2**20
     count = max(1, min(GPU_STREAM_MB, free // SHARE_OF_MEMORY)) * 2**20 // 4
     first, second, out = (torch.ones(count, device=device) for _ in "abc")
     return [
-        _waited("copy", 8 * count, lambda: out.copy_(first), device),
-        _waited("add", 12 * count, lambda: torch.add(first, second, out=out), device),
+        _synchronized("copy", 8 * count, lambda: out.copy_(first), device),
+        _synchronized("add", 12 * count, lambda: torch.add(first, second, out=out), device),
     ]
 
 
-def _waited(name: str, amount: int, call: Callable[[], object], device: str) -> Work:
+def _synchronized(name: str, amount: int, call: Callable[[], object], device: str) -> Work:
     def run() -> object:
         result = call()
         if not _is_host(device):
@@ -120,7 +120,7 @@ def _is_host(device: str) -> bool:
 
 
 def _possible(make: Callable[[int, int], Work], size: int, threads: int) -> Work | None:
-    """None where this machine or this version of the library cannot: it is one of several ways."""
+    """None if this machine or this version of the library does not support it."""
     try:
         return make(size, threads)
     except Exception:  # both libraries raise types of their own, which share no base below Exception
@@ -134,7 +134,7 @@ def _torch_int8(size: int, threads: int) -> Work:
 
 
 def _runtime_int8(size: int, threads: int) -> Work:
-    """ONNX Runtime's product of unsigned and signed bytes, with the weights packed beforehand as in a network."""
+    """ONNX Runtime's product of uint8 and int8 matrices, with prepacked weights as in a network."""
     from onnx import TensorProto, helper, numpy_helper
 
     from resnetx.runtime.catalog import open_runner
@@ -149,7 +149,7 @@ def _runtime_int8(size: int, threads: int) -> Work:
         [numpy_helper.from_array(numbers.integers(-127, 128, shape, np.int8), "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    # Threads that spin after a run would slow down what is measured next.
+    # Threads that spin after a run would slow down the next measurement.
     session = open_runner(model.SerializeToString(), threads=threads, options={"session.intra_op.allow_spinning": "0"})
     feed = {"x": numbers.integers(0, 256, shape, np.uint8)}
     return Work(name="MatMulInteger", amount=operations(size), run=lambda: session.run(feed))

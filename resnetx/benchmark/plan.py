@@ -1,4 +1,4 @@
-"""What a benchmark will run: models looked into, and every combination as a case."""
+"""The cases of a benchmark: every combination of model, batch size and provider."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from resnetx.runtime.catalog import provider_names, scoped_options
 
 @dataclass(frozen=True, kw_only=True)
 class BenchModel:
-    """A file, as far as a benchmark must know it; `fixed_batch` is None where any batch may go in.
+    """What a benchmark needs to know about a model file. `fixed_batch` is None if the batch size is dynamic.
 
-    `sha256` is None where weights are stored in other files, because then these bytes alone don't say what it
-    computes; `digest` covers those too.
+    `sha256` is None if weights are stored in other files, because the hash of this file alone does not identify the
+    model; `digest` includes those files.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class PlannedCase:
 
 
 def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCase]:
-    """Every model on every provider in every batch; an impossible wish is an error before anything runs."""
+    """Every model on every provider with every batch size. Raises an error for invalid options before anything runs."""
     providers = provider_names(options.providers)
     _refuse_twice("provider", providers)
     _refuse_twice("batch", options.batches or ())
@@ -61,14 +61,14 @@ def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCas
 
 
 def look_into(path: Path) -> BenchModel:
-    """The facts of a file; one that takes more than an image is refused."""
+    """Read a model file; a model that does not have exactly one input is refused."""
     file = read_onnx_file(path)
     model = file.model
     inspection = inspect_model(model)
     if len(inspection.inputs) != 1:
         names = ", ".join(value.name[:60] for value in inspection.inputs) or "none"
         raise UsageError(
-            f"{path} takes {len(inspection.inputs)} inputs ({names}), and bench feeds models of one input: the images."
+            f"{path} has {len(inspection.inputs)} inputs ({names}); bench needs a model with one input, the images."
         )
     return BenchModel(
         path=path,
@@ -85,7 +85,7 @@ def look_into(path: Path) -> BenchModel:
 def _fixed_batch(path: Path, inspection: Inspection) -> int | None:
     shape = inspection.inputs[0].shape
     if shape == ():
-        raise GraphError(f"{path} takes a single number, and bench feeds images; there is nothing to batch.")
+        raise GraphError(f"The input of {path} is a scalar; bench needs a model whose input is a batch of images.")
     return shape[0] if shape and isinstance(shape[0], int) else None
 
 
@@ -97,8 +97,8 @@ def _batches(model: BenchModel, options: BenchOptions) -> tuple[int, ...]:
         check_batches(options.scenario, asked)
     if fixed is not None and set(asked) != {fixed}:
         raise UsageError(
-            f"{model.path} takes batches of {fixed} only, and --batch {','.join(map(str, asked))} was asked for; "
-            f"say --batch {fixed}, or export it with a dynamic batch."
+            f"{model.path} takes batches of {fixed} only, but --batch {','.join(map(str, asked))} was specified; "
+            f"use --batch {fixed}, or export the model with a dynamic batch."
         )
     return asked
 

@@ -1,4 +1,4 @@
-"""The right answers for the cases of a benchmark, computed once and handed over as golden files."""
+"""The reference outputs for the cases of a benchmark, computed once and stored as golden files."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,14 +15,14 @@ from resnetx.verification.references import Truth, onnx_truth, torch_truth
 
 @dataclass(frozen=True, kw_only=True)
 class _TwiceEach(Sampling):
-    """Two batches of every size, which differ in every place."""
+    """Two batches of every size, which differ in every position."""
 
     def batches(self) -> list[list[int]]:
         return [[(first + place) % self.count for place in range(size)] for size in self.sizes for first in (0, 1)]
 
 
 def write_truths(order: TruthOrder) -> dict[int, Path] | str:
-    """A golden file for each batch size, or why nothing can be said."""
+    """A golden file for each batch size, or why there is none."""
     sampling = _TwiceEach(sizes=tuple(order.batches), samples=max(2, min(max(order.batches), POOL)))
     try:
         truth = _truth(order, sampling)
@@ -46,7 +46,7 @@ def write_truths(order: TruthOrder) -> dict[int, Path] | str:
 def _truth(order: TruthOrder, sampling: Sampling) -> Truth:
     if order.card is not None:
         return torch_truth(ModelCard.from_json(order.card), sampling, weights=None, precisions=order.precisions)
-    # A file that PyTorch cannot rebuild is compared with itself, run on the CPU as it is in the file.
+    # A file that PyTorch cannot rebuild is compared with its own outputs on the CPU, without graph optimization.
     model = Path(order.model)
     truth = onnx_truth(model, open_runner(model), None, sampling, precisions=order.precisions)
     return replace(truth, description="the file itself, not optimized, on ONNX Runtime's cpu provider")

@@ -1,8 +1,8 @@
 """The result of a benchmark: raw samples by case and round, what ran, its verdict, and the figures derived from them.
 
-History of the format, whose older versions are read (`result_file.py`):
-1. settings as they were given, with what a run noted among them; verdicts as free objects.
-2. settings are the plan (`BenchOptions`); `limits_problem`, `interleaved_with` and `against` are fields of the run.
+Versions of the format, all of which `result_file.py` reads:
+1. settings as specified, mixed with facts about the run; verdicts as untyped objects.
+2. settings are `BenchOptions`; `limits_problem`, `interleaved_with` and `against` are fields of the run.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -23,9 +23,9 @@ Status = Literal["ok", "failed", "timed out", "interrupted"]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The machine's peaks, measured in the same run on the same threads; None where it could not be measured.
+    """The machine's peaks, measured in the same run with the same number of threads; None if not measured.
 
-    Those of the GPU are measured where a case runs on it.
+    GPU peaks are measured if a case runs on the GPU.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -45,9 +45,9 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStart:
-    """What a process pays once: building the session, and the first run in each shape.
+    """One-time costs of a process: opening the session, and the first run.
 
-    `engine` is where TensorRT's came from, if it was kept: `built`, which is most of `session_s`, or `from cache`.
+    `engine` is the origin of TensorRT's engine if it is cached: `built` (most of `session_s`) or `from cache`.
     """
 
     session_s: Number
@@ -57,7 +57,7 @@ class ColdStart:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What was timed, judged against `reference`; or the `reason` why that could not be done, which is no pass."""
+    """The timed session compared with `reference`, or the `reason` why it could not be compared; then it has failed."""
 
     reference: str | None = None
     precision: str | None = None
@@ -71,7 +71,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A case's figures, derived from its samples; None where there are too few of them for one."""
+    """A case's figures, derived from its samples; None if there are too few samples."""
 
     median_ms: float | None = None
     ci95_ms: tuple[float, float] | None = None
@@ -92,12 +92,12 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchCase:
-    """One model on one provider in one batch size. `samples_ms` holds a list a round, in the order they were run.
+    """One model on one provider with one batch size. `samples_ms` holds one list per round, in order of execution.
 
-    `provider_options` are those that were given, `options` all that were in force. `model_sha256` is None where the
-    file alone doesn't hold the model. `fallback` is why the provider didn't run the model, where that was allowed.
-    `energy_j` is what `energy_of` took in all timed rounds together. `parity` is None where none was asked for, or
-    the case did not get that far. `summary` is derived from the rest (`summary.py`) when the run is complete or read.
+    `provider_options` are those that were specified, `options` all options in effect. `model_sha256` is None if
+    weights are stored in other files. `fallback` is why the provider did not run the model, if fallback was allowed.
+    `energy_j` is the energy that `energy_of` used in all timed rounds. `parity` is None if verification was disabled or
+    not reached. `summary` is derived from the other fields (`summary.py`) when the run is complete or read.
     """
 
     model: str
@@ -131,7 +131,7 @@ class BenchCase:
         return f"{self.model} {self.provider} batch {self.batch}"
 
     def to_json(self) -> dict[str, Any]:
-        """The raw case, with its figures beside it for readers that want no statistics of their own."""
+        """The raw case and its figures, for readers that do not compute statistics themselves."""
         data = asdict(self)
         del data["summary"]
         if self.parity is not None:
@@ -149,10 +149,10 @@ class AgainstRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A whole run. `machine` says what it ran on: processor, cores, memory, versions.
+    """A complete run. `machine` describes the host: processor, cores, memory, versions.
 
-    `base_cases` are cases of an earlier run that ran again in the rounds of this one, which was created at
-    `interleaved_with`. `limits_problem` is why the machine's limits are not known.
+    `base_cases` are cases of an earlier run, created at `interleaved_with`, that ran again in the rounds of this one.
+    `limits_problem` is why the machine's limits are unknown.
     """
 
     created: str

@@ -1,4 +1,4 @@
-"""Benchmarks read from files of unknown origin: whole, of this schema or an older one, of sane types and sizes."""
+"""Reads benchmarks from untrusted files: validates schema version, types and sizes, and upgrades older versions."""
 
 import json
 from collections.abc import Callable
@@ -12,12 +12,12 @@ from resnetx.benchmark.summary import summarized
 from resnetx.errors import FileError
 
 MAX_BYTES = 200 * 2**20
-# What version 1 noted among the settings.
+# Fields of the run that version 1 stored in the settings.
 RUN_FACTS = ("limits_problem", "interleaved_with", "against")
 
 
 def read_benchmark(path: str | Path) -> Benchmark:
-    """The run in a file that `resnetx bench --json` wrote; anything else is refused by name."""
+    """The run in a file that `resnetx bench --json` wrote. Raises FileError for any other file."""
     path = Path(path)
     data = read_limited(path, MAX_BYTES, "a benchmark")
     try:
@@ -25,7 +25,7 @@ def read_benchmark(path: str | Path) -> Benchmark:
     except UnicodeDecodeError as error:
         raise FileError(f"{path} is not a benchmark that `resnetx bench --json` wrote ({error}).") from error
     if not run.cases:
-        raise FileError(f"{path} holds a benchmark without any case, so there is nothing to read from it.")
+        raise FileError(f"{path} holds a benchmark without any case; give a file of a run that has results.")
     return run
 
 
@@ -36,7 +36,7 @@ def parse_benchmark(text: str, *, source: str) -> Benchmark:
         schema = data.get("schema")
         if schema not in UPGRADES:
             raise FileError(
-                f"{source} has the schema {str(schema)[:60]!r}, and a benchmark of {SCHEMA} or older was asked for; "
+                f"{source} has the schema {str(schema)[:60]!r}, but a benchmark needs {SCHEMA} or older; "
                 "give a file that `resnetx bench --json` wrote."
             )
         return summarized(validated(Benchmark, UPGRADES[schema](dict(data))))
@@ -49,7 +49,7 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
     settings = dict(object_of(data.get("settings", {})))
     facts = {name: settings.pop(name) for name in RUN_FACTS if name in settings}
     known = BenchOptions.__dataclass_fields__
-    # What was not known stood there as null, where there is a default now.
+    # Version 1 stored unknown settings as null; now they have defaults.
     kept = {name: value for name, value in settings.items() if name in known and value is not None}
     return {**data, **facts, "settings": kept}
 

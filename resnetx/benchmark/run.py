@@ -1,4 +1,4 @@
-"""A benchmark from beginning to end: a process a case, rounds interleaved, and what was timed is what is verified."""
+"""Runs a benchmark: one process per case, interleaved rounds, and verification of the sessions that were timed."""
 
 import datetime
 import tempfile
@@ -25,15 +25,15 @@ from resnetx.runtime.catalog import BY_NAME
 
 
 class Watch(Protocol):
-    """Somebody who looks on: told what is being done, and how the cases stand after each round."""
+    """Receives the progress of a benchmark: the current step, and the state of the cases after each round."""
 
     def step(self, text: str) -> None: ...
 
     def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None: ...
 
 
-class Nobody:
-    """Looks at nothing."""
+class NoWatch:
+    """Ignores progress."""
 
     def step(self, text: str) -> None:
         pass
@@ -49,8 +49,8 @@ def run_benchmark(
     watch: Watch | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
-    """Every model in every way that the options ask for."""
-    look = watch or Nobody()
+    """Every model with every combination of provider and batch size in the options."""
+    look = watch or NoWatch()
     look.step("reading the models")
     options = resolved(options)
     plans = plan_cases(models, options)
@@ -64,8 +64,8 @@ def run_cases(
     watch: Watch | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
-    """Run the cases in turns; one that fails is a row that says so. Ctrl-C ends it early, and what there is returns."""
-    look = watch or Nobody()
+    """Run the cases in interleaved rounds. A failed case keeps its error; Ctrl-C returns the results so far."""
+    look = watch or NoWatch()
     limits: Limits | None = None
     limits_problem = None
     machine = read_machine().to_json()
@@ -104,7 +104,7 @@ def _with_stability(case: BenchCase) -> BenchCase:
 
 
 def passed(benchmark: Benchmark) -> bool:
-    """Whether every case ran to its end, all that was to be verified was and agrees, and servers keep up."""
+    """Whether every case finished, passed verification if that was enabled, and kept its latency bound."""
     return all(
         case.status == "ok"
         and (not benchmark.settings.verify or (case.parity is not None and case.parity.passed))
@@ -119,7 +119,7 @@ def interrupted(benchmark: Benchmark) -> bool:
 
 @contextmanager
 def _interruptible(cases: Sequence[RunningCase]) -> Iterator[None]:
-    """Ctrl-C marks the cases that were not through; those that are done stay as they are."""
+    """On Ctrl-C, mark the unfinished cases as interrupted."""
     try:
         yield
     except KeyboardInterrupt:
@@ -131,15 +131,15 @@ def _interruptible(cases: Sequence[RunningCase]) -> Iterator[None]:
 def _open_all(
     cases: Sequence[RunningCase], folder: Path, worker: Sequence[str], stack: ExitStack, watch: Watch
 ) -> None:
-    """One after another: a cold start beside another one would be slower."""
+    """Open the cases one after another: simultaneous cold starts would be slower."""
     for number, case in enumerate(cases):
         row = BY_NAME.get(case.plan.provider)
-        slow = ", which may build an engine for minutes" if row and row.builds_for_minutes else ""
+        slow = "; building its engine may take minutes" if row and row.builds_for_minutes else ""
         watch.step(f"opening {case.title}{slow}")
         if row and row.needs_card and not case.plan.model.has_reference:
             case.fail(
                 f"{case.plan.provider} runs the network that a model card describes, and {case.plan.model.path.name} "
-                "carries none that resnetx can rebuild; leave this provider out for it",
+                "has none that resnetx can rebuild; leave this provider out for this model",
                 "failed",
                 deliberate=True,
             )
@@ -153,10 +153,10 @@ def _open_all(
 
 
 def _require_one_open(cases: Sequence[RunningCase]) -> None:
-    """Where every case declined before it began, there is no result to show, but something to be told."""
+    """Raise an error if every case was refused before it ran, because there is no result to show."""
     if all(case.deliberate for case in cases):
         reasons = dict.fromkeys(f"{case.title}: {case.error}" for case in cases)
-        raise RuntimeUnavailableError(f"Nothing could be run. {' '.join(reasons)}")
+        raise RuntimeUnavailableError(f"No case could run. {' '.join(reasons)}")
 
 
 def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[int, Path | str]:
@@ -183,7 +183,7 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
 
 def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watch) -> None:
     assert options.rounds is not None and options.duration_s is not None
-    order = [number for turn in interleaved_order(len(cases), options.rounds) for number in turn]
+    order = [number for one_round in interleaved_order(len(cases), options.rounds) for number in one_round]
     seconds = options.duration_s / options.rounds
     for done, number in enumerate(order):
         case = cases[number]
@@ -198,9 +198,9 @@ def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watc
 
 
 def interleaved_order(n_cases: int, rounds: int) -> list[list[int]]:
-    """For each round the cases in the order to run them; every other round goes backwards, A B C, C B A.
+    """The order of the cases in each round; every other round is reversed: A B C, C B A.
 
-    Over an even number of rounds each case's mean place is the same, and a steady drift cancels out of every ratio.
+    Over an even number of rounds all cases have the same mean position, so a linear drift cancels in every ratio.
     """
     forward = list(range(n_cases))
     return [forward if number % 2 == 0 else forward[::-1] for number in range(rounds)]

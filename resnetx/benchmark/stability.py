@@ -1,4 +1,4 @@
-"""Whether samples can be believed: rounds that differ, a drift from first to last, runs that were disturbed."""
+"""Warnings about unstable samples: rounds that differ, a drift from first to last, and disturbed runs."""
 
 import math
 
@@ -7,20 +7,20 @@ import numpy as np
 from resnetx.benchmark.result import BenchCase
 from resnetx.benchmark.summary import MIN_ROUNDS, valid_rounds
 
-# What a quiet machine stays under.
+# A quiet machine stays below these.
 MAX_SPREAD = 0.05
 MAX_DRIFT = 0.03
 OUTLIER = 2.0
 MAX_OUTLIERS = 0.02
-# A trend that chance gives once in a hundred runs.
+# A trend that occurs by chance once in a hundred runs.
 TREND_Z = 2.58
 
 
 def stability_warnings(case: BenchCase) -> tuple[str, ...]:
-    """A sentence for each thing that speaks against the figures of this case; none is good."""
+    """A message for each sign that the samples of this case are unstable."""
     rounds = valid_rounds(case)
     if len(rounds) < MIN_ROUNDS:
-        return (f"Only {len(rounds)} rounds: no interval can be given from fewer than {MIN_ROUNDS}.",) if rounds else ()
+        return (f"Only {len(rounds)} rounds: a confidence interval needs at least {MIN_ROUNDS}.",) if rounds else ()
     medians = np.array([np.median(samples) for samples in rounds])
     found = (_spread(medians), _drift(medians), _outliers(np.concatenate(rounds)))
     return tuple(warning for warning in found if warning)
@@ -31,11 +31,11 @@ def _spread(medians: np.ndarray) -> str | None:
     spread = float((high - low) / middle)
     if spread <= MAX_SPREAD:
         return None
-    return f"Rounds differ: the middle half of their medians lies {spread:.0%} apart."
+    return f"Rounds differ: the middle half of their medians spans {spread:.0%}."
 
 
 def _drift(medians: np.ndarray) -> str | None:
-    """Theil's slope over the rounds, where Kendall's test finds a trend; a single slow round is none."""
+    """The Theil-Sen slope over the rounds, if Kendall's test finds a trend; a single slow round is not a trend."""
     count = len(medians)
     first, second = np.triu_indices(count, k=1)
     steps = np.log(medians[second] / medians[first])

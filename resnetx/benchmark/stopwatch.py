@@ -1,4 +1,4 @@
-"""The loop that times one case in its own process: one run between two looks at the clock, and nothing else."""
+"""The loop that times one case in its own process: between two clock readings there is nothing but one run."""
 
 import gc
 import threading
@@ -12,9 +12,9 @@ from resnetx.runtime.runner import Call
 
 Clock = Callable[[], int]
 
-# The others had the processor since this case's last round: it runs untimed for so long before it is timed again.
+# Other cases used the processor since this case's last round, so it first runs untimed for this long.
 REHEAT_S = 0.05
-# Of a round, from each thread: a model of microseconds would fill memory and files with more, and say no more.
+# Per round and thread: for a model that takes microseconds, more samples would only fill memory and files.
 MOST_SAMPLES = 20_000
 
 
@@ -25,19 +25,19 @@ class Stopwatch:
         self._calls = tuple(calls)
         self._clock = clock
         self._concurrency = concurrency
-        # The threads stay: a runtime may keep something for each thread that calls it.
+        # The threads are reused, because a runtime may keep data for each calling thread.
         self._threads = ThreadPoolExecutor(concurrency) if concurrency > 1 else None
 
     def first_ms(self) -> float:
-        """The very first run, which allocates and compiles."""
+        """The time of the first run, which allocates and compiles."""
         return self._timed(self._calls[0]) / 1e6
 
     def warm_up(self, runs: int) -> None:
-        """`runs` runs from each thread."""
+        """Run `runs` times in each thread."""
         self._everywhere(lambda lane: self._run(lane, until=None, least=runs))
 
     def round_ms(self, seconds: float) -> list[float]:
-        """Every run that begins within `seconds`, at least one and not too many from each thread, in milliseconds."""
+        """The times of all runs that begin within `seconds`: at least one, at most `MOST_SAMPLES` per thread."""
         with _no_collector():
             self._timed_round(min(REHEAT_S, seconds))
             return [nanoseconds / 1e6 for nanoseconds in self._timed_round(seconds)]
@@ -77,7 +77,7 @@ class Stopwatch:
 
 
 def peak_memory_mb() -> float | None:
-    """The most memory that this process ever held. (getrusage would count what the parent held when it forked.)"""
+    """The peak memory of this process. (getrusage would include the memory of the parent at the fork.)"""
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024
@@ -86,7 +86,7 @@ def peak_memory_mb() -> float | None:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Python's collector runs when it pleases; it runs before the round, and not in it."""
+    """Run Python's garbage collector before the round instead of at an arbitrary time during it."""
     gc.collect()
     gc.disable()
     try:

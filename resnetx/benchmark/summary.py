@@ -1,7 +1,7 @@
-"""Figures derived from raw samples: medians, bootstrap intervals over rounds, percentiles where there are enough.
+"""Figures derived from raw samples: medians, bootstrap intervals over rounds, and percentiles.
 
-Samples within a round resemble each other, because the machine hardly changes in that time. A round is therefore the
-unit that is resampled; intervals from single samples would be several times too narrow.
+Samples within a round are correlated, because the machine hardly changes in that time. Therefore rounds are resampled,
+not samples; intervals from single samples would be several times too narrow.
 """
 
 import math
@@ -16,18 +16,18 @@ from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Summary
 from resnetx.runtime.catalog import runs_on_gpu
 
-# A percentile needs so many samples beyond it: 100 for p90, 200 for p95, 1,000 for p99.
+# A percentile needs this many samples beyond it, i.e. 100 in all for p90, 200 for p95, 1,000 for p99.
 SAMPLES_BEYOND = 10
-# Fewer rounds than this say nothing about how rounds differ.
+# Fewer rounds are not enough to estimate how rounds differ.
 MIN_ROUNDS = 5
 RESAMPLES = 4000
 CANDIDATES = 512
-# Outside of these, a time in an untrusted file is no time.
+# Times in an untrusted file outside this range are ignored.
 SHORTEST_MS, LONGEST_MS = 1e-7, 1e10
 
 
 def summarized(run: Benchmark) -> Benchmark:
-    """The run with the figures of every case: derived here, once, when it is complete or was read from a file."""
+    """The run with the figures of every case. Called once, when the run is complete or was read from a file."""
 
     def with_figures(cases: Sequence[BenchCase]) -> tuple[BenchCase, ...]:
         percentiles = run.settings.percentiles
@@ -39,7 +39,7 @@ def summarized(run: Benchmark) -> Benchmark:
 def summarize(
     case: BenchCase, limits: Limits | None, *, percentiles: Sequence[float] = BenchOptions.percentiles
 ) -> Summary:
-    """The figures of one case. `images_per_s` is what `concurrency` callers together get through at the median."""
+    """The figures of one case. `images_per_s` is the throughput of all `concurrency` callers at the median."""
     if case.load is not None:
         return _summarize_load(case, case.load, limits, percentiles)
     rounds = valid_rounds(case)
@@ -59,7 +59,7 @@ def summarize(
 
 
 def _summarize_load(case: BenchCase, load: LoadResult, limits: Limits | None, percentiles: Sequence[float]) -> Summary:
-    """Latencies of queries as LoadGen counts them; it has no rounds, and so no interval."""
+    """Query latencies as LoadGen reports them. There are no rounds, so there is no interval."""
     known, rate = load.run.percentiles_ms, load.run.samples_per_s
     samples = load.run.queries * SAMPLES_PER_QUERY.get(load.scenario, 1)
     return Summary(
@@ -72,16 +72,16 @@ def _summarize_load(case: BenchCase, load: LoadResult, limits: Limits | None, pe
 
 
 def valid_rounds(case: BenchCase) -> list[np.ndarray]:
-    """The samples of each round that has any, without what cannot be a time."""
+    """The valid samples of each round that has any."""
     rounds = [np.asarray(samples, dtype=np.float64) for samples in case.samples_ms]
     kept = [samples[(samples >= SHORTEST_MS) & (samples <= LONGEST_MS)] for samples in rounds]
     return [samples for samples in kept if samples.size]
 
 
 def median_interval(rounds: Sequence[np.ndarray], *, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Where the median over all samples would lie if the run were repeated: rounds drawn again, with replacement.
+    """The confidence interval of the median over all samples, by resampling rounds with replacement.
 
-    The percentile bootstrap is too narrow for few rounds; its levels are widened to what Student's t asks of as many.
+    The percentile bootstrap is too narrow for few rounds, so its levels are widened to match Student's t.
     """
     if len(rounds) < MIN_ROUNDS:
         return None
@@ -93,13 +93,13 @@ def median_interval(rounds: Sequence[np.ndarray], *, confidence: float = 0.95) -
 
 
 def expanded_tail(count: int, confidence: float) -> float:
-    """The share that a percentile bootstrap of `count` draws cuts off at each side, so that its interval is t's."""
+    """The share to cut off at each side of a percentile bootstrap over `count` rounds to match Student's t."""
     t = student_t((1 + confidence) / 2, count - 1)
     return NormalDist().cdf(-math.sqrt(count / (count - 1)) * t)
 
 
 def student_t(level: float, freedom: int) -> float:
-    """A quantile of Student's t: where its distribution, a finite series for whole degrees of freedom, is `level`."""
+    """The `level` quantile of Student's t, by bisection of its distribution function."""
     low, high = 0.0, 2.0
     while _t_distribution(high, freedom) < level:
         low, high = high, 2 * high
@@ -110,7 +110,7 @@ def student_t(level: float, freedom: int) -> float:
 
 
 def _t_distribution(t: float, freedom: int) -> float:
-    """Abramowitz and Stegun, 26.7.3 and 26.7.4."""
+    """The finite series for integer degrees of freedom: Abramowitz and Stegun, 26.7.3 and 26.7.4."""
     angle = math.atan(t / math.sqrt(freedom))
     sine, cosine = math.sin(angle), math.cos(angle)
     term = cosine if freedom % 2 else 1.0
@@ -123,13 +123,13 @@ def _t_distribution(t: float, freedom: int) -> float:
 
 
 def draw_rounds(count: int, *, resamples: int = RESAMPLES) -> np.ndarray:
-    """How often each of `count` rounds is drawn in each resample; the same draws each time, for the same figures."""
+    """How often each of `count` rounds is drawn in each resample; the seed is fixed for reproducible figures."""
     draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)
     return np.asarray(draws, dtype=np.float64)
 
 
 def resampled_quantiles(rounds: Sequence[np.ndarray], draws: np.ndarray, *, share: float = 0.5) -> np.ndarray:
-    """The quantile over all samples of each resample, which lies between the lowest and the highest of a round."""
+    """The quantile over all samples of each resample; it is between the lowest and the highest of a single round."""
     candidates = _candidates(rounds, share)
     below = np.array([np.searchsorted(np.sort(samples), candidates, side="right") for samples in rounds], dtype=float)
     sizes = np.array([samples.size for samples in rounds], dtype=float)
@@ -139,7 +139,7 @@ def resampled_quantiles(rounds: Sequence[np.ndarray], draws: np.ndarray, *, shar
 
 
 def _candidates(rounds: Sequence[np.ndarray], share: float) -> np.ndarray:
-    # Quantiles that are samples: between interpolated ones the pooled quantile need not lie.
+    # Not interpolated, because the pooled quantile may be outside the range of interpolated ones.
     quantiles = [np.quantile(samples, share, method="inverted_cdf") for samples in rounds]
     pooled = np.sort(np.concatenate(rounds))
     inside: np.ndarray = pooled[(pooled >= min(quantiles)) & (pooled <= max(quantiles))]
@@ -154,13 +154,13 @@ def _percentile(samples: np.ndarray, share: float) -> float | None:
 
 
 def _joules_per_image(case: BenchCase) -> float | None:
-    """Of all the images of the rounds in which it was measured."""
+    """The energy of all timed rounds, per image."""
     images = case.batch * sum(len(samples) for samples in case.samples_ms)
     return case.energy_j / images if case.energy_j and images else None
 
 
 def _limit_fraction(case: BenchCase, images_per_s: float, limits: Limits | None) -> float | None:
-    """Of the peak in the precision that really computed; None where that was not measured on as many threads."""
+    """Of the peak in the effective precision; None if that was not measured with the same number of threads."""
     if limits is None or case.macs is None or case.fallback:
         return None
     if runs_on_gpu(case.provider, case.options):

@@ -1,6 +1,6 @@
-"""The process of one benchmark case: opens its runner, times rounds when told to, and verifies what it timed.
+"""The process of one benchmark case: opens its runner, times rounds on request, and verifies what it timed.
 
-Its parent is `run.py`; they speak JSON, a line a message, of the types in `messages.py`.
+It exchanges the messages of `messages.py` with its parent, `run.py`, as one line of JSON each.
 """
 
 import itertools
@@ -61,7 +61,7 @@ def opening_of(order: CaseOrder) -> Opening:
         precision="default",
         options=order.options,
         threads=settings.threads,
-        # A server runs whatever waits, up to the batch.
+        # A server runs all waiting samples, up to the batch size.
         batch=None if settings.scenario == "server" else order.batch,
         callers=2 if settings.traffic else settings.concurrency,
         on_device=settings.boundary == "device",
@@ -85,7 +85,7 @@ def _infos(tensors: Sequence[Tensor]) -> tuple[TensorInfo, ...]:
 
 
 class Worker:
-    """One case: `open` first, then `round` and `verify` as often as the parent likes."""
+    """One case: `open` first, then `round` and `verify` any number of times."""
 
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
@@ -135,7 +135,7 @@ class Worker:
         return LoadDone(run=run, usage=taken(time.perf_counter() - begin))
 
     def verify(self, request: Mapping[str, Any]) -> Verified:
-        """The very runner that was timed, on inputs that it has not seen, judged as `resnetx verify` does."""
+        """Verify the timed runner on new inputs, as `resnetx verify` does."""
         golden = read_golden(Path(request["golden"]))
         reference = golden.about.reference or "a golden file"
         truth = Truth(description=reference, outputs=golden.outputs, feeds=golden.feeds, references=golden.references)
@@ -146,7 +146,7 @@ class Worker:
         return Verified(verdict=Verdict(reference=reference, precision=precision, checks=parity.checks))
 
     def _run(self) -> Callable[[Feeds], dict[str, np.ndarray]]:
-        """As the case ran when it was timed: a server ran batches of every size, so every other one goes in pieces."""
+        """Run as when timed: a server ran batches of every size, so every other batch is split."""
         runner, server = self._runner, self._order.settings.scenario == "server"
         if not (server and self._order.batch > 1 and takes_any_size(runner)):
             return runner.run
@@ -156,7 +156,7 @@ class Worker:
         return lambda feeds: next(ways)(feeds)
 
     def _hidden_logits(self, batches: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-        """What the file makes its outputs of, opened as the case is; of PyTorch's module, what it puts out itself."""
+        """The logits that the file's outputs are computed from, with the case's options; for PyTorch, the module's."""
         opening = replace(opening_of(self._order), on_device=False)
         provider = find_provider(self._runner.provider)
         engine = engine_of(provider)
@@ -171,7 +171,7 @@ class Worker:
 
 
 def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Answer each request until there are no more. Between them the process waits, and takes no processor time."""
+    """Answer requests until there are no more. Between requests the process blocks and uses no processor time."""
     worker = Worker(opener)
     steps: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "open": worker.open,
@@ -186,14 +186,14 @@ def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
     for line in requests:
         request = json.loads(line)
         if hasattr(signal, "alarm"):
-            signal.alarm(int(request.get("lifetime_s", 0)))  # ends even a call that never returns
+            signal.alarm(int(request.get("lifetime_s", 0)))  # ends the process even if a call never returns
         try:
             answer = asdict(steps[request["do"]](request))
         except ResnetxError as error:
             answer = {"error": str(error), "deliberate": True}
         except MemoryError as error:
             answer = {"error": f"it ran out of memory: {error}"}
-        except Exception as error:  # whatever a runner raises is this case's failure, in one line
+        except Exception as error:  # any error of a runner fails the case, in one line
             answer = {"error": f"{type(error).__name__}: {str(error).strip()[:300]}"}
         if hasattr(signal, "alarm"):
             signal.alarm(0)
@@ -202,7 +202,7 @@ def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 def main(opener: Opener = open_case) -> None:
-    # Libraries write to the standard output when they please: it becomes another standard error.
+    # Libraries may write to standard output at any time, so it is redirected to standard error.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(opener, sys.stdin.buffer, answers)

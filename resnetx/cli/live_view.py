@@ -1,4 +1,4 @@
-"""The live view of a benchmark on stderr: the cases as they stand, and the time left."""
+"""The live view of a benchmark on stderr: the state of the cases, and the time left."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from resnetx.report.bench import render_progress
 
 
 class LiveWatch:
-    """Drawn only between rounds: a terminal that redraws by itself would take time from what is being measured."""
+    """Redraws only between rounds, because redrawing during a round would disturb the measurement."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -32,7 +32,7 @@ class LiveWatch:
 
 @contextmanager
 def watch_benchmark() -> Iterator[LiveWatch]:
-    """Nothing of it stays, and nothing is shown where stderr is not a terminal."""
+    """Removed at the end; nothing is shown if stderr is not a terminal."""
     shown = console(stderr=True)
     shown.quiet = not shown.is_terminal
     with Live(console=shown, auto_refresh=False, transient=True) as live:

@@ -1,4 +1,4 @@
-"""What the commands share of the terminal: a console, and progress on stderr that leaves stdout clean."""
+"""Terminal output that the commands share: a console, and progress on stderr, which keeps stdout clean."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 class Steps:
-    """A spinner that names the present step, and a bar for each download."""
+    """A spinner with the current step, and a bar for each download."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -34,7 +34,7 @@ class Steps:
 
 @contextmanager
 def show_progress() -> Iterator[Steps]:
-    """Progress while the work runs; nothing of it stays, and nothing is shown where stderr is not a terminal."""
+    """Progress, removed at the end; nothing is shown if stderr is not a terminal."""
     shown = console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     download = (BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())

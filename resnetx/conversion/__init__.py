@@ -1,1 +1,1 @@
-"""Export and simplify, each composed of the other packages and verified."""
+"""Exports and simplifies models, and verifies the results."""

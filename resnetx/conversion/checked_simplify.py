@@ -22,7 +22,7 @@ from resnetx.runtime.runner import Runner
 from resnetx.verification.same_outputs import outputs_agree
 
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.checked_simplify")
-# A batch of one hides a batch that was made fixed; three is no size that a graph has by chance.
+# A batch of one does not reveal a batch that was fixed; three is unlikely to be in a graph by chance.
 BATCHES = (1, 3)
 FREE_SIZES = (FREE_SIZE, 64, 1)
 MEMORY_BASE_MB = 4096
@@ -32,7 +32,7 @@ VERDICT = "verdict.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Inputs, and what the graph as it was makes of them."""
+    """Inputs, and the outputs of the original graph."""
 
     batch: int
     feeds: dict[str, np.ndarray]
@@ -40,13 +40,13 @@ class Case:
 
 
 def simplify_checked(model: ModelProto, *, timeout_s: float = 120) -> Simplification:
-    """Simplify, and compare the numbers of both graphs on ONNX Runtime; `timeout_s` is for each of the two."""
+    """Simplify, and compare the numbers of both graphs on ONNX Runtime; `timeout_s` is for each of the two steps."""
     result = simplify_model(model, timeout_s=timeout_s, check=partial(_compare_apart, timeout_s=timeout_s))
     return _noted_in_card(result) if result.applied else result
 
 
 def _compare_apart(before: Path, after: Path, *, timeout_s: float) -> str | None:
-    """Compare in a child process: an untrusted graph can crash the runtime, or ask for any amount of memory."""
+    """Compare in a child process: an untrusted graph can crash the runtime, or allocate any amount of memory."""
     memory_mb = MEMORY_BASE_MB + MEMORY_TIMES_SIZE * before.stat().st_size // 2**20
     command = (*CHILD, str(before), str(after), str(memory_mb), str(timeout_s + 10))
     problem = run_isolated(command, folder=before.parent, timeout_s=timeout_s)
@@ -60,7 +60,7 @@ def _compare_apart(before: Path, after: Path, *, timeout_s: float) -> str | None
 
 
 def compare_files(before: Path, after: Path) -> str | None:
-    """Run both files on the same inputs; what is wrong with the second, or None."""
+    """Run both files on the same inputs; return what is wrong with the second, or None."""
     original = open_runner(before)
     cases = _cases(original)
     if isinstance(cases, str):
@@ -71,14 +71,14 @@ def compare_files(before: Path, after: Path) -> str | None:
     except ResnetxError as error:
         return f"the simplified graph does not run: {error}"
     if problem:
-        again = open_runner(before)  # seeded again, so that only its second round can differ
+        again = open_runner(before)  # seeded again, so that only its second run can differ
         if _compare(again, cases) or _compare(again, cases):
             return "the graph gives other numbers at every run, so that no simplified one can be compared with it"
     return problem and f"onnxsim changed the numbers: {problem}"
 
 
 def _cases(original: Runner) -> list[Case] | str:
-    """Inputs on which the original runs and what it answers, one a batch size; or why it runs on none."""
+    """Inputs and outputs of the original, one case per batch size; or why it does not run."""
     free = has_free_sizes(original.inputs)
     problem = ""
     for free_size in FREE_SIZES if free else FREE_SIZES[:1]:
@@ -103,8 +103,8 @@ def _compare(runner: Runner, cases: Sequence[Case]) -> str | None:
 
 
 def _noted_in_card(result: Simplification) -> Simplification:
-    """A file that says of itself that it is not simplified would lie from here on."""
-    with suppress(GraphError):  # a card that nobody can read stays as it is
+    """Set `simplified` in the card of the simplified graph."""
+    with suppress(GraphError):  # an unreadable card is not changed
         card = read_card(result.model)
         if card is not None and not card.simplified:
             embed_card(result.model, replace(card, simplified=True))

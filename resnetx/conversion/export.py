@@ -1,4 +1,4 @@
-"""From a network to a verified file: the one place that knows every stage of an export."""
+"""Exports a network to a verified file: all stages of an export in order."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """How a subject becomes a file; None is the default, resolved when the export begins."""
+    """The options of an export; None is the default, resolved when the export begins."""
 
     batch: int | None = None
     opset: int | None = None
@@ -49,7 +49,7 @@ class ExportOptions:
 
 
 def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step: Step = lambda _: None) -> Export:
-    """Trace, simplify, convert, verify and write. The file appears under its name only once it is verified."""
+    """Trace, simplify, convert, verify and write. The file gets its name only after it is verified."""
     opset = DEFAULT_OPSET if options.opset is None else options.opset
     exporter = choose_exporter(options.exporter, opset, newest_opset())
     if options.precision not in EXPORT_PRECISIONS:
@@ -114,10 +114,10 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
 
 
 def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions) -> Parity:
-    """Run the file that was just written, and compare it with the module; keep the golden bundle if it passes."""
+    """Run the file that was just written, and compare it with the module; write the golden bundle if it passes."""
     card = subject.card
     if card.output == "probabilities" and softmax_input(model) is None:
-        raise GraphError("The exported graph has no Softmax, though probabilities were asked for.")
+        raise GraphError("Probabilities were requested, but the exported graph has no Softmax.")
     truth, extremes = _truth(subject, options)
     logits = file_logits(model, open_runner)
     parity, _ = judge(open_runner(path), truth, card, precision=options.precision, hidden_logits=logits)
@@ -139,7 +139,7 @@ def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: Expor
 
 
 def _truth(subject: Subject, options: ExportOptions) -> tuple[Truth, list[int]]:
-    """The module's own answers, and which batches are extremes: a golden bundle holds those too."""
+    """The module's outputs, and which batches are extreme: only a golden bundle contains those."""
     card, module = subject.card, subject.module
     sizes = batch_sizes(options.batch)
     precisions = sorted({options.precision, "fp32", "int8"} if options.golden else {options.precision})
@@ -153,10 +153,10 @@ def _truth(subject: Subject, options: ExportOptions) -> tuple[Truth, list[int]]:
         network = module.with_logits()
         references = run_references(network, [[images]], precisions=precisions).rearranged(batches)
         if options.golden:
-            loud = card_inputs(card, extreme_images(max(sizes), card.image_size))
+            extreme = card_inputs(card, extreme_images(max(sizes), card.image_size))
             extremes.append(len(feeds))
-            feeds.append([loud])
-            references = references.followed_by(run_references(network, [[loud]], precisions=precisions))
+            feeds.append([extreme])
+            references = references.followed_by(run_references(network, [[extreme]], precisions=precisions))
     else:
         assert subject.outputs is not None
         outputs = subject.outputs

@@ -1,4 +1,4 @@
-"""What an export produced: the file, its card, and the verdict on it."""
+"""The result of an export: the file, its card, and the verdict on it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ class SimplifyOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What was written, or, where `parity` says no, what was not."""
+    """An exported file, which was not written if `parity` failed."""
 
     path: Path
     written: bool

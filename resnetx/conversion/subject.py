@@ -1,4 +1,4 @@
-"""What is exported: a network as it is shipped, an example input, and what its card will say."""
+"""The subject of an export: a network in deployed form, an example input, and its card."""
 
 import copy
 import importlib.metadata
@@ -43,7 +43,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """The network as it was asked for; None leaves it to the weights, or to the default where there are none."""
+    """The requested network; None leaves a value to the weights, or to the default without weights."""
 
     depth: int | None = None
     stages: tuple[int, ...] | None = None
@@ -58,8 +58,8 @@ class Wanted:
         width = self.width or 64
         if self.last_filters is not None and (self.variant != "textbook" or self.last_filters % width):
             raise UsageError(
-                f"The last stage's identity blocks cannot have {self.last_filters} filters: that choice belongs to "
-                f"--variant textbook, and takes a multiple of the width, such as {4 * width} or {8 * width}."
+                f"The last stage's identity blocks cannot have {self.last_filters} filters: this needs "
+                f"--variant textbook and a multiple of the width, such as {4 * width} or {8 * width}."
             )
         return resnet_config(
             self.depth,
@@ -73,7 +73,7 @@ class Wanted:
         )
 
     def check(self, config: ResNetConfig, *, new_head: bool) -> None:
-        """Weights decide what the network is; what was asked for besides must not contradict them."""
+        """Raise if the requested network contradicts the weights, which define it."""
         asked_and_found = {
             "--depth": (self.depth, config.depth),
             "--stages": (self.stages, config.stages),
@@ -108,7 +108,7 @@ def resnet_subject(
     seed: int = 0,
     download: Progress | None = None,
 ) -> Subject:
-    """A network of the residual family: as asked for with weights from `seed`, or whatever a checkpoint holds."""
+    """A ResNet or plain network: the requested one with weights from `seed`, or the one in a checkpoint."""
     if preprocess not in INPUT_FORMS:
         raise UsageError(f"There is no input form {preprocess!r}: choose {' or '.join(INPUT_FORMS)}.")
     if image_size is not None and not 32 <= image_size <= MAX_IMAGE_SIZE:
@@ -116,14 +116,14 @@ def resnet_subject(
     preprocessing, names = None, None
     if weights is None:
         if new_head:
-            raise UsageError("--new-head keeps the body of a checkpoint, and none was given; add --weights.")
+            raise UsageError("--new-head keeps the body of a checkpoint, but none was given; add --weights.")
         config = asked.config() if isinstance(asked, Wanted) else asked
         network = build_network(config, image_size=image_size)
         initialize(network, seed)
         origin = Weights(sha256=weights_sha256(network), seed=seed)
     else:
         if isinstance(asked, ResNetConfig):
-            raise UsageError("Both a config and weights were given; the weights say what the network is. Give one.")
+            raise UsageError("Both a config and weights were given, but the weights define the network. Give one.")
         source = resolve_source(str(weights), progress=download)
         checkpoint = load_checkpoint(source.path, variant=asked.variant, image_size=image_size)
         asked.check(checkpoint.config, new_head=new_head)
@@ -148,7 +148,7 @@ def resnet_subject(
     size = image_size or config.image_size
     output = output or ("probabilities" if config.variant == "textbook" else "logits")
     if top_k(output) > config.classes:
-        raise UsageError(f"{output} was asked for, and the network has {config.classes} classes; ask for fewer.")
+        raise UsageError(f"{output} was requested, but the network has {config.classes} classes; request fewer.")
     preprocessing = preprocessing or (UNIT if config.variant == "textbook" else IMAGENET)
     pixels = preprocess == "uint8"
     shape, dtype = ((2, size, size, 3), torch.uint8) if pixels else ((2, 3, size, size), torch.float32)
@@ -174,7 +174,7 @@ def resnet_subject(
 
 
 def module_subject(module: nn.Module, example: Tensor | Sequence[Tensor] | None) -> Subject:
-    """Any module of the user's with an example of its inputs; the module itself is left as it is."""
+    """A module of the user with an example of its inputs; the module itself is not changed."""
     if example is None:
         raise UsageError(
             f"{type(module).__name__} is not one of resnetx's own networks, so an example of its input is needed: "
@@ -197,7 +197,7 @@ def module_subject(module: nn.Module, example: Tensor | Sequence[Tensor] | None)
 
 
 def tool_versions() -> dict[str, str]:
-    """Of what is installed: nothing is simplified without a simplifier, and a checkout knows its own version."""
+    """The versions of the installed packages; the version of resnetx is known without its package metadata."""
     versions = {"resnetx": __version__}
     for name in ("torch", "onnx", "onnxscript", "onnxsim"):
         with suppress(importlib.metadata.PackageNotFoundError):

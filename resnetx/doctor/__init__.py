@@ -1,1 +1,1 @@
-"""What works on this machine, each provider really tried, and how to fix the rest."""
+"""Tests which providers work on this machine, and suggests fixes for the others."""

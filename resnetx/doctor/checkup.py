@@ -1,6 +1,6 @@
-"""What this machine can run: every provider really tried, in a child process that may crash or hang, and what it lacks.
+"""Tests every provider on this machine, in a child process that may crash or hang, and finds what is missing.
 
-Nothing here imports ONNX Runtime: a broken installation of it is one of the things to be found.
+Nothing here imports ONNX Runtime: a broken installation of it is one of the problems to detect.
 """
 
 import json
@@ -22,12 +22,12 @@ from resnetx.runtime.catalog import BY_NAME, provider_names
 
 SCHEMA = "resnetx.doctor/1"
 CHILD = (*PYTHON, "resnetx.doctor.trial_worker")
-# TensorRT builds an engine and torch.compile calls a compiler, both slowly where other work is going on.
+# TensorRT builds an engine and torch.compile calls a compiler, which are slow on a busy machine.
 TIMEOUT_S = 180
-# Must work even where nothing was asked for by name.
+# The provider that must work if none is requested.
 ALWAYS = "cpu"
-MOST_SAID = 600
-NO_ANSWER = "the process gave no answer that can be read"
+MOST_CHARACTERS = 600
+NO_ANSWER = "the process gave no valid answer"
 Step = Callable[[str], None]
 
 
@@ -39,7 +39,7 @@ class Library:
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A component of NVIDIA's: the version that this build wants, and the one that loads here, if one does."""
+    """An NVIDIA component: the version that this build requires, and the one that loads here, if any."""
 
     name: str
     library: str
@@ -50,7 +50,7 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
-    """One provider. `precision` is in what it multiplies float32 tensors unless told otherwise."""
+    """One provider. `precision` is the one in which it multiplies float32 tensors by default."""
 
     name: str
     works: bool
@@ -66,7 +66,7 @@ class Diagnosis:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """Something that is wrong with the installation whatever provider is asked for."""
+    """A problem of the installation that does not depend on the provider."""
 
     problem: str
     fix: Fix
@@ -74,7 +74,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkup:
-    """`asked` are the providers that must work, all of them."""
+    """`asked` are the providers that must all work."""
 
     machine: Machine
     providers: tuple[Diagnosis, ...]
@@ -92,8 +92,8 @@ class Checkup:
 
 
 def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeout_s: float = TIMEOUT_S) -> Checkup:
-    """Try the providers that were asked for; without any, all of them, of which the CPU's must work."""
-    step("looking at shared libraries")
+    """Test the requested providers; by default all of them, of which only cpu must work."""
+    step("checking shared libraries")
     names = list(dict.fromkeys(provider_names(asked))) or list(BY_NAME)
     survey = _survey(timeout_s)
     step("reading the machine")
@@ -109,7 +109,7 @@ def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeou
     )
     providers = []
     for name in names:
-        step(f"trying {name}")
+        step(f"testing {name}")
         providers.append(_diagnose(name, survey.libraries.get(name, ()), at, timeout_s))
     return Checkup(
         machine=machine,
@@ -122,7 +122,7 @@ def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeou
 
 @dataclass(frozen=True, kw_only=True)
 class _Survey:
-    """What is installed, as far as ONNX Runtime can be imported; `failure` is why it cannot."""
+    """What is installed, if ONNX Runtime can be imported; `failure` is why it cannot."""
 
     libraries: dict[str, tuple[Library, ...]]
     versions: tuple[Version, ...]
@@ -130,7 +130,7 @@ class _Survey:
 
 
 def _survey(timeout_s: float) -> _Survey:
-    """Asked of a child, for whom importing ONNX Runtime may be the end."""
+    """Uses a child process, because importing ONNX Runtime may crash."""
     answer, failure = _child(("survey",), timeout_s)
     libraries = {
         name: tuple(Library(name=library, found=found) for library, found in rows)
@@ -142,7 +142,7 @@ def _survey(timeout_s: float) -> _Survey:
 
 def _diagnose(name: str, libraries: Sequence[Library], at: Situation, timeout_s: float) -> Diagnosis:
     answer, failure = _child(("try", name), timeout_s)
-    problem = f"it was tried with one convolution, and {failure}" if failure else answer.get("problem")
+    problem = f"it was tested with one convolution, and {failure}" if failure else answer.get("problem")
     missing = [library.name for library in libraries if not library.found]
     return Diagnosis(
         name=name,
@@ -155,7 +155,7 @@ def _diagnose(name: str, libraries: Sequence[Library], at: Situation, timeout_s:
 
 
 def _child(task: Sequence[str], timeout_s: float) -> tuple[dict[str, Any], str | None]:
-    """The child's answer, or what became of it."""
+    """The child's answer, or why there is none."""
     try:
         with tempfile.TemporaryDirectory(prefix="resnetx-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -167,8 +167,8 @@ def _child(task: Sequence[str], timeout_s: float) -> tuple[dict[str, Any], str |
             return (json.loads(answer.read_text()), None) if answer.is_file() else ({}, NO_ANSWER)
     except OSError as error:
         raise FileError(
-            f"A provider is tried in a process with a temporary folder of its own, and that could not be made: "
-            f"{error.strerror or error}. Free some space, or set TMPDIR to a folder that can be written to."
+            f"Providers are tested in a process with a temporary folder, which could not be created: "
+            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
         ) from error
     except ValueError:
         return {}, NO_ANSWER
@@ -184,12 +184,12 @@ def _findings(at: Situation, failure: str | None) -> tuple[Finding, ...]:
         problem = _clean(f"ONNX Runtime cannot be used at all: {failure}")
         findings.append(Finding(problem=problem, fix=repair_runtime(at.wheels)))
     if os.environ.get(CONFIGURED_BY_MODELS, "0") not in ("", "0"):
-        problem = f"the environment sets {CONFIGURED_BY_MODELS}, with which no model is run here"
+        problem = f"the environment sets {CONFIGURED_BY_MODELS}, with which resnetx runs no model"
         findings.append(Finding(problem=problem, fix=Fix(command=f"unset {CONFIGURED_BY_MODELS}")))
     return tuple(findings)
 
 
 def _clean(text: str) -> str:
-    """Library messages may name the user's folders and hold anything: kept to one line that can be printed."""
+    """One printable line without the user's home folder, because library messages may contain anything."""
     home = str(Path.home())
-    return readable(text.replace(home, "~") if len(home) > 1 else text, MOST_SAID)
+    return readable(text.replace(home, "~") if len(home) > 1 else text, MOST_CHARACTERS)

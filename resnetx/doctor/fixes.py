@@ -1,4 +1,4 @@
-"""From what a provider lacks to what to do about it: a command wherever a command can help."""
+"""Fixes for providers that do not work: commands where possible."""
 
 import shutil
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ CONFIGURED_BY_MODELS = "ORT_LOAD_CONFIG_FROM_MODEL"
 
 @dataclass(frozen=True, kw_only=True)
 class Fix:
-    """`command` can be pasted into a shell; None where no command helps, and `note` says what would."""
+    """`command` can be pasted into a shell; it is None if no command helps, and `note` explains the fix."""
 
     command: str | None
     note: str | None = None
@@ -21,8 +21,8 @@ class Fix:
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """What a fix depends on. `imports` says whether ONNX Runtime can be imported at all; `nvidia` is None where
-    the system does not say whether it has such a GPU."""
+    """What a fix depends on. `imports` is whether ONNX Runtime can be imported; `nvidia` is None if it is unknown
+    whether the machine has an NVIDIA GPU."""
 
     wheels: tuple[Wheel, ...]
     imports: bool
@@ -34,8 +34,8 @@ class Situation:
 
 
 def fixes_for(provider: Provider, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
-    """What to do, in this order, so that the provider works; `missing` are the libraries that it lacks."""
-    # PyTorch runs beside ONNX Runtime: without that one nothing runs here, with two of it PyTorch does.
+    """The fixes for the provider, in order; `missing` are the libraries that it lacks."""
+    # Without ONNX Runtime nothing works here; with two packages of it, PyTorch still does.
     torch = provider.engine == "pytorch"
     if not at.imports or (len(at.wheels) != 1 and not torch):
         return (repair_runtime(at.wheels),)
@@ -49,18 +49,18 @@ def fixes_for(provider: Provider, problem: str, missing: Sequence[str], at: Situ
 
 
 def repair_runtime(wheels: Sequence[Wheel]) -> Fix:
-    """Exactly one package that holds ONNX Runtime."""
-    # Removing one of two takes files away that the other needs: both go, and one comes back.
+    """Install exactly one package that contains ONNX Runtime."""
+    # Removing one of two deletes files that the other needs: remove both, then install one.
     remove = f"pip uninstall -y {' '.join(wheel.name for wheel in wheels)} && " if wheels else ""
     return Fix(command=f"{remove}pip install {right_wheel()}")
 
 
 def _torch_fixes(provider: Provider, at: Situation) -> tuple[Fix, ...]:
-    if "torch" not in at.versions:
-        return (Fix(command="pip install torch"),)
+    if provider.package not in at.versions:
+        return (Fix(command=f"pip install {provider.package}"),)
     if provider.compiles_each_batch and not any(map(shutil.which, ("g++", "c++", "clang++", "cl"))):
-        return (Fix(command="sudo apt install g++", note="a C++ compiler, by whatever package the system has"),)
-    return (Fix(command="pip install --force-reinstall torch"),)
+        return (Fix(command="sudo apt install g++", note="a C++ compiler; other systems name the package differently"),)
+    return (Fix(command=f"pip install --force-reinstall {provider.package}"),)
 
 
 def _plugin_fixes(package: str, provider: Provider, at: Situation) -> tuple[Fix, ...]:
@@ -84,10 +84,10 @@ def _gpu_fixes(provider: Provider, problem: str, missing: Sequence[str], at: Sit
         command = f"pip install 'resnetx[{','.join(provider.extras)}]'"
         fixes.append(Fix(command=command, note="; ".join(notes) or None))
     if DRIVER in missing or not (provider.links_driver or at.driver) or "driver version" in problem:
-        note = "NVIDIA's driver, 580 or newer for CUDA 13; this is its name in Ubuntu"
+        note = "NVIDIA's driver, 580 or newer for CUDA 13; the package name is the one in Ubuntu"
         fixes.append(Fix(command="sudo apt install nvidia-driver-580", note=note))
     if not fixes:
-        # Everything is there and it does not work all the same: the usual reason is a mixture of versions.
+        # Nothing is missing, but it does not work: the usual cause is a mix of versions.
         fixes.append(Fix(command=f"pip install --force-reinstall --no-deps {GPU_WHEEL}"))
     return tuple(fixes)
 

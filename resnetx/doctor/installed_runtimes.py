@@ -1,4 +1,4 @@
-"""Installed packages that bring ONNX Runtime: more than one of them overwrite each other's files."""
+"""Installed packages that contain ONNX Runtime: two or more overwrite each other's files."""
 
 import platform
 import sys
@@ -7,8 +7,8 @@ from importlib import metadata
 
 from resnetx.base.text import readable
 
-PROOF = ("onnxruntime/__init__.py", "onnxruntime\\__init__.py")
-# What pyproject.toml asks for, on platforms that have wheels with the GPU providers and without.
+MODULE_FILES = ("onnxruntime/__init__.py", "onnxruntime\\__init__.py")
+# The dependencies in pyproject.toml, for platforms with and without wheels that have the GPU providers.
 GPU_WHEEL, PLAIN_WHEEL = "onnxruntime-gpu", "onnxruntime"
 
 
@@ -19,12 +19,12 @@ class Wheel:
 
 
 def runtime_wheels() -> tuple[Wheel, ...]:
-    """Every installed package that holds the module `onnxruntime`, under whatever name it was published."""
+    """All installed packages that contain the module `onnxruntime`, whatever their name."""
     found = {}
     for distribution in metadata.distributions():
         facts = distribution.metadata
         if "Name" not in facts or "Version" not in facts:
-            continue  # what an interrupted installation leaves behind
+            continue  # left by an interrupted installation
         name = readable(facts["Name"]).lower().replace("_", "-")
         if name.startswith(("onnxruntime", "ort-")) and _brings_runtime(distribution):
             found[name] = Wheel(name=name, version=readable(facts["Version"]))
@@ -38,4 +38,4 @@ def right_wheel() -> str:
 
 
 def _brings_runtime(distribution: metadata.Distribution) -> bool:
-    return any(str(file) in PROOF for file in distribution.files or ())
+    return any(str(file) in MODULE_FILES for file in distribution.files or ())

@@ -1,4 +1,4 @@
-"""The child process that really tries a provider; whatever happens here, the doctor lives on.
+"""The child process that tests a provider, so that a crash does not end the doctor.
 
 python -m resnetx.doctor.trial_worker ANSWER.json LIFETIME_S try NAME
 python -m resnetx.doctor.trial_worker ANSWER.json LIFETIME_S survey
@@ -14,7 +14,7 @@ from resnetx.runtime.catalog import CATALOG, engine_of, find_provider
 
 
 def try_provider(name: str) -> dict[str, Any]:
-    """Run one convolution on it: why that does not work, or the precision in which it computes when left alone."""
+    """Run one convolution on the provider: why that does not work, or its default precision."""
     try:
         engine = engine_of(find_provider(name))
     except ImportError as error:
@@ -24,7 +24,7 @@ def try_provider(name: str) -> dict[str, Any]:
 
 
 def survey() -> dict[str, Any]:
-    """What each provider's library was linked against and whether that loads, and NVIDIA's versions."""
+    """The libraries that each provider needs, whether they load, and NVIDIA's versions."""
     from dataclasses import asdict
 
     from resnetx.runtime.ort.nvidia_versions import read_components
@@ -37,7 +37,7 @@ def survey() -> dict[str, Any]:
 
 def main(answer: Path, lifetime_s: int, what: str, *names: str) -> None:
     if hasattr(signal, "alarm"):
-        signal.alarm(lifetime_s)  # nobody may be left to kill it
+        signal.alarm(lifetime_s)  # the parent may be gone
     answer.write_text(json.dumps(survey() if what == "survey" else try_provider(*names)))
 
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ OPSETS: dict[Exporter, tuple[int, int]] = {"dynamo": (18, 28), "torchscript": (1
 OLDEST_OPSET = 13
 # The newest IR version that ONNX Runtime reads; an exporter may write a newer one.
 MAX_IR_VERSION = 13
+VARIABLE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,11 @@ def _torchscript(module: nn.Module, example: tuple[Tensor, ...], signature: Sign
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters, which warn and log about things that are checked afterwards."""
+    """Silence the exporters, which warn and log about things that are checked afterwards.
+
+    When its compiler is first imported, torch also sets a variable for the whole process; the user did not ask for it.
+    """
+    found = VARIABLE_OF_TORCH in os.environ
     names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
@@ -128,6 +134,8 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+        if not found:
+            os.environ.pop(VARIABLE_OF_TORCH, None)
 
 
 def _check(model: onnx.ModelProto, example: Sequence[Tensor], signature: Signature, opset: int) -> None:

@@ -1,1 +1,1 @@
-"""What is fed to a model: synthetic images, random arrays, image folders."""
+"""Inputs for models: synthetic images, random arrays, image folders."""

@@ -1,4 +1,4 @@
-"""A folder of the user's own images, as pixels of the size that a model takes."""
+"""Reads a folder of the user's images, resized to the input size of a model."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ MAX_PIXELS = 100_000_000
 
 
 def read_images(folder: Path, card: ModelCard | None, model: Path) -> np.ndarray:
-    """Every image of `folder`, resized and cropped in the middle to the model's size: uint8 (N, H, W, 3)."""
+    """The first MAX_IMAGES images of `folder`, resized and center-cropped to the model's size: uint8 (N, H, W, 3)."""
     if card is None or card.image_size is None:
-        raise UsageError(f"--images needs a model with a card, which says what size its images have; {model} has none.")
+        raise UsageError(f"--images needs a model card, which specifies the size of images; {model} has none.")
     if not folder.is_dir():
-        raise FileError(f"There is no folder {folder} to take images from; give one that holds .jpg or .png files.")
+        raise FileError(f"There is no image folder {folder}; give one that contains .jpg or .png files.")
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)[:MAX_IMAGES]
     if len(paths) < 2:
-        raise FileError(f"{folder} holds {len(paths)} images ({', '.join(sorted(SUFFIXES))}); two or more are needed.")
+        raise FileError(f"{folder} has {len(paths)} images ({', '.join(sorted(SUFFIXES))}); two or more are needed.")
     return np.stack([_read(path, card.image_size) for path in paths])
 
 
@@ -34,8 +34,8 @@ def _read(path: Path, size: int) -> np.ndarray:
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise FileError(f"{path} has {image.width}x{image.height} pixels, more than are read; make it smaller.")
-            # The usual evaluation transform: the shorter side to 8/7 of the crop, then the middle.
+                raise FileError(f"{path} has {image.width}x{image.height} pixels; resize it to {MAX_PIXELS} or fewer.")
+            # The usual evaluation transform: resize the shorter side to 8/7 of the crop, then center-crop.
             scale = size * 8 / 7 / min(image.size)
             wide, high = (max(size, round(side * scale)) for side in image.size)
             resized = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)

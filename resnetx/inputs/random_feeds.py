@@ -1,4 +1,4 @@
-"""Random inputs for any signature, the same ones from the same seed."""
+"""Random inputs for any signature, reproducible from a seed."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from resnetx.errors import GraphError
 from resnetx.runtime.runner import TensorInfo
 
-# Where a graph leaves a size free that is not the batch: an image's, in most graphs.
+# For free dimensions other than the batch: in most graphs, the size of an image.
 FREE_SIZE = 224
 MOST_ELEMENTS = 2**28
 
@@ -16,9 +16,9 @@ MOST_ELEMENTS = 2**28
 def random_feeds(
     inputs: Sequence[TensorInfo], *, batch: int, seed: int, free_size: int = FREE_SIZE
 ) -> dict[str, np.ndarray]:
-    """Inputs of the right types and shapes, the same ones from the same seed.
+    """Inputs of the right types and shapes, reproducible from `seed`.
 
-    A free first dimension is the batch; any other has `free_size`, and the same name is the same size everywhere.
+    A free first dimension is the batch; any other has `free_size`, and equal names have equal sizes.
     """
     sizes: dict[str, int] = {}
     for info in inputs:
@@ -29,7 +29,7 @@ def random_feeds(
     for info in inputs:
         shape = tuple(sizes.get(dim, free_size) if isinstance(dim, str) else dim for dim in info.shape)
         if math.prod(shape) > MOST_ELEMENTS:
-            raise GraphError(f"The input {info.name!r} has the shape {shape}: too large to make up values for it.")
+            raise GraphError(f"The input {info.name!r} has the shape {shape}, which is too large for random values.")
         feeds[info.name] = _values(shape, info.dtype, generator)
     return feeds
 
@@ -52,7 +52,7 @@ def _values(shape: tuple[int, ...], dtype: np.dtype, generator: np.random.Genera
 
 
 def _waves(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
-    """Smooth content in [-1, 1], as images have it: noise alone averages out in a network, and agrees too easily."""
+    """Smooth content in [-1, 1], as in images: noise alone averages out in a network, which hides differences."""
     phase: np.ndarray = generator.uniform(0, 2 * np.pi, (*shape[:-2], *(1 for _ in shape[-2:])))
     for axis in range(max(0, len(shape) - 2), len(shape)):
         ramp = np.linspace(0, 2 * np.pi * generator.uniform(0.5, 2), shape[axis])

@@ -1,4 +1,4 @@
-"""Which inputs a verification feeds: batches of samples, images or arrays, and one that is far too loud."""
+"""The inputs of a verification: batches of samples, and one sample of extreme magnitude."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.synthetic import card_inputs, probing_images, smooth_images
 
-# Large enough to leave the range that a network was made for, small enough not to overflow float32 in it.
+# Large enough to leave the usual range of a network, small enough not to overflow float32 in it.
 LARGE = 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Which inputs: sizes of batches, how many distinct samples, the user's own images, and the seed."""
+    """The sizes of batches, the number of distinct samples, the user's images, and the seed."""
 
     sizes: tuple[int, ...]
     samples: int | None = None
@@ -22,7 +22,7 @@ class Sampling:
     seed: int = 0
 
     def batches(self) -> list[list[int]]:
-        """Samples by batch, so that every sample is seen, and the last size twice with other samples."""
+        """The samples of each batch: every sample is used, and the last size is used twice with different samples."""
         count = self.count
         batches, first = [], 0
         sizes = list(self.sizes)
@@ -40,11 +40,11 @@ class Sampling:
 
 
 def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[str]) -> np.ndarray:
-    """All samples as the file takes them: the user's images, or probing ones and, in float32, a far too loud one."""
+    """All samples in the file's input form: the user's images, or test images and, in float32, an extreme one."""
     assert card.image_size is not None
     images = sampling.images
     if images is None and "int8" in precisions:
-        # Extremes lie outside of what anybody calibrates on: INT8 clips them, and is right to.
+        # Extremes are outside of any calibration data, so INT8 clips them correctly.
         images = smooth_images(sampling.count, card.image_size, sampling.seed)
     elif images is None:
         images = probing_images(sampling.count, card.image_size, sampling.seed)

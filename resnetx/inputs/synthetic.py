@@ -1,4 +1,4 @@
-"""Images that find things: smooth, as photographs are, and extreme, as photographs rarely are."""
+"""Synthetic test images: smooth ones, like photographs, and extreme ones."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from resnetx.model.preprocessing import Preprocessing
 
 
 def synthetic_images(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """`count` different images (N, H, W, 3) in uint8: smooth ones of growing detail, every fourth an extreme."""
+    """`count` different images (N, H, W, 3) in uint8: smooth ones with increasing detail, every fourth extreme."""
     generator = np.random.default_rng(seed)
     extremes = (_hot_pixel, _black, _white)
     images = [
@@ -18,31 +18,31 @@ def synthetic_images(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 def smooth_images(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """`count` images as a camera might take them."""
+    """`count` smooth images, like photographs."""
     generator = np.random.default_rng(seed)
     return np.stack([_smooth(size, 3 + 2 * (index % 4), generator) for index in range(count)])
 
 
 def probing_images(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """`count` images for a verification: smooth ones and extremes by turns, so that a few hold both."""
+    """`count` images for a verification: smooth and extreme ones alternate, so that a few include both."""
     smooth, extremes = smooth_images(count, size, seed), extreme_images(count, size)
     return np.stack([(smooth if index % 2 == 0 else extremes)[index // 2] for index in range(count)])
 
 
 def extreme_images(count: int, size: int) -> np.ndarray:
-    """One hot pixel, all white, all black, and again."""
+    """One hot pixel, all white, all black, repeated."""
     kinds = (_hot_pixel, _white, _black)
     return np.stack([kinds[index % len(kinds)](size) for index in range(count)])
 
 
 def card_inputs(card: ModelCard, images: np.ndarray) -> np.ndarray:
-    """Images as the file of a card takes them: raw, or as normalized floats."""
+    """Images in the input form of the card: raw pixels or normalized floats."""
     assert card.preprocessing is not None
     return images if card.input == "uint8" else network_input(images, card.preprocessing)
 
 
 def network_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
-    """Raw pixels (N, H, W, 3) as the network takes them: float32 (N, 3, H, W)."""
+    """Raw pixels (N, H, W, 3) as inputs of the network: float32 (N, 3, H, W)."""
     pixels = images[..., ::-1] if preprocessing.order == "BGR" else images
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     scaled = (pixels * preprocessing.scale - mean) / std

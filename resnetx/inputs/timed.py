@@ -11,15 +11,14 @@ from resnetx.runtime.runner import TensorInfo
 
 Feeds = dict[str, np.ndarray]
 
-# Several inputs by turns: a runner that returned the last answer again would be seen, and caches see what they will
-# see in use.
+# Several inputs in rotation: a runner that returns its previous output is detected, and caches behave as in use.
 DISTINCT_INPUTS = 4
-# Images of a batch repeat after this many; more of them would only take memory.
+# The images of a batch repeat after this many, to save memory.
 POOL = 16
 
 
 def timed_feeds(inputs: Sequence[TensorInfo], card: ModelCard | None, *, batch: int, seed: int = 0) -> list[Feeds]:
-    """Distinct inputs of one shape: images where the card says how they go in, else values of the right type."""
+    """Distinct inputs of one shape: images if the card specifies the preprocessing, else random values."""
     if card is None or card.image_size is None or card.preprocessing is None:
         return [random_feeds(inputs, batch=batch, seed=seed + index) for index in range(DISTINCT_INPUTS)]
     pool = max(min(batch, POOL), DISTINCT_INPUTS)

@@ -1,4 +1,4 @@
-"""The machine in facts: processor, memory, system, GPUs and versions, with nothing that says whose machine it is."""
+"""Facts about the machine: processor, memory, system, GPUs and versions; nothing identifies its owner."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from resnetx.base.text import readable
 from resnetx.machine.gpus import Gpu, find_gpus
 from resnetx.machine.threads import allowed_cpus, cgroup_folders, cpu_quota, default_threads, physical_cores, read_text
 
-# What decides how fast a network runs, by the names that Linux gives it: x86 first, then Arm.
+# The instruction sets that affect the speed of a network, by their Linux names: x86 first, then Arm.
 INSTRUCTION_SETS = (
     *("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
     *("amx_tile", "amx_int8", "amx_bf16", "amx_fp16"),
@@ -34,10 +34,10 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """`cores` are physical ones that this process may use, `cpus` logical ones; `memory_mb` is what it may fill.
+    """`cores` are the physical cores that this process may use, `cpus` the logical ones, `memory_mb` the memory.
 
-    `governor` and `turbo` say how the processors choose their frequency, `load_average` how many processes were
-    running or waiting in the last minute; None where the system does not say.
+    `governor` and `turbo` describe how the processors choose their frequency; `load_average` is the number of processes
+    that were running or waiting in the last minute. None is unknown.
     """
 
     processor: str
@@ -63,7 +63,7 @@ class Machine:
 
 
 def read_machine() -> Machine:
-    """What this process has; loads no library."""
+    """The machine as far as this process may use it; loads no library."""
     cpus = allowed_cpus()
     processor = read_processor()
     return Machine(
@@ -95,13 +95,13 @@ class Processor:
 
 
 def read_processor(source: Path = Path("/proc/cpuinfo")) -> Processor:
-    """The first processor that the kernel lists; the others of a machine differ in speed at most."""
+    """The first processor that the kernel lists; the others of a machine differ at most in speed."""
     text = read_text(source) or ""
-    said = dict(reversed(re.findall(r"^([\w ]+?)[ \t]*:[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)))
-    flags = set((said.get("flags") or said.get("Features") or "").split())
-    vendor = said.get("vendor_id") or said.get("CPU implementer") or ""
+    fields = dict(reversed(re.findall(r"^([\w ]+?)[ \t]*:[ \t]*(.*?)[ \t]*$", text, re.MULTILINE)))
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    vendor = fields.get("vendor_id") or fields.get("CPU implementer") or ""
     return Processor(
-        name=readable(said.get("model name") or platform.processor() or platform.machine()) or "unknown",
+        name=readable(fields.get("model name") or platform.processor() or platform.machine()) or "unknown",
         vendor=VENDORS.get(vendor, readable(vendor)) or ("Apple" if platform.system() == "Darwin" else "unknown"),
         instruction_sets=tuple(name for name in INSTRUCTION_SETS if name in flags),
     )
@@ -125,17 +125,17 @@ def usable_memory_mb(
     membership: Path = Path("/proc/self/cgroup"),
     root: Path = Path("/sys/fs/cgroup"),
 ) -> int | None:
-    """The memory of the machine, or the tightest limit of this process's cgroups below it; None if nobody says."""
+    """The memory of the machine, or the tightest limit of this process's cgroups below it; None if unknown."""
     unified, separate = cgroup_folders("memory", membership, root)
     files = [folder / "memory.max" for folder in unified] + [folder / "memory.limit_in_bytes" for folder in separate]
     limits = [_whole(read_text(file)) for file in files]
-    # A limit of zero bytes is a file that says nothing; v1 writes a number beyond any machine for none.
+    # Zero bytes means unknown; without a limit, v1 writes a number beyond the memory of any machine.
     known = [limit for limit in (_total(meminfo), *limits) if limit]
     return min(known) // 2**20 if known else None
 
 
 def installed_versions() -> dict[str, str]:
-    """The packages that a figure depends on, from their metadata: nothing is imported."""
+    """The versions of the packages that affect results, from their metadata; nothing is imported."""
     versions = {}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs and their driver, asked of nvidia-smi: it answers, or fails, in a process of its own."""
+"""NVIDIA GPUs and their driver, from nvidia-smi, so that a failure of the driver stays in a separate process."""
 
 import csv
 import re
@@ -15,7 +15,7 @@ TIMEOUT_S = 20
 NVIDIA = "0x10de"
 # The library that comes with the driver.
 DRIVER = "libcuda.so.1"
-# A driver at work, and how Linux in Windows reaches a GPU: some containers show these, and no PCI device.
+# The devices of a loaded driver, and of the GPU in WSL: some containers have these, but no PCI device.
 DEVICE_FILES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
@@ -28,7 +28,7 @@ class Gpu:
 
 
 def find_gpus(command: str = "nvidia-smi") -> tuple[Gpu, ...]:
-    """The GPUs that the driver offers; none where there is no driver, or it does not answer."""
+    """The GPUs that the driver reports; none if there is no driver, or it does not respond."""
     program = shutil.which(command)
     if program is None:
         return ()
@@ -45,7 +45,7 @@ def find_gpus(command: str = "nvidia-smi") -> tuple[Gpu, ...]:
 
 
 def read_answer(text: str) -> tuple[Gpu, ...]:
-    """A line a GPU; a line of another form is none."""
+    """One GPU per line; lines of another form are ignored."""
     rows = [[readable(value.strip()) for value in row] for row in csv.reader(text.splitlines())]
     return tuple(
         Gpu(
@@ -61,7 +61,7 @@ def read_answer(text: str) -> tuple[Gpu, ...]:
 def has_nvidia_hardware(
     devices: Path = Path("/sys/bus/pci/devices"), files: Sequence[Path] = DEVICE_FILES
 ) -> bool | None:
-    """Whether there is an NVIDIA device at all, driver or not; None where the system does not say."""
+    """Whether there is an NVIDIA device, with or without a driver; None if unknown."""
     if any(file.exists() for file in files):
         return True
     try:

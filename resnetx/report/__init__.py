@@ -1,1 +1,1 @@
-"""Numbers made visible: pure functions from a result to text."""
+"""Reports: pure functions from a result to text."""

@@ -1,4 +1,4 @@
-"""A benchmark as tables that a person can read in 80 columns: what is fastest, whether it is right, what it took."""
+"""A benchmark as tables that fit in 80 columns: speed, correctness and cost."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -16,7 +16,7 @@ NOTHING = Text("-", "dim")
 
 
 def render_bench(benchmark: Benchmark) -> RenderableType:
-    """For each model its rows and what they took; below, what failed and what to be wary of."""
+    """For each model its results and their costs; below, failures and warnings."""
     rows = bench_rows(benchmark)
     parts: list[RenderableType] = []
     for model, own in by_model(rows).items():
@@ -28,7 +28,7 @@ def render_bench(benchmark: Benchmark) -> RenderableType:
 
 
 def render_progress(cases: Sequence[BenchCase]) -> Table:
-    """How the cases stand while they run."""
+    """The state of the cases while they run."""
     table = _table(("model", False), ("provider", False), ("batch", True), ("median ms", True), ("rounds", True))
     for case in cases:
         samples = [sample for samples in case.samples_ms for sample in samples]
@@ -61,7 +61,7 @@ def _figures(rows: Sequence[BenchRow]) -> Table:
 
 
 def _load_figures(rows: Sequence[BenchRow]) -> Table:
-    """In MLPerf's scenarios: the figure of merit, and what LoadGen says of the run."""
+    """For MLPerf's scenarios: the figure of merit, and LoadGen's verdict on the run."""
     units = list(dict.fromkeys(row.case.load.unit for row in rows if row.case.load is not None))
     served = any(row.case.load is not None and row.case.load.scenario == "server" for row in rows)
     rates = ["img/s"] if all(unit.endswith(" ms") for unit in units) else []
@@ -91,7 +91,7 @@ def _load_figures(rows: Sequence[BenchRow]) -> Table:
 
 
 def _provider(row: BenchRow) -> Text:
-    """Marked, because the words for a fallback need the room of a table with fewer columns."""
+    """`!` marks a fallback; the table of costs has the space to name it."""
     return Text(printable(f"{'*' if row.best else ' '} {row.case.provider}{'' if row.case.fallback is None else '!'}"))
 
 
@@ -121,14 +121,14 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
 
 
 def _device_costs(rows: Sequence[BenchRow]) -> list[RenderableType]:
-    """What only some machines tell: the GPU's memory, energy, and where TensorRT's engine came from."""
-    told = [row for row in rows if _told_by_device(row)]
-    if not told:
+    """What only some machines report: GPU memory, energy, and the origin of TensorRT's engine."""
+    reported = [row for row in rows if _has_device_costs(row)]
+    if not reported:
         return []
     table = _table(
         ("provider", False), ("batch", True), ("GPU MB", True), ("J/img", True), ("energy of", False), ("engine", False)
     )
-    for row in told:
+    for row in reported:
         case = row.case
         table.add_row(
             Text(printable(f"  {provider_in_words(case)}")),
@@ -141,7 +141,7 @@ def _device_costs(rows: Sequence[BenchRow]) -> list[RenderableType]:
     return [Text(), table]
 
 
-def _told_by_device(row: BenchRow) -> bool:
+def _has_device_costs(row: BenchRow) -> bool:
     engine = row.case.cold and row.case.cold.engine
     return any(each is not None for each in (row.case.gpu_memory_mb, row.summary.joules_per_image, engine))
 
@@ -158,14 +158,14 @@ def _parity(row: BenchRow) -> Text:
 
 
 def _all_notes(rows: Sequence[BenchRow]) -> list[Text]:
-    """What went wrong and what to be wary of; what is true of several rows is said once."""
+    """Failures and warnings; those of several rows are shown once."""
     several = len({row.case.model for row in rows}) > 1
-    said: dict[tuple[str, str], list[str]] = {}
+    rows_of: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         name = f"{row.case.model} on {row.label}" if several else row.label
         for note in _notes(row):
-            said.setdefault(note, []).append(name)
-    return [Text(printable(f"{'; '.join(names)}: {words}"), style) for (words, style), names in said.items()]
+            rows_of.setdefault(note, []).append(name)
+    return [Text(printable(f"{'; '.join(names)}: {words}"), style) for (words, style), names in rows_of.items()]
 
 
 def _notes(row: BenchRow) -> list[tuple[str, str]]:
@@ -212,7 +212,7 @@ def _number(value: float | None) -> str | Text:
 
 
 def _short(value: float) -> str:
-    """Four significant figures, and no exponent."""
+    """Four significant figures, without an exponent."""
     return (
         f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".") if abs(value) >= 1e-3 else f"{value:.4f}"
     )

@@ -1,4 +1,4 @@
-"""A benchmark's cases with what is said about them: figures, a label, the ratio to torch, and which is best."""
+"""A benchmark's cases as rows of a report: figures, a label, the ratio to torch, and which is best."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
@@ -9,7 +9,7 @@ from resnetx.benchmark.result import BenchCase, Benchmark, Summary
 from resnetx.runtime.catalog import BY_NAME
 from resnetx.verification.parity import Check
 
-# Where the same model, provider and batch were run more than once, these tell the rows apart.
+# If the same model, provider and batch were run more than once, these distinguish the rows.
 DISTINGUISHING = {
     "effective_precision": "{}",
     "threads": "{} threads",
@@ -20,9 +20,9 @@ DISTINGUISHING = {
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One case. `series` is its provider and whatever else sets it apart; `ratio` is its throughput over torch's.
+    """One case. `series` is its provider and what else distinguishes it; `ratio` is its throughput over torch's.
 
-    In a scenario of MLPerf, `ratio` and `best` go by the figure of merit.
+    In an MLPerf scenario, `ratio` and `best` use the figure of merit.
     """
 
     index: int
@@ -41,7 +41,7 @@ class BenchRow:
 
     @property
     def parity_passed(self) -> bool | None:
-        """None where nothing was checked."""
+        """None if nothing was checked."""
         parity = self.case.parity
         return parity.passed if parity is not None and parity.checks else None
 
@@ -51,7 +51,7 @@ class BenchRow:
 
     @property
     def rounds(self) -> list[list[float]]:
-        """The samples that are times; a file from elsewhere may hold infinities."""
+        """The finite samples; an untrusted file may contain infinities."""
         rounds = self.case.samples_ms if self.case.load is None else [self.case.load.run.samples_ms]
         kept = ([sample for sample in samples if isfinite(sample)] for samples in rounds)
         return [samples for samples in kept if samples]
@@ -76,7 +76,7 @@ def bench_rows(benchmark: Benchmark) -> tuple[BenchRow, ...]:
 
 
 def provider_in_words(case: BenchCase) -> str:
-    """The provider, and where it was allowed to fall back and did, what ran instead."""
+    """The provider and, after a fallback, the providers that ran instead."""
     if case.fallback is None:
         return case.provider
     return f"{case.provider}->{'+'.join(name for name, _ in case.placement) or '?'}"
@@ -110,7 +110,7 @@ def _is_baseline(case: BenchCase) -> bool:
 
 
 def _score(case: BenchCase) -> float | None:
-    """What makes one row better than another: a scenario's figure of merit, else throughput."""
+    """The value that rows are ranked by: a scenario's figure of merit, else throughput."""
     return case.summary.images_per_s if case.load is None else case.load.score
 
 
@@ -119,7 +119,7 @@ def _ratio(value: float | None, base: float | None) -> float | None:
 
 
 def _best(cases: Sequence[BenchCase]) -> set[int]:
-    """The highest score of each model among the rows that are not wrong, where there is a choice."""
+    """The row with the highest score of each model, if there are several correct ones."""
     rates: dict[Hashable, list[tuple[float, int]]] = defaultdict(list)
     for index, case in enumerate(cases):
         correct = case.parity is None or case.parity.passed

@@ -1,4 +1,4 @@
-"""Two benchmarks side by side, as a table for people."""
+"""A comparison of two benchmarks as tables."""
 
 from collections.abc import Iterable
 
@@ -14,14 +14,16 @@ MAX_NAMES = 8
 
 
 def render_comparison(comparison: Comparison) -> RenderableType:
-    """A table a model, what could not be compared, and the verdict."""
+    """A table per model, what could not be compared, and the verdict."""
     names = (one_line(comparison.old), "bold"), " -> ", (one_line(comparison.new), "bold")
     parts: list[RenderableType] = [Text.assemble(*names, f"  {turns_in_words(comparison)}")]
     for model in dict.fromkeys(row.model for row in comparison.rows):
         rows = [row for row in comparison.rows if row.model == model]
         parts += [Text(), Text(one_line(model), "bold"), _table(rows), *_reasons(rows)]
     style = "bold green" if comparison.passed else "bold red"
-    parts += [Text(), *_remarks(comparison), Text(verdict_in_words(comparison), style)]
+    mean = mean_in_words(comparison)
+    parts += [Text(), *([Text(mean)] if mean else []), *_remarks(comparison)]
+    parts.append(Text(verdict_in_words(comparison), style))
     return Group(*parts)
 
 
@@ -30,6 +32,12 @@ def turns_in_words(comparison: Comparison) -> str:
         return "run in turns"
     some = any(row.interleaved for row in comparison.rows)
     return "some rows run in turns" if some else "run one after the other"
+
+
+def mean_in_words(comparison: Comparison) -> str:
+    """Nothing for a single row, whose ratio is shown."""
+    mean, count = comparison.geometric_mean, sum(row.ratio is not None for row in comparison.rows)
+    return f"geometric mean of {count} ratios: {change_in_words(mean)}" if mean is not None and count > 1 else ""
 
 
 def verdict_in_words(comparison: Comparison) -> str:
@@ -51,8 +59,8 @@ def _table(rows: list[ComparedRow]) -> Table:
         table.add_row(
             _provider(row),
             str(row.batch),
-            _time(row.old_ms),
-            _time(row.new_ms),
+            time_in_words(row.old_ms),
+            time_in_words(row.new_ms),
             change_in_words(row.ratio),
             interval_in_words(row),
             _mark(row),
@@ -99,12 +107,12 @@ def _advice(comparison: Comparison) -> str:
     return "What can't be told may be, where both take turns: bench NEW --against OLD; or with a longer --duration."
 
 
-def _time(value: float | None) -> str:
+def time_in_words(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}" if value >= 100 else f"{value:.3f}" if value >= 1 else f"{value:.4f}"
 
 
 def change_in_words(ratio: float | None) -> str:
-    """`+4.9 %`, and a factor where a percentage would not be read."""
+    """`+4.9 %`, or a factor if the percentage is very large."""
     if ratio is None:
         return ""
     if ratio >= 10:

@@ -1,4 +1,4 @@
-"""A checkup as lines for people: the machine, each provider with what it lacks and the command that mends it."""
+"""A checkup as text: the machine, and each provider with what it lacks and the command that fixes it."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -13,8 +13,8 @@ from resnetx.doctor.fixes import Fix
 from resnetx.machine.facts import Machine
 from resnetx.machine.gpus import Gpu
 
-# Instruction sets in words, for a line that says what the processor has and lacks.
-SPOKEN = {
+# The display names of instruction sets.
+DISPLAY_NAMES = {
     "avx2": "AVX2",
     "avx512f": "AVX-512",
     "avx512_vnni": "VNNI (int8)",
@@ -31,11 +31,11 @@ SPOKEN = {
     "sve2": "SVE2",
     "sme": "SME",
 }
-X86_WISHES = {"AVX-512": ("avx512f",), "VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_tile",)}
-# The first column, all the way down.
+X86_EXPECTED = {"AVX-512": ("avx512f",), "VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_tile",)}
+# The width of the first column.
 LABEL = 15
 INDENT = 2
-# A longer command would be broken beside the first column, where 80 columns are all there is.
+# A longer command would wrap beside the first column of an 80-column terminal.
 PASTED = 80 - LABEL - 2 * INDENT
 NAMED_VERSIONS = ("resnetx", "torch", "onnx")
 
@@ -53,6 +53,7 @@ def _machine(machine: Machine) -> Table:
     rows.add_row("processor", Text(f"{machine.processor} ({machine.vendor}, {machine.architecture})"))
     rows.add_row("instructions", Text(_instructions(machine)))
     rows.add_row("cores", Text(_cores(machine)))
+    rows.add_row("frequency", Text(_frequency(machine)))
     rows.add_row("memory", Text("unknown" if machine.memory_mb is None else f"{machine.memory_mb / 1024:.1f} GiB"))
     rows.add_row("GPU", Text("\n".join(map(_gpu, machine.gpus)) or "none with a working NVIDIA driver"))
     rows.add_row("system", Text(f"{machine.system}, {machine.kernel}"))
@@ -61,11 +62,11 @@ def _machine(machine: Machine) -> Table:
 
 
 def _instructions(machine: Machine) -> str:
-    names = [SPOKEN[name] for name in machine.instruction_sets if name in SPOKEN]
+    names = [DISPLAY_NAMES[name] for name in machine.instruction_sets if name in DISPLAY_NAMES]
     lacks = []
     if machine.architecture.lower() in ("x86_64", "amd64"):
         have = set(machine.instruction_sets)
-        lacks = [name for name, any_of in X86_WISHES.items() if not have.intersection(any_of)]
+        lacks = [name for name, any_of in X86_EXPECTED.items() if not have.intersection(any_of)]
     return (", ".join(names) or "unknown") + (f"; no {', '.join(lacks)}" if names and lacks else "")
 
 
@@ -73,6 +74,12 @@ def _cores(machine: Machine) -> str:
     text = f"{machine.cores} physical, {machine.cpus} logical allowed to this process"
     quota = "no quota" if machine.cpu_quota is None else f"a quota of {machine.cpu_quota:g}"
     return f"{text}, {quota}: {machine.default_threads} threads by default"
+
+
+def _frequency(machine: Machine) -> str:
+    turbo = {True: "turbo on", False: "turbo off", None: "turbo unknown"}[machine.turbo]
+    load = "unknown" if machine.load_average is None else f"{machine.load_average:g}"
+    return f"governor {machine.governor or 'unknown'}, {turbo}, load average {load}"
 
 
 def _gpu(gpu: Gpu) -> str:
@@ -101,13 +108,13 @@ def _provider(provider: Diagnosis, versions: Sequence[Version]) -> RenderableTyp
 
 def _version(version: Version) -> Text:
     if version.fits:
-        return Text(f"{version.found}, as this build wants ({version.wanted})", "dim")
+        return Text(f"{version.found}, as this build requires ({version.wanted})", "dim")
     found = "not found" if version.found is None else f"found {version.found}"
-    return Text(f"this build wants {version.wanted}; {found}")
+    return Text(f"this build requires {version.wanted}; {found}")
 
 
 def _fix(fix: Fix) -> RenderableType:
-    """The command in one piece, on a line of its own where it needs one: it is there to be pasted."""
+    """The command, unwrapped so that it can be pasted, and on its own line if it is long."""
     rows = _grid(INDENT)
     command = Text(fix.command or "", "bold")
     note = Text(f"({fix.note})" if fix.note and fix.command else fix.note or "")

@@ -1,4 +1,4 @@
-"""An export's result as text for people and as JSON."""
+"""An export's result as text and as JSON."""
 
 import json
 

@@ -74,7 +74,7 @@ def render_layers(inspection: Inspection, *, width: int) -> RenderableType:
 
 
 def shown(text: str, limit: int) -> str:
-    """Text from a file on one line: non-printable characters become `?`, and a long text loses its middle."""
+    """Text from a file on one line: non-printable characters become `?`, and the middle of a long text is cut."""
     if len(text) > 2 * limit:
         text = text[:limit] + ELLIPSIS + text[-limit:]
     text = printable(text)

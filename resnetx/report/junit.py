@@ -1,4 +1,4 @@
-"""A verification as JUnit XML, which CI systems show: a suite a provider, a case a check."""
+"""A verification as JUnit XML, which CI systems show: one suite per provider, one case per check."""
 
 from xml.etree import ElementTree
 
@@ -30,6 +30,6 @@ def _suite(result: Verification, verdict: ProviderVerdict) -> ElementTree.Elemen
         )
         if not check.passed:
             fault = verdict.first_fault
-            first = "" if fault is None else f"; the first layer to leave the noise floor is {fault.name}"
+            first = "" if fault is None else f"; the first wrong layer is {fault.name}"
             ElementTree.SubElement(case, "failure", message=printable(f"{check.reason}{first}"))
     return suite

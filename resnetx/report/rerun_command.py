@@ -45,7 +45,7 @@ def _plain(value: object) -> str:
 
 
 def _quote(word: str) -> str:
-    """Bytes that a page can't show are written in the shell's own escapes, so that the command stays exact."""
+    """Quote a word for the shell; unprintable bytes are escaped, so that the command stays exact."""
     if word.isprintable():
         return shlex.quote(word)
     data = word.encode("utf-8", "surrogateescape" if _from_bytes(word) else "backslashreplace")

@@ -1,4 +1,4 @@
-"""A scenario's result in words that the terminal and the page share."""
+"""A scenario's result as text, for the terminal and the HTML page."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ SCENARIOS = {
 
 
 def captions(rows: Sequence[BenchRow]) -> list[str]:
-    """What the scenario is, and what the runs lack to be MLPerf's; what is true of all rows is said once."""
+    """What the scenario is, and why the runs are not official MLPerf; what is true of all rows is shown once."""
     loads = [(row, row.case.load) for row in rows if row.case.load is not None]
     kinds = dict.fromkeys(f"{load.scenario}: {SCENARIOS[load.scenario]}{_bound(load)}" for _, load in loads)
     labels: dict[str, list[str]] = {}
@@ -45,7 +45,7 @@ def load_notes(load: LoadResult) -> Iterator[str]:
             f"runs had {rate:.4g} queries/s."
         )
     if load.run.reasons:
-        start = "LoadGen says" if load.run.valid else "LoadGen calls the run invalid"
+        start = "LoadGen reports" if load.run.valid else "LoadGen calls the run invalid"
         yield f"{start}: {'; '.join(load.run.reasons)}."
 
 

@@ -1,4 +1,4 @@
-"""A verification's result as tables for people."""
+"""A verification's result as tables."""
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +10,7 @@ from resnetx.verification.result import ProviderVerdict, Verification
 
 
 def render_verification(result: Verification) -> RenderableType:
-    """The verdict, a table a provider, and the layers where they were asked for."""
+    """The verdict, a table per provider, and the layers if requested."""
     head = Text.assemble((result.model, "bold"), f"  {result.architecture}")
     parts: list[RenderableType] = [head, Text(f"against {result.reference}, {result.samples} samples", "dim")]
     for verdict in result.verdicts:
@@ -32,12 +32,12 @@ def _provider(verdict: ProviderVerdict) -> list[RenderableType]:
     parts: list[RenderableType] = [head, table]
     parts += [Text(f"{c.output}, batch {c.batch}: {c.reason}", "red") for c in verdict.parity.checks if c.reason]
     if not verdict.deterministic:
-        parts.append(Text("the same input twice gave answers that differ in rounding", "yellow"))
+        parts.append(Text("two runs of the same input differ in rounding", "yellow"))
     parts += [Text(note, "yellow") for note in verdict.notes]
     if verdict.layers:
         parts += [Text(), _layers(verdict.layers), _first_fault(verdict)]
     elif not verdict.passed:
-        parts.append(Text("run with --layers to see which layer leaves the noise floor", "dim"))
+        parts.append(Text("run with --layers to find the first wrong layer", "dim"))
     return parts
 
 
@@ -84,6 +84,4 @@ def _first_fault(verdict: ProviderVerdict) -> Text:
     if fault is None:
         return Text("every layer stays within the noise floor", "green")
     name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
-    return Text(
-        f"the first layer to leave the noise floor is {name} ({fault.multiple:.3g} times PyTorch's)", "bold red"
-    )
+    return Text(f"the first wrong layer is {name} ({fault.multiple:.3g} times PyTorch's)", "bold red")

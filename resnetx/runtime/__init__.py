@@ -1,1 +1,1 @@
-"""What can run an ONNX file: providers and sessions."""
+"""Providers, and the runners that execute models on them."""

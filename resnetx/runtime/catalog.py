@@ -1,7 +1,7 @@
-"""The catalog: one row for each provider that can run a model, and the one place where providers are found by name.
+"""The catalog of providers, with one row for each, and their look-up by name.
 
-A new execution provider is a row here; a new engine is a folder beside `ort/` and a row here. Importing this loads no
-engine.
+A new execution provider is a row here; a new engine is a folder beside `ort/` and a row here. Importing this module
+loads no engine.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,19 +36,19 @@ CUDA = ExecutionProvider(
     opens=(CUDNN,),
     settings=(
         Setting(key="use_tf32", fast="1", fp32="0", why="TF32 keeps 10 of float32's 23 bits, and is on by default"),
-        Setting(key="cudnn_conv_algo_search", fast="EXHAUSTIVE", fp32="EXHAUSTIVE", why="slow once, fast after"),
+        Setting(key="cudnn_conv_algo_search", fast="EXHAUSTIVE", fp32="EXHAUSTIVE", why="slow once, then fast"),
         Setting(
             key="prefer_nhwc",
             fast="0",
             fp32="0",
-            why="the default; NHWC suits tensor cores, above all in fp16, but not all operators have it",
+            why="the default; NHWC suits tensor cores, mainly in fp16, but not all operators support it",
         ),
         Setting(key="fuse_conv_bias", fast="0", fp32="0", why="ONNX Runtime's default, made explicit"),
         Setting(
             key="enable_cuda_graph",
             fast="0",
             fp32="0",
-            why="it needs one shape, bound buffers and one caller; bench --boundary device has and uses them",
+            why="it needs one shape, bound buffers and one caller; bench --boundary device enables it",
         ),
     ),
     precision=cuda_precision,
@@ -68,7 +68,7 @@ CATALOG: tuple[Provider, ...] = (
                 key="INFERENCE_PRECISION_HINT",
                 fast=None,
                 fp32="f32",
-                why="left alone, it computes in bf16 wherever the processor has bf16 instructions",
+                why="by default it computes in bf16 if the processor has bf16 instructions",
             ),
         ),
         attach=attach_openvino,
@@ -89,13 +89,13 @@ CATALOG: tuple[Provider, ...] = (
         links_driver=False,
         problem=tensorrt_problem,
         settings=(
-            Setting(key="trt_fp16_enable", fast="0", fp32="0", why="half precision is asked for, never assumed"),
+            Setting(key="trt_fp16_enable", fast="0", fp32="0", why="half precision only on request"),
             Setting(key="trt_bf16_enable", fast="0", fp32="0", why="the same"),
             Setting(
                 key="trt_engine_cache_enable",
                 fast="0",
                 fp32="0",
-                why="a stale engine has given wrong outputs; bench turns it on, in a folder for this very case",
+                why="a stale engine has given wrong outputs; bench enables it, with a folder for each case",
             ),
             Setting(key="trt_timing_cache_enable", fast="0", fp32="0", why="the same"),
             Setting(key="trt_cuda_graph_enable", fast="0", fp32="0", why="it needs fixed shapes and bound buffers"),
@@ -114,14 +114,14 @@ CATALOG: tuple[Provider, ...] = (
         compiles_each_batch=True,
     ),
 )
-"""In the order in which they are shown. `auto` tries those that run files from the last to the first: the last are the
-fastest, and the first is always there."""
+"""In display order. `auto` tries the providers that run files from last to first: the last are the fastest, and the
+first is always available."""
 
 BY_NAME = {row.name: row for row in CATALOG}
 
 
 def find_provider(name: str) -> Provider:
-    """The row of a short name, or of ONNX Runtime's long one."""
+    """The provider with this short name or ONNX Runtime name."""
     wanted = name.strip().lower()
     found = next((row for row in BY_NAME.values() if wanted in row.names), None)
     if found is None:
@@ -133,7 +133,7 @@ def find_provider(name: str) -> Provider:
 
 
 def engine_of(provider: Provider) -> Engine:
-    """Loads the library that the provider is a part of."""
+    """Load the engine of a provider."""
     if isinstance(provider, ExecutionProvider):
         from resnetx.runtime.ort.engine import OnnxRuntime
 
@@ -146,27 +146,27 @@ def engine_of(provider: Provider) -> Engine:
 
 
 def best_provider() -> Provider:
-    """The fastest row that works here, among those that run a file."""
+    """The fastest provider that works here and runs files."""
     rows = [row for row in reversed(BY_NAME.values()) if not row.needs_card]
     return next((row for row in rows[:-1] if engine_of(row).why_not() is None), rows[-1])
 
 
 def provider_names(texts: Sequence[str]) -> list[str]:
-    """Short names, from texts that may each hold several with commas between; `auto` stays as it is."""
+    """Short names, from texts that may each contain several separated by commas; `auto` is not resolved."""
     names = [name.strip() for text in texts for name in text.split(",")]
     return [AUTO if name.lower() == AUTO else find_provider(name).name for name in names]
 
 
 def scoped_options(options: Mapping[str, str], providers: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Options by provider: `provider:key` is for that one alone, a key without a provider's name for all of them."""
+    """Options by provider: `provider:key` applies to that provider only, `key` to all."""
     chosen: dict[str, dict[str, str]] = {provider: {} for provider in providers}
     for key, value in options.items():
         scope, colon, name = key.partition(":")
         targets = provider_names([scope]) if colon else list(providers)
         if not set(targets) <= set(providers):
             raise UsageError(
-                f"--provider-option {readable(key[:80])} is for {targets[0]}, which is not among the providers asked "
-                "for."
+                f"--provider-option {readable(key[:80])} is for {targets[0]}, which is not among the providers "
+                "requested. Add it with --provider, or leave the option out."
             )
         for provider in targets:
             chosen[provider][name if colon else key] = value
@@ -174,7 +174,7 @@ def scoped_options(options: Mapping[str, str], providers: Sequence[str]) -> dict
 
 
 def runs_on_gpu(provider: str, options: Mapping[str, str]) -> bool:
-    """Whether a provider computes on a GPU with these options; a result from elsewhere may name one not known here."""
+    """Whether a provider computes on a GPU with these options; a result file may name an unknown provider."""
     row = BY_NAME.get(provider)
     return row is not None and row.on_gpu(options)
 
@@ -190,15 +190,15 @@ def open_runner(
     optimize: bool = True,
     allow_fallback: bool = False,
 ) -> Runner:
-    """Open a file, or a serialized model, on a provider by name, and make sure that this provider runs it.
+    """Open a file or a serialized model on a provider by name, and check that this provider runs it.
 
-    The precision fp32 pins every provider to true float32, for comparing numbers; `default` leaves it as fast as the
-    provider chooses. The other parameters are `Opening`'s. A session that would run elsewhere is an error, unless
-    falling back is allowed: then it says so.
+    The precision fp32 pins every provider to true float32, to compare numbers; `default` uses the provider's fast
+    settings. The other parameters are those of `Opening`. A session that would run on another provider is an error,
+    unless `allow_fallback` is true: then the runner's `fallback` is the reason.
     """
     row = best_provider() if provider.strip().lower() == AUTO else find_provider(provider)
     if row.needs_card:
-        raise UsageError(f"The provider {row.name} runs PyTorch's own module and no file; choose one that runs files.")
+        raise UsageError(f"The provider {row.name} runs PyTorch modules, not files; choose one that runs files.")
     opening = Opening(
         precision=precision,
         options=options or {},

@@ -1,4 +1,4 @@
-"""In which precision a file stores and computes its network, before any provider has a say."""
+"""The precision in which a file stores and computes its network, regardless of the provider."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ REDUCED: dict[int, Precision] = {onnx.TensorProto.BFLOAT16: "bf16", onnx.TensorP
 
 
 def stored_precision(graph: onnx.GraphProto) -> Precision:
-    """`int8` for a quantized network, `fp16` or `bf16` where weights are stored so, else `fp32`."""
+    """`int8` for a quantized network, `fp16` or `bf16` if weights are stored in it, else `fp32`."""
     if any(node.op_type in INTEGER_OPERATORS or node.op_type.startswith("QLinear") for node in graph.node):
         return "int8"
     types = {tensor.data_type for tensor in graph.initializer}
@@ -22,7 +22,7 @@ def stored_precision(graph: onnx.GraphProto) -> Precision:
 
 
 def parse_graph(model: Path | bytes) -> onnx.GraphProto:
-    """The graph without weights that are stored in other files."""
+    """The graph, without weights that are stored in other files."""
     parsed = onnx.ModelProto()
     try:
         if not isinstance(model, bytes) and not Path(model).is_file():

@@ -1,4 +1,4 @@
-"""The interface of whatever runs a model, of what opens it, and the facts about that which the catalog lists."""
+"""The interfaces of runners and engines, and the base class of the catalog's rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,13 +12,13 @@ from resnetx.base.precisions import SessionPrecision
 
 Feeds = Mapping[str, np.ndarray]
 Call = Callable[[], object]
-# A file, a serialized model, or, for providers that run PyTorch's own module, what builds it.
+# A file, a serialized model, or, for providers that run PyTorch modules, a function that builds the module.
 Source = Path | bytes | Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """An input or output: its name, numpy type and dimensions (a name where a dimension is free)."""
+    """An input or output: its name, numpy type and dimensions (a name if a dimension is free)."""
 
     name: str
     dtype: np.dtype[Any]
@@ -27,13 +27,13 @@ class TensorInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of an open model.
+    """The properties of an open model.
 
-    `provider` is the one that was asked for, `placement` the nodes that each provider really runs, and `fallback`
-    the reason why that is not `provider`, where falling back was allowed. `effective_precision` is the coarsest of
-    the file's own (an int8 or fp16 model) and the provider's arithmetic; `options` is everything in force. `opened_s`
-    is the time that opening took, and `engine` where a compiled engine came from (`built`, `from cache`), if one is
-    kept. `unpinned` is why float32 was asked for and could not be had.
+    `provider` is the requested one, `placement` the number of nodes that each provider runs, and `fallback` the reason
+    why the model does not run on `provider`, if fallback was allowed. `effective_precision` is the coarser of the
+    file's precision (an int8 or fp16 model) and the provider's; `options` are all options in effect. `opened_s` is the
+    time that opening took, and `engine` the origin of the compiled engine (`built`, `from cache`), if it is cached.
+    `unpinned` is the reason why float32 was requested but is not guaranteed.
     """
 
     provider: str
@@ -50,12 +50,12 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:
-    """How to open a model; None is the default. `options` are the provider's own, and override what it would choose.
+    """How to open a model; None is the default. `options` are provider options, which override all defaults.
 
-    `batch` is the one batch size that will be fed, where the caller promises that; `callers` is how many threads run
-    the model at a time. `on_device` keeps inputs and outputs where the provider computes. Without `optimize` the graph
-    is run as it is in the file. `digest` identifies the model's bytes, for caches of what was compiled from it.
-    `inputs` and `outputs` are the file's, for a provider that is not given the file.
+    `batch` is the only batch size that will be run, if it is known; `callers` is the number of threads that run the
+    model concurrently. `on_device` keeps inputs and outputs on the provider's device. Without `optimize` the graph
+    runs as stored in the file. `digest` identifies the model's bytes, for caches of compiled engines. `inputs` and
+    `outputs` are those of the file, for a provider that does not read it.
     """
 
     precision: SessionPrecision = "fp32"
@@ -72,7 +72,7 @@ class Opening:
 
 
 class Runner(ABC):
-    """A model that is open: arrays in, arrays out, by name."""
+    """An open model, which maps named input arrays to named output arrays."""
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
@@ -86,25 +86,25 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        """From arrays in the host's memory to new ones."""
+        """Run the model on arrays in host memory, and return new arrays."""
 
     @abstractmethod
     def bind(self, feeds: Feeds) -> Call:
-        """A run over these inputs, which are brought now to where it takes them from."""
+        """Copy these inputs to where the model reads them, and return a function that runs it on them."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release what it holds; it cannot be run after that."""
+        """Release all resources; the runner cannot be used afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """A row of the catalog: what a provider can do, so that nobody has to know it by name.
+    """A row of the catalog: the properties of a provider, so that no other code depends on its name.
 
-    `engine` is the library that it is a part of. `needs_card`: it runs the network that a model card describes, and
-    not the file. `gpu`: it computes on a GPU. `compiles_each_batch`: a batch of a new size costs a compilation.
-    `builds_for_minutes`: opening may take that long. `baseline`: the others' speed is shown in multiples of its.
-    `environment` is what its libraries must read from the environment, when they are loaded, to compute in float32.
+    `engine` is the library that it belongs to. `needs_card`: it runs the network that a model card describes, not the
+    file. `gpu`: it computes on a GPU. `compiles_each_batch`: each new batch size is compiled. `builds_for_minutes`:
+    opening may take minutes. `baseline`: speed is reported relative to this provider. `environment` are the variables
+    that must be set when its libraries are loaded, so that they compute in float32.
     """
 
     engine: ClassVar[str]
@@ -117,8 +117,8 @@ class Provider:
     builds_for_minutes: bool = False
     baseline: bool = False
     environment: tuple[tuple[str, str], ...] = ()
-    # How to install it, for whoever it does not work for: extras of resnetx, a package of its own, the processors that
-    # this serves (none named: all), the newest major version of a package that fits, and whether it links the driver.
+    # How to install it: the extras of resnetx, a package of its own, the processor vendors that it supports (empty:
+    # all), the newest supported major version of packages, and whether it is linked with the driver.
     extras: tuple[str, ...] = ()
     package: str | None = None
     vendors: tuple[str, ...] = ()
@@ -131,12 +131,12 @@ class Provider:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that it is known by, in lower case."""
+        """All names of the provider, in lower case."""
         return (self.name,)
 
 
 class Engine(ABC):
-    """The library that a provider is a part of, loaded, and told which provider is meant."""
+    """The loaded library of one provider."""
 
     def libraries(self) -> list[tuple[str, bool]]:
         """The shared libraries that the provider needs, and whether each can be loaded."""
@@ -144,12 +144,12 @@ class Engine(ABC):
 
     @abstractmethod
     def why_not(self) -> str | None:
-        """Why the provider does not work here, found out by running one convolution on it; None if it works."""
+        """Why the provider does not work here, tested by running one convolution; None if it works."""
 
     @abstractmethod
     def default_precision(self) -> str:
-        """In which precision the provider multiplies float32 tensors when it is left alone."""
+        """The precision in which the provider multiplies float32 tensors by default."""
 
     @abstractmethod
     def open(self, source: Source, opening: Opening) -> Runner:
-        """Open a model, and make sure that the provider runs it."""
+        """Open a model, and check that the provider runs it."""

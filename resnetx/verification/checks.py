@@ -1,4 +1,4 @@
-"""An exported file held against the module that it came from, on several batch sizes and distinct inputs."""
+"""Compares an exported file with its reference, on several batch sizes and distinct inputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
@@ -12,28 +12,28 @@ from resnetx.runtime.runner import Runner
 from resnetx.verification.parity import Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
 from resnetx.verification.reference_outputs import References
 
-# One, two and an odd number: a batch dimension that was fixed or dropped shows in one of them.
+# One, two and an odd number: one of them detects a batch dimension that was fixed or dropped.
 DYNAMIC_BATCHES = (1, 2, 3)
 
 Feeds = list[list[np.ndarray]]
 
 
 def batch_sizes(fixed: int | None) -> tuple[int, ...]:
-    """Each size is run with other inputs than the rest; a fixed size is run twice."""
+    """Each size is run on different inputs; a fixed size is run twice."""
     return DYNAMIC_BATCHES if fixed is None else (fixed, fixed)
 
 
 def image_batches(sizes: Sequence[int]) -> list[list[int]]:
-    """Which images each batch holds: as many as the largest has, every batch with another one first.
+    """The images of each batch: as many as the largest contains, and each batch starts with a different one.
 
-    A classifier's answer to an image does not depend on its neighbours, so each is computed in PyTorch once.
+    A classifier's output for an image does not depend on the others in the batch, so PyTorch computes each image once.
     """
     count = max(max(sizes), 2)
     return [[(index + first) % count for index in range(size)] for first, size in enumerate(sizes)]
 
 
 def example_feeds(sizes: Sequence[int], example: Sequence[np.ndarray], *, seed: int = 0) -> Feeds:
-    """Inputs like the example's: floats of its spread, integers drawn from its own elements."""
+    """Inputs like the example: floats with its mean and deviation, integers drawn from its elements."""
     generator = np.random.default_rng(seed)
     return [[_like(tensor, size, generator) for tensor in example] for size in sizes]
 
@@ -49,7 +49,7 @@ def _like(example: np.ndarray, batch: int, generator: np.random.Generator) -> np
 def run_batches(
     runner: Runner, feeds: Feeds, run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 ) -> list[dict[str, np.ndarray]]:
-    """Each batch through the runner, or through `run` in its place."""
+    """Run each batch on the runner, or with `run` instead."""
     names = [tensor.name for tensor in runner.inputs]
     return [(run or runner.run)(dict(zip(names, batch, strict=True))) for batch in feeds]
 
@@ -62,9 +62,9 @@ def verify_module(
     precision: str,
     tolerance: Tolerance | None = None,
 ) -> tuple[Check, ...]:
-    """Every output of a module on every batch, floats against the noise floor, all else exactly."""
+    """Check every output on every batch: floats against the noise floor, other types exactly."""
     if any(len(batch) != len(names) for batch in references.truth):
-        raise GraphError(f"The module has {len(references.truth[0])} outputs, and its file has {len(names)}.")
+        raise GraphError(f"The module has {len(references.truth[0])} outputs, but its file has {len(names)}.")
     checks = []
     for index, name in enumerate(names):
         truth = [batch[index] for batch in references.truth]
@@ -86,7 +86,7 @@ def verify_classifier(
     precision: str,
     tolerance: Tolerance | None = None,
 ) -> tuple[Check, ...]:
-    """A classifier's logits, and what the file makes of them. Softmax hides errors, so logits are always compared."""
+    """Check a classifier's logits and its output. Softmax hides errors, so logits are always compared."""
     truth = [batch[0] for batch in references.truth]
     noise = _noise(references, precision, itemgetter(0), truth)
     checks = _judge_batches("logits", truth, noise, logits, precision, tolerance)
@@ -127,9 +127,9 @@ def _noise(
     pick: Callable[[list[np.ndarray]], np.ndarray],
     truth: Sequence[np.ndarray],
 ) -> float | None:
-    """PyTorch's error in `precision`; without answers in it, the float32 error in that precision's larger roundings.
+    """PyTorch's error in `precision`; without outputs in it, the float32 error scaled to that precision's rounding.
 
-    INT8 rounds by ranges and not by magnitudes, so that nothing can be said of it without answers.
+    INT8 rounds by ranges and not by magnitudes, so its error is unknown without outputs.
     """
     noisy = references.noise(precision)
     if noisy is not None:

@@ -1,4 +1,4 @@
-"""The golden bundle: inputs and PyTorch's answers, so that a machine without torch can verify a file."""
+"""The golden bundle: inputs and PyTorch's outputs, so that a machine without torch can verify a file."""
 
 import json
 import zipfile
@@ -22,7 +22,7 @@ TRUTH = "float64"
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenAbout:
-    """Which network the answers are of, and in what form its inputs are; `reference` is what computed them."""
+    """The network and the form of its inputs; `reference` is what computed the outputs."""
 
     architecture: str | None = None
     weights_sha256: str | None = None
@@ -33,7 +33,7 @@ class GoldenAbout:
 
 @dataclass(frozen=True, kw_only=True)
 class _Contents(GoldenAbout):
-    """What the bundle holds, as its JSON says."""
+    """The contents of the bundle, from its JSON."""
 
     schema: Literal["resnetx.golden/1"]
     inputs: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -43,7 +43,7 @@ class _Contents(GoldenAbout):
 
 @dataclass(frozen=True, kw_only=True)
 class Golden:
-    """Batches of inputs and the reference's answers to them."""
+    """Batches of inputs and the reference's outputs for them."""
 
     about: GoldenAbout
     inputs: tuple[str, ...]
@@ -61,7 +61,7 @@ def write_golden(
     references: References,
     about: GoldenAbout,
 ) -> None:
-    """One array a batch, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, `1/input/NAME`, ..."""
+    """One array per batch, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, `1/input/NAME`, ..."""
     contents = {"schema": SCHEMA, "inputs": list(inputs), "outputs": list(outputs), "batches": len(feeds)}
     known = {name: value for name, value in asdict(about).items() if value is not None}
     arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(contents | known, sort_keys=True))}
@@ -69,13 +69,13 @@ def write_golden(
         arrays |= {f"{index}/input/{name}": array for name, array in zip(inputs, batch, strict=True)}
         for kind, results in {TRUTH: references.truth, **references.noisy}.items():
             arrays |= {f"{index}/{kind}/{name}": array for name, array in zip(outputs, results[index], strict=True)}
-    # A stream, because to a path numpy would add a suffix of its own.
+    # A stream, because numpy adds a suffix to a path.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
 
 
 def read_golden(path: Path) -> Golden:
-    """A bundle, read without running anything and without unpacking more than it may hold."""
+    """Read an untrusted bundle, without running code and without unpacking more than MAX_BYTES."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -89,7 +89,7 @@ def read_golden(path: Path) -> Golden:
         raise FileError(f"There is no golden file {path}; make one with `resnetx export --golden {path}`.") from error
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise FileError(
-            f"{path} is not a golden file of resnetx, or not all of it is there ({type(error).__name__}: {error}). "
+            f"{path} is not a golden file of resnetx, or it is incomplete ({type(error).__name__}: {error}). "
             "Make it again with `resnetx export --golden`."
         ) from error
 
@@ -99,7 +99,7 @@ def _read(arrays: Any) -> Golden:
     batches = range(about.batches)
     kinds = {name.split("/")[1] for name in arrays.files if name.count("/") >= 2} - {"input", TRUTH}
     if "fp32" not in kinds:
-        raise ValueError("it has no float32 answers")
+        raise ValueError("it has no float32 outputs")
 
     def answers(kind: str) -> list[list[np.ndarray]]:
         return [[arrays[f"{index}/{kind}/{name}"] for name in about.outputs] for index in batches]

@@ -1,4 +1,4 @@
-"""What a runner computes, judged against a reference: the one judgement that verify, export and bench share."""
+"""Compares the outputs of a runner with a reference, for verify, export and bench."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from resnetx.verification.parity import Check, Parity, Tolerance
 from resnetx.verification.references import Truth
 
 Run = Callable[[NamedArrays], dict[str, np.ndarray]]
-# Opens another graph of the same model in the same way.
+# Opens another graph of the same model with the same options.
 Reopen = Callable[[bytes | Path], Runner]
-# The logits of a classifier that puts out something else, for each batch.
+# The logits of a classifier with another output, for each batch.
 HiddenLogits = Callable[[Feeds], list[np.ndarray]]
 
 
@@ -32,7 +32,7 @@ def judge(
     tolerance: Tolerance | None = None,
     run: Run | None = None,
 ) -> tuple[Parity, bool]:
-    """Every batch, then the last one again; and whether that gave the same bits. `run` replaces the runner's own."""
+    """Check every batch, and repeat the last; also return whether its bits were equal. `run` replaces `runner.run`."""
     run = run or runner.run
     runs = run_batches(runner, truth.feeds, run)
     again = run_batches(runner, truth.feeds[-1:], run)
@@ -46,7 +46,7 @@ def judge(
             runs, logits, truth.references, output=card.output, precision=precision, tolerance=tolerance
         )
     elif set(truth.outputs) != set(outputs):
-        raise UsageError(f"The reference has the outputs {truth.outputs}, and the model has {outputs}.")
+        raise UsageError(f"The reference has the outputs {truth.outputs}, but the model has {outputs}.")
     else:
         checks = verify_module(runs, truth.references, names=truth.outputs, precision=precision, tolerance=tolerance)
     same = all(np.array_equal(runs[-1][name], again[0][name], equal_nan=True) for name in again[0])
@@ -54,7 +54,7 @@ def judge(
 
 
 def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:
-    """The input of a file's last Softmax; empty arrays, which fail, where it has none to find them by."""
+    """The input of a file's last Softmax; empty arrays, which fail, if it has none."""
 
     def logits(feeds: Feeds) -> list[np.ndarray]:
         name = softmax_input(model)
@@ -67,14 +67,14 @@ def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:
 
 
 def telling_batch(checks: Sequence[Check], sizes: Sequence[int]) -> int:
-    """The batch to look into: the smallest that failed, because interior tensors fill memory; else the first."""
+    """The batch for comparing layers: the smallest that failed, because inner tensors need memory; else the first."""
     numbers = [index % len(sizes) for index in range(len(checks))]
     failed = [number for number, check in zip(numbers, checks, strict=True) if not check.passed]
     return min(failed, key=lambda number: sizes[number], default=0)
 
 
 def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> list[Check]:
-    """The same input twice: rounding may differ, by a little; a stale or uninitialized buffer differs by more."""
+    """Compare two runs of the same input: rounding may differ slightly, a stale or uninitialized buffer more."""
     checks = []
     for name, before in first.items():
         scale = float(np.abs(before[np.isfinite(before)]).max(initial=0.0)) or 1.0
@@ -82,6 +82,6 @@ def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> li
             second[name], before, rtol=0, atol=1e-3 * scale, equal_nan=True
         )
         if not same:
-            reason = "the same input twice gave different answers"
+            reason = "two runs of the same input gave different outputs"
             checks.append(Check(output=name, batch=len(before) if before.ndim else 1, passed=False, reason=reason))
     return checks

@@ -1,4 +1,4 @@
-"""Which layer is wrong: interior tensors of a file held against those of the reference, in network order."""
+"""Finds the first wrong layer: compares the inner tensors of a file with the reference, in network order."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def compare_layers(
     originals: Mapping[str, str | None],
     precision: str = "fp32",
 ) -> tuple[LayerParity, ...]:
-    """Every node whose tensor both sides have. `actual` holds the tensors by node name."""
+    """Compare every node whose tensor both sides have. `actual` are the tensors by node name."""
     rows = []
     for node in nodes:
         if node.name not in actual or not np.issubdtype(actual[node.name].dtype, np.floating):
@@ -59,12 +59,12 @@ def compare_layers(
 
 
 def first_fault(layers: Sequence[LayerParity]) -> LayerParity | None:
-    """The first layer that leaves the noise floor: those behind it inherit its error."""
+    """The first layer above the noise floor: later ones inherit its error."""
     return next((layer for layer in layers if not layer.passed), None)
 
 
 def _find(name: str, answers: Mapping[str, Sequence[np.ndarray]], folded: Mapping[str, str]) -> np.ndarray | None:
-    """`layer1.0.relu_2` is the third call of `layer1.0.relu`, unless a module bears that very name."""
+    """`layer1.0.relu_2` is the third call of `layer1.0.relu`, unless a module has that name."""
     if name in answers:
         return answers[folded.get(name, name)][0]
     match = re.fullmatch(r"(.+)_(\d+)", name)

@@ -1,4 +1,4 @@
-"""Distances between what a provider answered and the truth, each of which sees what the others miss."""
+"""Error metrics between a provider's outputs and the reference; each detects errors that the others miss."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """One output on one batch. Agreement is None where an output is not a row of class scores."""
+    """One output on one batch. `top1` and `top5` are None if the output is not a row of class scores."""
 
     max_abs: float
     rms: float
@@ -21,8 +21,8 @@ class Metrics:
 
 
 def measure(actual: np.ndarray, truth: np.ndarray, *, allowed_error: np.ndarray | None = None) -> Metrics:
-    """`actual` against `truth` (float64). A top-1 flip is explained where the true margin is at most twice the
-    error that is allowed for its row, or, where nothing says what is allowed, twice the largest error made."""
+    """Compare `actual` with `truth` (float64). A top-1 flip is explained if the true margin is at most twice the
+    allowed error of its row or, if that is not specified, twice the largest error in it."""
     error = np.abs(actual.astype(np.float64) - truth)
     scores = truth.ndim == 2 and truth.shape[1] > 1
     top1 = top5 = None
@@ -57,12 +57,12 @@ def rms(values: np.ndarray) -> float:
 
 
 def rms_per_row(values: np.ndarray) -> np.ndarray:
-    """The RMS of each sample, whatever the dimensions behind the first."""
+    """The RMS of each sample, over all dimensions after the first."""
     return np.array([rms(row) for row in values.reshape(len(values), -1)])
 
 
 def sqnr_db(truth: np.ndarray, error: np.ndarray) -> float:
-    """Signal over noise; infinite where there is no error."""
+    """Signal over noise; infinite if there is no error."""
     noise = rms(error)
     signal = rms(truth)
     if noise == 0.0:
@@ -78,7 +78,7 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ulps(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Errors in units of the last place of a float32 at the truth, since every provider answers in float32."""
+    """Errors in float32 units in the last place of `truth`, because every provider returns float32."""
     single = np.abs(truth).astype(np.float32)
     spacing: np.ndarray = np.spacing(np.maximum(single, np.finfo(np.float32).tiny)).astype(np.float64)
     ulps: np.ndarray = np.abs(actual.astype(np.float64) - truth) / spacing
@@ -86,7 +86,7 @@ def _ulps(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _top_agreement(actual: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """The mean share of the true k best classes that are among the k best answered."""
+    """The mean share of the top k classes of `truth` that are among the top k of `actual`."""
     k = min(k, truth.shape[1])
     ours = np.argpartition(-actual, k - 1, axis=1)[:, :k]
     theirs = np.argpartition(-truth, k - 1, axis=1)[:, :k]

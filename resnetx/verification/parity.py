@@ -1,6 +1,6 @@
-"""How far an answer is from the truth, in multiples of the error that PyTorch itself makes in that precision.
+"""The error of an output against the reference, in multiples of PyTorch's own error in that precision.
 
-Errors are relative to each sample's own magnitude, so that one loud input does not hide a wrong quiet one, and the
+Errors are relative to each sample's own magnitude, so that a large sample does not hide a small wrong one, and the
 worst sample decides.
 """
 
@@ -14,20 +14,20 @@ from resnetx.base.precisions import EPSILON
 from resnetx.base.validation import Flag
 from resnetx.verification.metrics import Metrics, measure, rms, rms_per_row
 
-# Honest runtimes add in another order than torch does. benchmarks/parity_noise.py prints by how much: ONNX Runtime's
-# largest of 252 logits' errors was 1.8 times torch's own, and the smallest fault of the tests' corpus is at 37 times.
+# Correct runtimes add in another order than torch. benchmarks/parity_noise.py prints the effect: the largest of ONNX
+# Runtime's 252 logit errors was 1.8 times torch's own, and the smallest fault in the tests' corpus is at 37 times.
 MAX_MULTIPLE = 8.0
-# A network so small that torch makes hardly an error is held to a few roundings of its output instead.
+# The minimum noise, in roundings of the output, for networks so small that torch makes almost no error.
 FLOOR_ROUNDINGS = 2.0
-# INT8's noise is that of PyTorch with weights and activations rounded to 256 steps. Its ranges are perfect ones, so a
-# calibrated file makes some four times the error; and a signal must stand this far over its error in any case.
+# INT8's noise is that of PyTorch with weights and activations rounded to 256 steps. Its ranges are exact, so a
+# calibrated file has about four times the error; the SQNR must reach a minimum in any case.
 INT8_MAX_MULTIPLE = 6.0
 INT8_MIN_SQNR_DB = 15.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """What a user allows instead of the noise floor: |error| <= atol + rtol * |truth|."""
+    """The user's limit instead of the noise floor: |error| <= atol + rtol * |truth|."""
 
     atol: float = 0.0
     rtol: float = 0.0
@@ -35,7 +35,7 @@ class Tolerance:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One output on one batch. `multiple` is None where there is no noise to measure by."""
+    """One output on one batch. `multiple` is None if the noise is unknown."""
 
     output: str
     batch: int
@@ -48,7 +48,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """The verdict on a file. It passes if each check does; without any, nothing was looked at, and it does not."""
+    """The verdict on a file. It passes if all checks pass and there is at least one."""
 
     precision: str
     checks: tuple[Check, ...]
@@ -62,7 +62,7 @@ class Parity:
         return tuple(dict.fromkeys(check.batch for check in self.checks))
 
     def worst(self, output: str) -> Check:
-        """The check of an output that failed, or came closest to it."""
+        """The check of an output that failed, or came closest to failing."""
         checks = [check for check in self.checks if check.output == output]
         return max(checks, key=lambda check: (not check.passed, check.multiple or 0.0))
 
@@ -83,7 +83,7 @@ def noise_level(truth: Sequence[np.ndarray], noisy: Sequence[np.ndarray], *, pre
 
 
 def relative_errors(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The RMS error of each sample over the RMS of its truth; a sample that is all zeros is held to the others'."""
+    """The RMS error of each sample over the RMS of its truth; an all-zero sample uses the RMS of all."""
     scale = rms_per_row(truth)
     scale = np.where(scale > 0, scale, rms(truth) or 1.0)
     error: np.ndarray = rms_per_row(actual.astype(np.float64) - truth) / scale
@@ -99,7 +99,7 @@ def judge_floats(
     precision: str = "fp32",
     tolerance: Tolerance | None = None,
 ) -> Check:
-    """Hold `actual` against `truth` (float64), with `noise` as the error that PyTorch makes, where that is known."""
+    """Compare `actual` with `truth` (float64); `noise` is PyTorch's own error, if it is known."""
     batch = len(truth) if truth.ndim else 1
     if actual.shape != truth.shape:
         return _refused(output, batch, f"it has the shape {actual.shape}, not {truth.shape}")
@@ -110,10 +110,10 @@ def judge_floats(
         truth, actual = truth[None], actual[None]
     multiple = None if noise is None else float(relative_errors(actual, truth).max()) / noise
     allowed = INT8_MAX_MULTIPLE if precision == "int8" else MAX_MULTIPLE
-    # No single value can be further off than the whole row's error.
+    # No single error can be larger than the error of the whole row.
     row_error = None if noise is None else allowed * noise * np.sqrt(truth.size / len(truth)) * rms_per_row(truth)
     metrics = measure(actual, truth, allowed_error=row_error)
-    reason = _objection(truth, actual, metrics, multiple, allowed, precision, tolerance)
+    reason = _failure(truth, actual, metrics, multiple, allowed, precision, tolerance)
     return Check(
         output=output,
         batch=batch,
@@ -125,7 +125,7 @@ def judge_floats(
     )
 
 
-def _objection(
+def _failure(
     truth: np.ndarray,
     actual: np.ndarray,
     metrics: Metrics,
@@ -143,19 +143,19 @@ def _objection(
     if multiple is not None and not multiple <= allowed:
         return f"its error is {multiple:.3g} times PyTorch's own {precision} error, and {allowed:g} are allowed"
     if precision == "int8" and metrics.sqnr_db < INT8_MIN_SQNR_DB:
-        return f"its signal is {metrics.sqnr_db:.1f} dB over its error, and {INT8_MIN_SQNR_DB:g} dB are required"
+        return f"its SQNR is {metrics.sqnr_db:.1f} dB, and {INT8_MIN_SQNR_DB:g} dB are required"
     if metrics.unexplained_flips:
-        return f"{metrics.unexplained_flips} of {len(truth)} best classes changed where the margin is too wide for it"
+        return f"{metrics.unexplained_flips} of {len(truth)} best classes changed by more than the allowed error"
     return None
 
 
 def judge_top_k(output: str, *, truth: np.ndarray, indices: np.ndarray, k: int, tolerance: float) -> Check:
-    """Hold the k best classes against the true probabilities: a tie may be broken either way, nothing else may."""
+    """Compare the k best classes with the true probabilities: only ties may be swapped."""
     batch = len(truth)
     if indices.shape != (batch, k):
         return _refused(output, batch, f"it has the shape {indices.shape}, not {(batch, k)}")
     if indices.min() < 0 or indices.max() >= truth.shape[1] or any(len(set(row)) != k for row in indices.tolist()):
-        return _refused(output, batch, "it names classes that don't exist, or one class twice")
+        return _refused(output, batch, "it contains classes that don't exist, or one class twice")
     best = -np.sort(-truth, axis=1)[:, :k]
     wrong = int((np.abs(np.take_along_axis(truth, indices, axis=1) - best) > tolerance).sum())
     if wrong:
@@ -164,7 +164,7 @@ def judge_top_k(output: str, *, truth: np.ndarray, indices: np.ndarray, k: int, 
 
 
 def judge_exact(output: str, *, truth: np.ndarray, actual: np.ndarray) -> Check:
-    """Integers and booleans agree or they don't."""
+    """Integers and booleans must be equal."""
     batch = len(truth) if truth.ndim else 1
     if actual.shape != truth.shape:
         return _refused(output, batch, f"it has the shape {actual.shape}, not {truth.shape}")
@@ -179,7 +179,7 @@ def _refused(output: str, batch: int, reason: str) -> Check:
 
 
 def json_safe(value: Any, *, digits: int = 3) -> Any:
-    """Three digits, because the last ones differ between machines; infinities as words, which JSON has not."""
+    """Three digits, because the last ones differ between machines; infinities as text, because JSON has none."""
     if isinstance(value, dict):
         return {key: json_safe(item, digits=digits) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""PyTorch as the reference: the same inputs in float64 (the truth) and in lower precisions (honest noise)."""
+"""PyTorch as the reference: the same inputs in float64 (the truth) and in lower precisions (the expected noise)."""
 
 import copy
 from collections.abc import Sequence
@@ -34,9 +34,9 @@ def run_references(
 
 @torch.no_grad()
 def fake_quantized(module: nn.Module) -> nn.Module:
-    """A copy that rounds as an honest INT8 network does: weights by channel, the inputs of layers by tensor.
+    """A copy that rounds like a correct INT8 network: weights per channel, the inputs of layers per tensor.
 
-    Ranges are those of the very inputs that it is given: what a perfect calibration would have found.
+    Ranges are those of the actual inputs, as from a perfect calibration.
     """
     converted = copy.deepcopy(module)
     for child in converted.modules():
@@ -64,9 +64,9 @@ def _run(module: nn.Module, feeds: Sequence[np.ndarray], dtype: torch.dtype) -> 
 
 @torch.no_grad()
 def trace_layers(module: nn.Module, feeds: Sequence[np.ndarray], *, wrapper: str = "") -> LayerAnswers:
-    """What every module without children puts out, call by call, in float64 and float32.
+    """The outputs of every module without children, for each call, in float64 and float32.
 
-    `wrapper` is the prefix of paths that a file's names don't have.
+    `wrapper` is a path prefix that the file's names don't have.
     """
     truth, folded = _trace(copy.deepcopy(module).double(), feeds, torch.float64, wrapper)
     noisy, _ = _trace(module, feeds, torch.float32, wrapper)
@@ -78,7 +78,7 @@ def _trace(
 ) -> tuple[dict[str, list[np.ndarray]], dict[str, str]]:
     answers: dict[str, list[np.ndarray]] = {}
     folded: dict[str, str] = {}
-    # The tensors are kept, not only their identities: a freed one's could be given to another.
+    # The tensors are kept, not only their ids: the id of a freed tensor can be reused.
     made: list[tuple[Tensor, str]] = []
 
     def listen(path: str, child: nn.Module) -> torch.utils.hooks.RemovableHandle:

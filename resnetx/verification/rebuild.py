@@ -1,4 +1,4 @@
-"""The PyTorch network that a model card describes, built again and proved to be the same by its digest."""
+"""Rebuilds the PyTorch network that a model card describes, and checks its digest."""
 
 from pathlib import Path
 
@@ -14,15 +14,15 @@ from resnetx.weights.sources import resolve_source
 
 
 def rebuild(card: ModelCard, *, weights: str | None = None) -> Deployed:
-    """The network of `card` with its weights: from `weights`, from where the card says, or from its seed."""
+    """The network of `card` with its weights: from `weights`, from the card's source, or from its seed."""
     assert card.config is not None
     source = weights or card.weights.source
-    network = _from_seed(card) if source is None else _from_source(card, source, told=weights is not None)
+    network = _from_seed(card) if source is None else _from_source(card, source, given=weights is not None)
     digest = weights_sha256(network)
     if digest != card.weights.sha256:
         raise UsageError(
             f"The weights {'from seed ' + str(card.weights.seed) if source is None else source} are not those of the "
-            f"model: their digest is {digest[:12]}..., and its card says {card.weights.sha256[:12]}.... Give the "
+            f"model: their digest is {digest[:12]}..., but its card has {card.weights.sha256[:12]}.... Give the "
             "checkpoint that the model was exported from with --weights."
         )
     return Deployed(network, card.preprocessing if card.input == "uint8" else None, card.output).eval()
@@ -35,18 +35,18 @@ def _from_seed(card: ModelCard) -> nn.Module:
     return network
 
 
-def _from_source(card: ModelCard, source: str, *, told: bool) -> nn.Module:
+def _from_source(card: ModelCard, source: str, *, given: bool) -> nn.Module:
     assert card.config is not None
-    if not told and "://" not in source and not Path(source).exists():
+    if not given and "://" not in source and not Path(source).exists():
         raise UsageError(
-            f"The model was exported from {source}, which is not here. Say where those weights are with --weights, or "
-            "verify with --golden."
+            f"The model was exported from {source}, which does not exist here. Give those weights with --weights, "
+            "or verify with --golden."
         )
     try:
         checkpoint = load_checkpoint(
             resolve_source(source).path, variant=card.config.variant, image_size=card.image_size
         )
     except UsageError as error:
-        raise ResnetxError(f"The weights {source} cannot be what the model was exported from: {error}") from error
+        raise ResnetxError(f"The model cannot have been exported from the weights {source}: {error}") from error
     head = card.config.classes if card.weights.new_head else None
     return load_network(checkpoint, image_size=card.image_size, new_head_classes=head, seed=card.weights.seed or 0)

@@ -1,11 +1,11 @@
-"""What a reference answered: plain arrays, so that machines without torch can read and use them."""
+"""The outputs of a reference: plain arrays, which machines without torch can read and use."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from resnetx.base.precisions import STAND_INS
+from resnetx.base.precisions import SUBSTITUTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +16,11 @@ class References:
     noisy: dict[str, list[list[np.ndarray]]]
 
     def noise(self, precision: str) -> list[list[np.ndarray]] | None:
-        """Outputs in `precision`, or in what stands in for it, if the reference has them."""
-        return self.noisy.get(STAND_INS.get(precision, precision))
+        """Outputs in `precision` or its substitute, if the reference has them."""
+        return self.noisy.get(SUBSTITUTES.get(precision, precision))
 
     def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
-        """The references of batches made of the samples of the one batch that was run."""
+        """The references of batches that are composed of the samples of the one batch that was run."""
 
         def pick(results: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
             return [[output[list(batch)] for output in results[0]] for batch in batches]
@@ -40,7 +40,7 @@ class References:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerAnswers:
-    """Interior tensors by layer name, each call of a layer apart.
+    """Inner tensors by layer name, separately for each call of a layer.
 
     `folded` names the BatchNorm that normalizes a convolution's output: exporters fold it into the convolution.
     """

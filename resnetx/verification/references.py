@@ -1,6 +1,6 @@
-"""Where the truth comes from: PyTorch in float64, a golden bundle, or another ONNX file.
+"""The references: PyTorch in float64, a golden bundle, or another ONNX file.
 
-Nothing here imports torch until a PyTorch reference is asked for, because golden bundles serve machines without it.
+torch is imported only for a PyTorch reference, because golden bundles are for machines without it.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from resnetx.base.precisions import STAND_INS
+from resnetx.base.precisions import SUBSTITUTES
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.layers import expose, layer_nodes
@@ -27,7 +27,7 @@ from resnetx.verification.reference_outputs import LayerAnswers, References
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """Inputs and the right answers to them; `layers` traces the reference on inputs of one's choice."""
+    """Inputs and the reference's outputs for them; `layers` traces the reference on any inputs."""
 
     description: str
     outputs: tuple[str, ...]
@@ -44,7 +44,7 @@ def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, pre
     deployed = rebuild(card, weights=weights)
     inputs = network_inputs(card, sampling, precisions=precisions)
     batches = sampling.batches()
-    needed = sorted({STAND_INS.get(name, name) for name in precisions} | {"fp32"})
+    needed = sorted({SUBSTITUTES.get(name, name) for name in precisions} | {"fp32"})
     references = run_references(deployed.with_logits(), [[inputs]], precisions=needed).rearranged(batches)
     return Truth(
         description="PyTorch in float64",
@@ -56,14 +56,14 @@ def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, pre
 
 
 def module_truth(module: Any, runner: Runner, sampling: Sampling, *, precisions: Sequence[str]) -> Truth:
-    """A torch module of the user's own, in evaluation mode, on inputs like the file's."""
+    """A torch module of the user, in evaluation mode, on inputs like the file's."""
     import copy
 
     from resnetx.verification.pytorch_reference import run_references, trace_layers
 
     own = copy.deepcopy(module).cpu().float().eval()
     feeds = _feeds_for(runner.inputs, None, sampling, precisions)
-    needed = sorted({STAND_INS.get(name, name) for name in precisions} | {"fp32"})
+    needed = sorted({SUBSTITUTES.get(name, name) for name in precisions} | {"fp32"})
     return Truth(
         description=f"{type(module).__name__} in PyTorch, float64",
         outputs=tuple(output.name for output in runner.outputs),
@@ -74,21 +74,21 @@ def module_truth(module: Any, runner: Runner, sampling: Sampling, *, precisions:
 
 
 def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str]) -> Truth:
-    """A bundle's inputs and answers, if they are of the network that the file says it is.
+    """A bundle's inputs and outputs, if they are of the model's network.
 
-    INT8 clips what it was not calibrated on, and is right to: the extremes are left out for it.
+    INT8 correctly clips what it was not calibrated on, so the extremes are left out for it.
     """
     golden = read_golden(path)
     card = read_card(model)
     digest = golden.about.weights_sha256
     if card is not None and digest != card.weights.sha256:
         raise UsageError(
-            f"The golden file {path} is of another network: its weights have the digest {str(digest)[:12]}..., and the "
+            f"The golden file {path} is of another network: its weights have the digest {str(digest)[:12]}..., but the "
             f"model's have {card.weights.sha256[:12]}.... Use the bundle that was made with this model."
         )
     names = tuple(value.name for value in model.graph.input)
     if names != golden.inputs:
-        raise UsageError(f"The golden file {path} holds the inputs {golden.inputs}, and the model takes {names}.")
+        raise UsageError(f"The golden file {path} has the inputs {golden.inputs}, but the model takes {names}.")
     extremes = (golden.about.extreme_batches or ()) if "int8" in precisions else ()
     batches = [index for index in range(len(golden.feeds)) if index not in extremes]
     return Truth(
@@ -102,7 +102,7 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
 def onnx_truth(
     path: Path, runner: Runner, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
 ) -> Truth:
-    """Another file's answers. Its own rounding is measured by running it without and with the runtime's rewrites."""
+    """Another file's outputs. Its noise is measured by running it without and with graph optimizations."""
     reference = read_onnx(path)
     plain, rewritten = (open_runner(reference.SerializeToString(), optimize=optimize) for optimize in (False, True))
     _check_signature(path, plain, runner)
@@ -135,7 +135,7 @@ def _feeds_for(
         samples = network_inputs(card, sampling, precisions=precisions)
         return [[samples[batch]] for batch in sampling.batches()]
     if sampling.images is not None:
-        raise UsageError("--images needs a model with a card, which says how pixels become inputs; this one has none.")
+        raise UsageError("--images needs a model card, which specifies the preprocessing; this model has none.")
     sizes = [len(batch) for batch in sampling.batches()]
     feeds = [random_feeds(inputs, batch=size, seed=sampling.seed + number) for number, size in enumerate(sizes)]
     return [[feed[info.name] for info in inputs] for feed in feeds]
@@ -158,11 +158,11 @@ def _double(array: np.ndarray) -> np.ndarray:
 
 
 def require_source(card: ModelCard | None, path: Path) -> ModelCard:
-    """The card, where the truth can only come from it."""
+    """The card, if it describes a network that can be rebuilt; an error otherwise."""
     if card is None or card.config is None:
         what = "no model card" if card is None else f"a card of {card.architecture}, which resnetx cannot rebuild"
         raise GraphError(
-            f"{path} carries {what}, so nothing says what its numbers should be. Give --golden g.npz or "
+            f"{path} has {what}, so there is no reference for its outputs. Give --golden g.npz or "
             "--reference OTHER.onnx, or verify it from Python with resnetx.testing.assert_parity(path, module)."
         )
     return card

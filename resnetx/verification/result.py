@@ -1,4 +1,4 @@
-"""The result of a verification: what each provider ran, how far it was from the truth, and the first wrong layer."""
+"""The result of a verification: each provider's placement, its errors, and the first wrong layer."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +11,7 @@ SCHEMA = "resnetx.verify/1"
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderVerdict:
-    """One provider. `layers` is empty unless they were asked for; `notes` is what else a reader must know."""
+    """One provider. `layers` is empty unless requested; `notes` are remarks for the user."""
 
     provider: str
     precision: str
@@ -33,7 +33,7 @@ class ProviderVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """A file against its reference, on every provider that was asked for."""
+    """A file compared with its reference, on every requested provider."""
 
     model: str
     model_sha256: str

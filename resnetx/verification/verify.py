@@ -1,4 +1,4 @@
-"""A verification from beginning to end: the truth, each provider's answers, the verdict, and the first wrong layer."""
+"""Verifies a file: the reference, each provider's outputs, the verdict, and the first wrong layer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,10 +37,10 @@ Step = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
-    """What to compare the file with, on what, and how strictly; None is the default.
+    """The reference, the providers, the inputs and the tolerance; None is the default.
 
-    An option of a provider is named `k`, or `provider:k` for that one alone.
-    `module` is a torch module, typed loosely because verifying needs no torch where nobody brings one.
+    A provider option is named `k`, or `provider:k` for that provider only. `module` is a torch module, typed as Any
+    because torch is optional.
     """
 
     module: Any = None
@@ -58,7 +58,7 @@ class VerifyOptions:
 
 
 def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: None) -> Verification:
-    """Verify a file on every provider. A provider that is not there is an error; a wrong number is a result."""
+    """Verify a file on every provider. An unavailable provider is an error; a wrong output is a result."""
     sources = (options.module, options.weights, options.golden, options.reference)
     if sum(source is not None for source in sources) > 1:
         raise UsageError("Give one of --weights, --golden and --reference: there is one reference at a time.")
@@ -84,7 +84,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     return Verification(
         model=str(path),
         model_sha256=file.sha256,
-        architecture=card.architecture if card else file.model.graph.name or "a foreign graph",
+        architecture=card.architecture if card else file.model.graph.name or "unknown graph",
         reference=truth.description,
         seed=options.seed,
         samples=sum(len(batch[0]) for batch in truth.feeds),
@@ -102,7 +102,7 @@ def _truth(
 ) -> Truth:
     if options.golden is not None:
         if options.batches or options.samples or options.images is not None:
-            raise UsageError("A golden bundle brings its own inputs; leave --batch, --samples and --images out.")
+            raise UsageError("A golden bundle contains its own inputs; leave --batch, --samples and --images out.")
         return golden_truth(options.golden, file.model, precisions=precisions)
     assert not isinstance(options.images, Path)
     sizes = _sizes(runner, options.batches)
@@ -125,9 +125,9 @@ def verify_on(
     tolerance: Tolerance | None = None,
     precision: str | None = None,
 ) -> ProviderVerdict:
-    """One provider against the truth; `reopen` opens graphs that show more of the model.
+    """Compare one provider with the reference; `reopen` opens the model with more outputs.
 
-    `precision` is that of the noise to expect, by default the one in which the runner says that it computes.
+    `precision` is that of the expected noise, by default the effective precision of the runner.
     """
     precision = precision or runner.effective_precision
     logits = file_logits(model, reopen)
@@ -157,7 +157,7 @@ def _layers(
     reopen: Reopen,
 ) -> tuple[LayerParity, ...]:
     if truth.layers is None:
-        raise UsageError("--layers needs the reference's interior, which a golden bundle does not hold; leave one out.")
+        raise UsageError("--layers needs inner tensors, which a golden bundle does not contain; leave one out.")
     nodes = layer_nodes(model)
     inner = reopen(expose(model, *(node.tensor for node in nodes)).SerializeToString())
     run = run_batches(inner, [list(feeds)])[0]
@@ -181,5 +181,5 @@ def _sizes(runner: Runner, asked: tuple[int, ...] | None) -> tuple[int, ...]:
     if any(size < 1 for size in asked):
         raise UsageError(f"--batch {','.join(map(str, asked))} cannot be run: every size must be 1 or more.")
     if fixed is not None and set(asked) != {fixed}:
-        raise UsageError(f"The model takes batches of {fixed} only, and {','.join(map(str, asked))} were asked for.")
+        raise UsageError(f"The model takes batches of {fixed} only, but {','.join(map(str, asked))} were requested.")
     return asked

@@ -42,7 +42,7 @@ def test_what_stood_there_stays_when_writing_fails(tmp_path: Path, leave: str) -
 
 @pytest.mark.parametrize(
     ("number", "advice"),
-    [(errno.ENOSPC, "is full"), (errno.EROFS, "may not be written"), (errno.EACCES, "may not be written")],
+    [(errno.ENOSPC, "is full"), (errno.EROFS, "is not writable"), (errno.EACCES, "is not writable")],
 )
 def test_a_full_disk_and_a_read_only_folder_are_named(tmp_path: Path, number: int, advice: str) -> None:
     with pytest.raises(FileError, match=advice), whole_file(tmp_path / "m.onnx"):

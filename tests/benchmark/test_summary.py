@@ -228,7 +228,7 @@ def test_a_drift_is_named_with_its_size() -> None:
 def test_rounds_that_differ_are_named() -> None:
     rounds = [[10.0] * 20, [12.0] * 20] * 5
     (warning,) = stability_warnings(case_of(rounds))
-    assert warning == "Rounds differ: the middle half of their medians lies 18% apart."
+    assert warning == "Rounds differ: the middle half of their medians spans 18%."
 
 
 def test_disturbed_runs_are_counted() -> None:

@@ -49,9 +49,7 @@ def truth_of(base: Base, folder: Path) -> Truth:
 def judge(fault: Fault, folder: Path, *, layers: bool) -> ProviderVerdict:
     model = fault.apply(onnx.load(reference(fault.base, folder).path))
     runner, truth = open_runner(model.SerializeToString()), truth_of(fault.base, folder)
-    return verify_on(
-        runner, model, read_card(model), truth, reopen=open_runner, layers=layers, precision="fp32"
-    )
+    return verify_on(runner, model, read_card(model), truth, reopen=open_runner, layers=layers, precision="fp32")
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.observable], ids=lambda fault: fault.name)

@@ -1,1 +1,1 @@
-"""Two benchmarks compared row by row."""
+"""Compares two benchmarks row by row."""

@@ -1,4 +1,4 @@
-"""Two benchmarks compared row by row: what became slower or faster, and what cannot be told."""
+"""Compares two benchmarks row by row: which rows are slower, faster, the same, or cannot be decided."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,21 +22,21 @@ from resnetx.errors import UsageError
 
 SCHEMA = "resnetx.comparison/1"
 Verdict = Literal["faster", "slower", "same", "can't tell"]
-# Two processes that run the same file differ by up to this much for good: memory lies elsewhere.
+# Two processes that run the same file differ permanently by up to this much, because of their memory layout.
 SMALLEST_CHANGE = 0.015
-# An interval that stays within this is as good as no change.
+# A change whose interval is within this counts as no change.
 SAME_WITHIN = 0.03
-# Room for what two runs of one thing differ by, and far enough below 5 % to find that nearly always.
+# Above the difference between two runs of the same model, and far enough below 5 % to detect that nearly always.
 MAX_SLOWDOWN = 0.02
-# Peaks of one machine, measured twice, differ by less than this while nothing disturbs it.
+# Two measurements of the peaks of an undisturbed machine differ by less than this.
 PEAK_NOISE = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedRow:
-    """One case in both runs. `ratio` is new over old in time, above 1 is slower; None where it cannot be told.
+    """One case in both runs. `ratio` is new time over old time, so above 1 is slower; None if unknown.
 
-    `interleaved` says whether the two took turns.
+    `interleaved` says whether the two ran in interleaved rounds.
     """
 
     model: str
@@ -58,7 +58,7 @@ class ComparedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """`interleaved` says whether all rows took turns. `notes` is what a reader of the rows must know."""
+    """`interleaved` says whether all rows ran in interleaved rounds. `notes` are needed to interpret the rows."""
 
     old: str
     new: str
@@ -71,12 +71,12 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether no row is certain to be slower than the limit."""
+        """Whether no row is slower than the limit with certainty."""
         return not any(row.past_limit for row in self.rows)
 
     @property
     def geometric_mean(self) -> float | None:
-        """Of the ratios of all rows that have one: by how much the new run takes longer as a whole."""
+        """The mean over the ratios of all rows that have one: by how much the new run is slower as a whole."""
         logs = [math.log(row.ratio) for row in self.rows if row.ratio is not None]
         return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
@@ -92,20 +92,20 @@ def compare(
     max_slowdown: float = MAX_SLOWDOWN,
     any_machine: bool = False,
 ) -> Comparison:
-    """Every case that both runs have. Runs of different machines are refused unless `any_machine`."""
+    """Compare every case that both runs have. Runs from different machines are refused unless `any_machine`."""
     require_rounds(old, new, names)
     if not any_machine:
         require_same_machine(old.machine, new.machine, names)
-    olds, news, turns, renamed = match_runs(old, new)
+    olds, news, interleaved, renamed = match_runs(old, new)
     shared = [key for key in news if key in olds]
     if not shared:
         raise nothing_in_common(old.cases, new.cases, names)
-    apart = any(key not in turns for key in shared)
+    apart = any(key not in interleaved for key in shared)
     differences = machine_differences(old.machine, new.machine) if apart else ()
-    # Of different machines the ratio is what was asked for, and the machine may well explain it.
+    # For different machines, the difference between the machines is part of the requested ratio.
     shift = _machine_shift(old.limits, new.limits) if apart and not differences else 0.0
     rows = tuple(
-        _row(olds[key], news[key], paired=key in turns, shift=shift, count=len(shared), limit=max_slowdown)
+        _row(olds[key], news[key], paired=key in interleaved, shift=shift, count=len(shared), limit=max_slowdown)
         for key in shared
     )
     if all(row.old_ms is None or row.new_ms is None for row in rows):
@@ -139,11 +139,11 @@ def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: i
     if row.reason:
         return row
     before, after = valid_rounds(old), valid_rounds(new)
-    beside = paired and len(before) == len(after) == len(old.samples_ms) == len(new.samples_ms)
-    contrast = contrast_rounds(before, after, paired=beside, rows=count)
+    aligned = paired and len(before) == len(after) == len(old.samples_ms) == len(new.samples_ms)
+    contrast = contrast_rounds(before, after, paired=aligned, rows=count)
     if contrast is None:
         fewest = min(len(before), len(after))
-        return replace(row, reason=f"{fewest} rounds are too few; {MIN_ROUNDS} are the least, and 20 are good.")
+        return replace(row, reason=f"{fewest} rounds are too few; use at least {MIN_ROUNDS}, better 20.")
     return _judged(row, contrast if paired else _shifted(contrast, shift), limit)
 
 
@@ -171,19 +171,19 @@ def _obstacle(old: BenchCase, new: BenchCase) -> str | None:
         if case.status in ("failed", "timed out"):
             return f"It {case.status} in the {name} run{': ' + case.error if case.error else '.'}"
         if not valid_rounds(case):
-            return f"The {name} run has no times of it."
+            return f"The {name} run has no samples of this case."
     return None
 
 
 def _machine_shift(old: Limits | None, new: Limits | None) -> float:
-    """By how much the machine itself was slower (or faster, below 0) in the new run, as the log of its peaks' ratio."""
+    """The log of the ratio of the machine's peaks: above 0 if the machine itself was slower in the new run."""
     before, after = (None if limits is None else limits.fp32_gflops for limits in (old, new))
     shift = math.log(before / after) if before and after else 0.0
     return shift if abs(shift) > PEAK_NOISE else 0.0
 
 
 def _shifted(contrast: Contrast, shift: float) -> Contrast:
-    """An interval that reaches to where the ratio would lie if the machine is all that changed."""
+    """Extend the interval to include the ratio corrected for the change of the machine's peaks."""
     corrected = math.exp(-shift)
     return replace(contrast, low=contrast.low * min(1.0, corrected), high=contrast.high * max(1.0, corrected))
 
@@ -193,7 +193,7 @@ def _notes(differences: Sequence[str], shift: float) -> Iterable[str]:
         yield f"The runs come from different machines ({'; '.join(differences)})."
     if shift:
         word = "slower" if shift > 0 else "faster"
-        yield f"The machine itself was {math.expm1(abs(shift)):.0%} {word} in the new run; intervals reach to cover it."
+        yield f"The machine itself was {math.expm1(abs(shift)):.0%} {word} in the new run; the intervals are widened."
 
 
 def _option_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:
@@ -208,7 +208,7 @@ def _given(options: Mapping[str, str]) -> str:
 
 
 def _precision_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:
-    """A faster run in a coarser precision is often the point; it is compared, and said."""
+    """A faster run in a lower precision is often intended, so it is compared, with a note."""
     for key, new in news.items():
         before = olds[key].effective_precision if key in olds else new.effective_precision
         if before != new.effective_precision:

@@ -1,4 +1,4 @@
-"""Which cases of two benchmarks belong together, and whether their machines do."""
+"""Matches the cases of two benchmarks, and checks whether they ran on the same machine."""
 
 import json
 from collections import defaultdict
@@ -10,9 +10,9 @@ from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.errors import UsageError
 
 MACHINE_FACTS = ("processor", "architecture", "instruction_sets", "cores", "cpus", "cpu_quota", "gpus", "gpu", "python")
-# Compared where both runs know them: older files do not.
+# Compared if both runs have them: older files do not.
 FREQUENCY_FACTS = ("governor", "turbo")
-# A newer resnetx on the same machine is what many want to compare.
+# Not compared, because a comparison of two versions of resnetx is a common use.
 OWN_PACKAGE = "resnetx"
 
 
@@ -21,13 +21,13 @@ Keyed = dict[Key, BenchCase]
 
 
 def match_runs(old: Benchmark, new: Benchmark) -> tuple[Keyed, Keyed, frozenset[Key], tuple[str, ...]]:
-    """As `match_cases`, and which of them took turns: then either is as it was in its turns.
+    """Like `match_cases`, with the keys of the cases that ran in interleaved rounds; these are from those rounds.
 
-    The two runs took turns where one of them names the other's `created` as what it was `interleaved_with`: in all
-    cases, or in those of the other that it ran again and keeps as its `base_cases`.
+    The runs are interleaved if one run's `interleaved_with` is the other's `created`: in all cases, or in those cases
+    of the other that it ran again and stored as its `base_cases`.
     """
     olds, news, notes = match_cases(old.cases, new.cases)
-    turns = olds.keys() & news.keys()
+    interleaved = olds.keys() & news.keys()
     if new.interleaved_with == old.created:
         again, there = match_cases(new.base_cases, new.cases)[0], olds
     elif old.interleaved_with == new.created:
@@ -35,15 +35,15 @@ def match_runs(old: Benchmark, new: Benchmark) -> tuple[Keyed, Keyed, frozenset[
     else:
         return olds, news, frozenset(), notes
     if again:
-        turns &= again.keys()
-        there.update({key: again[key] for key in turns})
-    return olds, news, frozenset(turns), notes
+        interleaved &= again.keys()
+        there.update({key: again[key] for key in interleaved})
+    return olds, news, frozenset(interleaved), notes
 
 
 def match_cases(old: Sequence[BenchCase], new: Sequence[BenchCase]) -> tuple[Keyed, Keyed, tuple[str, ...]]:
-    """The cases of both runs by key, and what was assumed about it.
+    """The cases of both runs by key, and a note on each assumption.
 
-    Models go by their path; where no path is in both runs, by file name; and a run's only model by being that.
+    Models are matched by path; if no path is in both runs, by file name; otherwise the only model of each run.
     """
     models = [list(dict.fromkeys(case.model for case in cases)) for cases in (old, new)]
     if set(models[0]) & set(models[1]):
@@ -59,7 +59,7 @@ def match_cases(old: Sequence[BenchCase], new: Sequence[BenchCase]) -> tuple[Key
 
 
 def _keyed(cases: Iterable[BenchCase], names: Mapping[str, str]) -> Keyed:
-    """Cases alike in all that tells rows apart are told apart by their order."""
+    """Cases with the same model and settings are distinguished by their order."""
     seen: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     keyed: Keyed = {}
     for case in cases:
@@ -78,13 +78,13 @@ def nothing_in_common(old: Sequence[BenchCase], new: Sequence[BenchCase], names:
 
 
 def require_rounds(old: Benchmark, new: Benchmark, names: tuple[str, str]) -> None:
-    """Traffic has a figure and no rounds: how much it would differ the next time is not known."""
+    """Scenarios have no rounds, so the variation of their results is unknown."""
     for name, run in zip(names, (old, new), strict=True):
         scenarios = sorted({case.load.scenario for case in run.cases if case.load is not None})
         if scenarios:
             raise UsageError(
-                f"{name} holds runs of the scenario {', '.join(scenarios)}, one a case, and the rows of a comparison "
-                "are compared round by round. Compare runs of bench without --scenario."
+                f"{name} holds runs of the scenario {', '.join(scenarios)}, which have no rounds; a comparison needs "
+                "rounds. Compare runs of bench without --scenario."
             )
 
 
@@ -98,7 +98,7 @@ def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], names: 
 
 
 def machine_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """What of the two machines decides how fast they are, and differs."""
+    """The differences between the two machines that affect speed."""
     known = [name for name in FREQUENCY_FACTS if old.get(name) is not None and new.get(name) is not None]
     found = [name for name in (*MACHINE_FACTS, *known) if _written(old.get(name)) != _written(new.get(name))]
     differences = [f"{name}: {shorten(old.get(name))} against {shorten(new.get(name))}" for name in found]
@@ -111,7 +111,7 @@ def machine_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple
 
 
 def _written(fact: object) -> str:
-    """As a file would hold it: a list from there is a tuple in a run of this process."""
+    """As a file stores it, because a list read from a file is a tuple in a run of this process."""
     return json.dumps(fact, sort_keys=True, default=str)
 
 
@@ -121,7 +121,7 @@ def _versions(machine: Mapping[str, Any]) -> dict[str, str]:
 
 
 def shorten(value: object) -> str:
-    text = "not known" if value is None else str(value)
+    text = "unknown" if value is None else str(value)
     return text if len(text) <= 60 else text[:59] + "…"
 
 

@@ -1,10 +1,10 @@
-"""How much slower one case was than another: a ratio with an interval, from rounds drawn again.
+"""The ratio of the times of two cases with a confidence interval, by resampling rounds.
 
-Two readings of the same rounds are looked at. The medians are the better one on a quiet machine; of rounds that ran
-beside each other they are compared round by round, so that a drift of both cancels. On a shared machine the bursts of
-others reach many rounds, and a median is a mixture of both worlds; then the fastest tenth of all runs, which they leave
-alone, still tells the two cases apart. The reading with the narrower interval counts, and each of the two errs at most
-half as often as both may together.
+Two statistics ("readings") of the same rounds are computed. The median is better on a quiet machine; in interleaved
+rounds it is compared round by round, so that a common drift cancels. On a shared machine, bursts of other programs
+affect many rounds, and the median mixes disturbed and undisturbed runs; the fastest tenth of all runs is not affected,
+and still separates the two cases. The reading with the narrower interval is used; each has half of the permitted error
+rate.
 """
 
 import math
@@ -15,10 +15,10 @@ import numpy as np
 
 from resnetx.benchmark.summary import MIN_ROUNDS, draw_rounds, resampled_quantiles, student_t
 
-# A false alarm in a hundred comparisons.
+# One false alarm in a hundred comparisons.
 FALSE_ALARMS = 0.01
 READINGS = {"median": 0.5, "fastest tenth": 0.1}
-# Two runs of one thing, minutes apart on a quiet machine, differ by this much beyond what their rounds show.
+# Two runs of one model, minutes apart on a quiet machine, differ by this much more than their rounds indicate.
 RUN_TO_RUN = 0.005
 MOST_CORRELATED = 0.9
 # Enough for a variance; the tails come from Student's t.
@@ -27,7 +27,7 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """`ratio` is new over old in time, above 1 is slower; `reading` says of which times."""
+    """`ratio` is new time over old time, so above 1 is slower; `reading` is the statistic that was used."""
 
     ratio: float
     low: float
@@ -38,15 +38,15 @@ class Contrast:
 def contrast_rounds(
     old: Sequence[np.ndarray], new: Sequence[np.ndarray], *, paired: bool, rows: int = 1
 ) -> Contrast | None:
-    """The ratio and the interval that holds for all of `rows` comparisons together; None from too few rounds.
+    """The ratio and the interval that holds for all of `rows` comparisons together; None if there are too few rounds.
 
-    `paired` rounds have the same index and ran beside each other, so that they are drawn together. Otherwise the runs
-    are independent: what lies between them widens the interval, and so do rounds that resemble their neighbours.
+    `paired` rounds with the same index ran next to each other, so they are resampled together. Otherwise the runs are
+    independent, and the interval is widened for the difference between runs and for the autocorrelation of rounds.
     """
     count = min(len(old), len(new))
     if count < MIN_ROUNDS or (paired and len(old) != len(new)):
         return None
-    # Two sides and two readings; a false alarm has one side.
+    # Corrected for two readings and all rows; one-sided, because a false alarm is.
     t = student_t(1 - FALSE_ALARMS / len(READINGS) / rows, count - 1)
     readings = [_read(old, new, name, t, paired=paired) for name in READINGS]
     return min(readings, key=lambda reading: math.log(reading.high) - math.log(reading.low))
@@ -64,7 +64,7 @@ def _read(old: Sequence[np.ndarray], new: Sequence[np.ndarray], name: str, t: fl
 
 
 def _round_by_round(old: Sequence[np.ndarray], new: Sequence[np.ndarray]) -> tuple[float, float]:
-    """The mean of the rounds' log ratios, and its variance, which resampling would only approach."""
+    """The mean of the rounds' log ratios, and its variance, which resampling would only approximate."""
     pairs = zip(old, new, strict=True)
     logs = np.array([math.log(np.median(after) / np.median(before)) for before, after in pairs])
     return float(logs.mean()), float(logs.var(ddof=1)) / len(logs)
@@ -85,18 +85,18 @@ def _variance_apart(old: Sequence[np.ndarray], new: Sequence[np.ndarray], share:
 
 
 def _unbiased(logs: np.ndarray, count: int) -> float:
-    """A bootstrap of few draws shows too little variance, by as much as dividing by n rather than n - 1 does."""
+    """The bootstrap underestimates the variance by the factor (n - 1) / n."""
     return float(np.var(logs)) * count / (count - 1)
 
 
 def _inflation(rounds: Sequence[np.ndarray], share: float) -> float:
-    """How much more the mean of neighbours that resemble each other varies than that of as many strangers."""
+    """By which factor autocorrelation increases the variance of the mean of the rounds."""
     levels = np.log([np.quantile(samples, share) for samples in rounds])
     levels -= levels.mean()
     power = float(levels @ levels)
     if power == 0.0:
         return 1.0
-    # From few rounds a correlation is estimated too low, by about one in their number.
+    # The estimate of the autocorrelation of n rounds is too low by about 1 / n.
     correlation = float(levels[1:] @ levels[:-1]) / power + 1 / len(rounds)
     bounded = min(max(correlation, 0.0), MOST_CORRELATED)
     return (1 + bounded) / (1 - bounded)

@@ -1,7 +1,7 @@
-"""This run against an earlier one: what of the earlier one can run again runs in the same rounds, and both are judged.
+"""Compares a new run with an earlier one, whose cases run again in interleaved rounds if their model files still exist.
 
-A machine drifts from day to day by more than a slowdown that matters; what takes turns drifts together. Where the
-earlier model's very bytes are no longer here, the samples that were stored must do.
+A machine drifts from day to day by more than a relevant slowdown, but interleaved cases drift together. If the
+identical model file no longer exists, the stored samples are compared.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from resnetx.benchmark.comparison.matching import match_cases, nothing_in_common
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into, plan_cases
 from resnetx.benchmark.result import AgainstRun, BenchCase, Benchmark
-from resnetx.benchmark.run import Nobody, Watch, run_cases
+from resnetx.benchmark.run import NoWatch, Watch, run_cases
 from resnetx.benchmark.summary import valid_rounds
 from resnetx.errors import ResnetxError, UsageError
 from resnetx.machine.facts import read_machine
@@ -27,7 +27,7 @@ THIS_RUN = "this run"
 
 @dataclass(frozen=True, kw_only=True)
 class Against:
-    """The earlier run and the file that it was read from, and how the two are to be judged."""
+    """The earlier run, the file that it was read from, and the options of the comparison."""
 
     path: Path
     base: Benchmark
@@ -41,7 +41,7 @@ class Against:
 
 @dataclass(frozen=True, kw_only=True)
 class _Again:
-    """A case of the base that runs again, as it was and as it runs now, beside the new case at `place`."""
+    """A case of the base, as it ran before and as it runs again now, next to the new case at `place`."""
 
     place: int
     before: BenchCase
@@ -56,37 +56,37 @@ def run_against(
     watch: Watch | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
-    """As `run_benchmark`; what ran again of the base is among the result's `base_cases`."""
+    """Like `run_benchmark`; the cases of the base that ran again are the result's `base_cases`."""
     if options.traffic:
         raise UsageError(
-            f"--against compares rounds that took turns, and {options.scenario} has none: its traffic runs without a "
-            "pause. Leave --scenario or --against out."
+            f"--against compares interleaved rounds, and the scenario {options.scenario} has no rounds. Leave "
+            "--scenario or --against out."
         )
-    look = watch or Nobody()
+    look = watch or NoWatch()
     look.step("reading the models")
     options = resolved(options)
     if not against.any_machine:
         require_same_machine(against.base.machine, read_machine().to_json(), against.names)
     cases = [RunningCase(plan=plan, options=options) for plan in _without_auto(plan_cases(models, options), options)]
     again, reasons = _plan_again(against, cases)
-    # Each runs beside the case that it is compared with: the nearer in time, the more do they have in common.
+    # Each runs next to the case that it is compared with: the closer in time, the more equal are the conditions.
     lineup = [each for place, case in enumerate(cases) for each in (case, *(a.now for a in again if a.place == place))]
     result = run_cases(lineup, options, watch=look, worker=worker)
-    return _told_apart(result, against, cases, again, lineup, reasons)
+    return _separated(result, against, cases, again, lineup, reasons)
 
 
 def judge(new: Benchmark, against: Against) -> Comparison | None:
-    """As `resnetx compare`, and why rows did not run again; None where no case in common has times now."""
+    """Like `resnetx compare`, with notes on rows that did not run again; None if no common case has samples now."""
     limit, any_machine = against.max_slowdown, against.any_machine
     try:
         result = compare(against.base, new, names=against.names, max_slowdown=limit, any_machine=any_machine)
-    except UsageError:  # all that is left after what was required before the run; the cases say why they failed
+    except UsageError:  # all else was checked before the run: no common case has samples
         return None
     return replace(result, notes=(*(new.against.notes if new.against else ()), *result.notes))
 
 
 def _without_auto(plans: Sequence[PlannedCase], options: BenchOptions) -> list[PlannedCase]:
-    """Which rows of the base are meant must be known before anything runs."""
+    """Replace `auto`, because the matching rows of the base must be known before anything runs."""
     if all(plan.provider != AUTO for plan in plans):
         return list(plans)
     best = best_provider_here(threads=options.threads or default_threads())
@@ -94,7 +94,7 @@ def _without_auto(plans: Sequence[PlannedCase], options: BenchOptions) -> list[P
 
 
 def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_Again], tuple[str, ...]]:
-    """What of the base runs again, and in words why something does not."""
+    """The cases of the base that run again, and the reasons why others do not."""
     new = [case.result() for case in cases]
     olds, news, _ = match_cases(against.base.cases, new)
     shared = [(place, olds[key]) for place, key in enumerate(news) if key in olds]
@@ -103,7 +103,7 @@ def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_A
     timed = [(place, before) for place, before in shared if valid_rounds(before)]
     if not timed:
         raise UsageError(
-            f"{against.path} has no times of the cases that it has in common with this run, so there is nothing to "
+            f"{against.path} has no samples of the cases that it has in common with this run, so there is nothing to "
             "compare with; give a run in which they did not fail."
         )
     search = _Search(against.path, [case.plan.model for case in cases])
@@ -115,7 +115,7 @@ def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_A
             continue
         if found.sha256 == cases[place].plan.model.sha256:
             reasons.append(
-                f"{before.model} is still the file that {against.path} timed: only options differ, or chance."
+                f"{before.model} is the same file that {against.path} timed: differences are due to options or noise."
             )
         plan = PlannedCase(
             model=found, provider=before.provider, batch=before.batch, options=dict(before.provider_options)
@@ -127,16 +127,16 @@ def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_A
 
 
 class _Search:
-    """Looks for the models of a base, each file once."""
+    """Finds the models of a base; reads each file once."""
 
     def __init__(self, base: Path, known: Sequence[BenchModel]) -> None:
         self._base = base
         self._seen: dict[Path, BenchModel | str] = {model.path: model for model in known}
 
     def find(self, case: BenchCase) -> BenchModel | str:
-        """The model with the very bytes that the case timed, or why there is none."""
+        """The model with the SHA-256 that the case timed, or why there is none."""
         if case.model_sha256 is None:
-            return f"{self._base} does not say which bytes {case.model} had"
+            return f"{self._base} does not contain the SHA-256 of {case.model}"
         places = dict.fromkeys((Path(case.model), self._base.parent / Path(case.model).name))
         looked = [self._look(path) for path in places]
         same = [model for model in looked if isinstance(model, BenchModel) and model.sha256 == case.model_sha256]
@@ -144,18 +144,18 @@ class _Search:
             return same[0]
         if any(isinstance(model, BenchModel) for model in looked):
             return f"{case.model} has been overwritten since {self._base} timed it"
-        return f"{case.model} is not here any more ({looked[0]})"
+        return f"{case.model} cannot be read any more ({looked[0]})"
 
     def _look(self, path: Path) -> BenchModel | str:
         if path not in self._seen:
             try:
                 self._seen[path] = look_into(path)
-            except (ResnetxError, OSError, ValueError) as error:  # a base's author chose the path
+            except (ResnetxError, OSError, ValueError) as error:  # the path comes from an untrusted file
                 self._seen[path] = str(error)
         return self._seen[path]
 
 
-def _told_apart(
+def _separated(
     result: Benchmark,
     against: Against,
     cases: Sequence[RunningCase],
@@ -163,7 +163,7 @@ def _told_apart(
     lineup: Sequence[RunningCase],
     reasons: tuple[str, ...],
 ) -> Benchmark:
-    """The new cases as the run, those of the base as its `base_cases`; one that failed now is none."""
+    """The run of the new cases, with the cases of the base as its `base_cases`, except those that failed now."""
     by_case = {id(case): row for case, row in zip(lineup, result.cases, strict=True)}
     kept = []
     for each in again:

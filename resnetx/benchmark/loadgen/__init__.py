@@ -1,1 +1,1 @@
-"""MLPerf's scenarios with the traffic of MLPerf's LoadGen."""
+"""MLPerf's scenarios, with queries from MLPerf's LoadGen."""

@@ -1,4 +1,4 @@
-"""Every case under the traffic of its scenario, asked for run by run; a server's highest rate is searched for."""
+"""Runs each case under the traffic of its scenario; searches for the highest rate that a server can sustain."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,25 +10,25 @@ from resnetx.benchmark.loadgen.result import (
     LoadResult,
     LoadRun,
     Probe,
-    bears,
     highest_rate,
     least_queries,
+    sustained,
     unofficial,
 )
 from resnetx.benchmark.messages import LoadDone, LoadReady
 from resnetx.benchmark.options import BenchOptions
 
 T = TypeVar("T")
-# A guess of what a case bears from full batches may be far above what it bears within the bound.
+# The rate estimated from full batches may be far above the rate that the case can sustain within the bound.
 LOWEST_SHARE = 1 / 128
 
 
 class _CaseEndedError(Exception):
-    """The case failed; it says why itself."""
+    """The case failed; its `error` is the reason."""
 
 
 def run_loads(cases: Sequence[RunningCase], options: BenchOptions, step: Callable[[str], None]) -> None:
-    """One case after another: traffic has a clock of its own, and cannot take turns."""
+    """Run one case after another: LoadGen schedules its queries itself, so cases cannot be interleaved."""
     alive = [case for case in cases if case.alive]
     for number, case in enumerate(alive, 1):
         try:
@@ -39,7 +39,7 @@ def run_loads(cases: Sequence[RunningCase], options: BenchOptions, step: Callabl
 
 
 class _Driver:
-    """The runs of one case; `case.load` is the best there is after each of them, for whoever interrupts."""
+    """The runs of one case. After each run, `case.load` is the best result so far, in case of an interrupt."""
 
     def __init__(self, case: RunningCase, options: BenchOptions, step: Callable[[str], None], title: str) -> None:
         assert options.duration_s is not None
@@ -62,15 +62,15 @@ class _Driver:
     def _search(self, guess: float) -> None:
         def probe(rate: float) -> bool:
             run = self._run(rate)
-            self._probes.append(Probe(rate=rate, kept=bears(run), p99_ms=run.percentiles_ms.get("p99")))
+            self._probes.append(Probe(rate=rate, kept=sustained(run), p99_ms=run.percentiles_ms.get("p99")))
             best = self._case.load
-            better = best is None or not best.kept or (bears(run) and rate >= (best.run.rate or 0))
+            better = best is None or not best.kept or (sustained(run) and rate >= (best.run.rate or 0))
             self._keep(run if better or best is None else best.run)
-            return bears(run)
+            return sustained(run)
 
         lowest = max(guess * LOWEST_SHARE, least_queries("server", self._seconds) / self._seconds)
         highest_rate(probe, start=guess / 2, lowest=lowest, highest=max(lowest, MOST_QUERIES / self._seconds))
-        # The last run is the one that confirmed the rate, or that showed that there is none.
+        # The last run confirmed the rate, or showed that there is none.
         assert self._last is not None
         self._keep(self._last)
 
@@ -92,12 +92,12 @@ class _Driver:
         scenario, at = self._options.scenario, "" if rate is None else f" at {rate:.4g} queries/s"
         number = f", run {len(self._probes) + 1}" if self._options.target_qps is None and rate is not None else ""
         self._step(f"{scenario}{at} for {self._seconds:g} s{number}: {self._title}")
-        # A run lasts as long as asked, and what is late in it may take as long again.
+        # A run lasts as long as requested, and late queries may take as long again.
         bound_ms = self._options.latency_bound_ms or DEFAULT_BOUND_MS
         request = {"do": "load", "seconds": self._seconds, "rate": rate, "bound_ms": bound_ms}
         answer = self._ask(request, LoadDone, more_s=3 * self._seconds)
         self._case.took(answer.usage)
-        # Energy is told for the run that counts, and not for those that led to it.
+        # Energy is reported for the final run only, not for the search.
         self._energy = self._case.energies.pop()
         self._last = answer.run
         return self._last

@@ -1,4 +1,4 @@
-"""MLPerf's LoadGen around a runner: its settings for each scenario, a run of it, and what it logs of the run."""
+"""Runs MLPerf's LoadGen: its settings for each scenario, one run, and the results from its logs."""
 
 import json
 import re
@@ -22,9 +22,9 @@ SEEDS = {
     "sample_index_rng_seed": 2747215439041700203,
     "schedule_rng_seed": 16159082839903944936,
 }
-# LoadGen writes some 650 bytes about each query into its trace, the one place that holds their latencies.
+# LoadGen writes about 650 bytes per query into its trace, the only place where latencies are stored.
 MOST_TRACED = 100_000
-# A server that is further behind than this does not catch up: waiting for the rest would only take time.
+# A server that is further behind than this does not catch up, so LoadGen stops the run.
 LEAST_BACKLOG, BACKLOG_S = 100, 1.0
 LOGGED = ":::MLLOG "
 TRACED = re.compile(r'"sample_seq":(\d+),"query_seq":(\d+),.*"complete_ns":(\d+)')
@@ -39,7 +39,7 @@ def loadgen() -> Any:
 
 
 def completer() -> Callable[[Sequence[int]], None]:
-    """LoadGen's answer desk. Answers are empty: nobody looks at them in a performance run."""
+    """A function that reports samples as complete. Responses are empty: a performance run does not read them."""
     library = loadgen()
     complete, response = library.QuerySamplesComplete, library.QuerySampleResponse
     return lambda identities: complete([response(identity, 0, 0) for identity in identities])
@@ -55,10 +55,10 @@ def play(
     rate: float | None,
     bound_ms: float,
 ) -> LoadRun:
-    """One run of LoadGen over a library of `count` samples; what the system failed with is raised at once.
+    """One LoadGen run over a library of `count` samples; an error of the system is raised immediately.
 
-    `expected_per_s` are queries a second, samples in offline, and rather too many: LoadGen makes its queries up in
-    advance, and calls a run invalid that had too few.
+    `expected_per_s` is queries per second, samples in offline, rather too many than too few: LoadGen generates its
+    queries in advance, and a run with too few is invalid.
     """
     library = loadgen()
     settings = _settings(library, scenario, seconds, expected_per_s, rate, bound_ms)
@@ -66,7 +66,7 @@ def play(
     with tempfile.TemporaryDirectory(prefix="loadgen-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         logs = _logs(library, folder, traced)
-        # A file audit.config in the folder where the user stands would override the settings: none is called this.
+        # No such file. By default LoadGen reads audit.config of the current directory, which overrides the settings.
         absent = str(folder / "absent")
         ended: Future[None] = Future()
 
@@ -79,11 +79,11 @@ def play(
                 library.DestroyQSL(samples)
                 library.DestroySUT(tested)
                 ended.set_result(None)
-            except Exception as error:  # the library's, in a thread where nobody would see it
+            except Exception as error:  # the library's error, which would be lost in this thread
                 ended.set_exception(error)
             system.over.set()
 
-        # In a thread, so that a failure is told at once and not when the official ten minutes are over.
+        # In a thread, so that a failure is reported immediately, not after the official ten minutes.
         system.over.clear()
         threading.Thread(target=test, daemon=True).start()
         system.over.wait()
@@ -126,56 +126,56 @@ def _logs(library: Any, folder: Path, traced: bool) -> Any:
 
 def _result(folder: Path, scenario: Scenario, bound_ms: float, rate: float | None) -> LoadRun:
     log = list(_logged(folder / "mlperf_log_detail.txt"))
-    said = {entry["key"]: entry["value"] for entry in log}
+    logged = {entry["key"]: entry["value"] for entry in log}
     errors = [str(entry["value"]) for entry in log if entry.get("metadata", {}).get("is_error")]
     query = "_per_query" if scenario == "multi-stream" else ""
     shares = () if scenario == "offline" else (50, 90, 95, 97, 99, 99.9)
-    percentiles = {f"p{share:g}": said.get(f"result_{share:.2f}_percentile{query}_latency_ns") for share in shares}
+    percentiles = {f"p{share:g}": logged.get(f"result_{share:.2f}_percentile{query}_latency_ns") for share in shares}
     samples_ms = _query_latencies_ms(folder / "mlperf_log_trace.json")
     return LoadRun(
-        valid=said.get("result_validity") == "VALID",
-        queries=int(said["effective_samples_per_query" if scenario == "offline" else "result_query_count"]),
-        samples_per_s=_samples_per_s(said, scenario),
+        valid=logged.get("result_validity") == "VALID",
+        queries=int(logged["effective_samples_per_query" if scenario == "offline" else "result_query_count"]),
+        samples_per_s=_samples_per_s(logged, scenario),
         percentiles_ms={name: value / 1e6 for name, value in percentiles.items() if value is not None},
-        reasons=[*_reasons(said, scenario, bound_ms), *errors],
+        reasons=[*_reasons(logged, scenario, bound_ms), *errors],
         rate=rate if scenario == "server" else None,
-        bound_kept=bool(said.get("result_perf_constraints_met") and said.get("result_min_duration_met"))
+        bound_kept=bool(logged.get("result_perf_constraints_met") and logged.get("result_min_duration_met"))
         if scenario == "server"
         else None,
         samples_ms=thinned(samples_ms),
     )
 
 
-def _samples_per_s(said: dict[str, Any], scenario: Scenario) -> float | None:
-    """As completed; in multi-stream LoadGen counts queries, and says only how long they took."""
+def _samples_per_s(logged: dict[str, Any], scenario: Scenario) -> float | None:
+    """Completed samples per second; for multi-stream LoadGen reports only the latency of queries."""
     if scenario == "multi-stream":
-        mean = said.get("result_mean_query_latency_ns")
-        return 1e9 * said["effective_samples_per_query"] / mean if mean else None
+        mean = logged.get("result_mean_query_latency_ns")
+        return 1e9 * logged["effective_samples_per_query"] / mean if mean else None
     key = {
         "single-stream": "result_qps_with_loadgen_overhead",
         "server": "result_completed_samples_per_sec",
         "offline": "result_samples_per_second",
     }[scenario]
-    value = said.get(key)
+    value = logged.get(key)
     return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
-def _reasons(said: dict[str, Any], scenario: Scenario, bound_ms: float) -> Iterator[str]:
-    """Why LoadGen calls the run invalid, in words."""
-    if said.get("result_perf_constraints_met") is False:
-        p99 = said.get("result_99.00_percentile_latency_ns", 0) / 1e6
+def _reasons(logged: dict[str, Any], scenario: Scenario, bound_ms: float) -> Iterator[str]:
+    """Why LoadGen reports the run as invalid."""
+    if logged.get("result_perf_constraints_met") is False:
+        p99 = logged.get("result_99.00_percentile_latency_ns", 0) / 1e6
         yield f"p99 was {p99:.4g} ms, and the bound is {bound_ms:g} ms"
-    if said.get("result_min_duration_met") is False:
-        yield "it ended before its time"
-    if said.get("result_min_queries_met") is False:
+    if logged.get("result_min_duration_met") is False:
+        yield "it ended before the minimum duration"
+    if logged.get("result_min_queries_met") is False:
         yield "it had too few queries"
-    if said.get("early_stopping_met") is False and said.get("result_perf_constraints_met") is not False:
-        words = " ".join(str(said.get("early_stopping_result", "")).replace("*", " ").split())
+    if logged.get("early_stopping_met") is False and logged.get("result_perf_constraints_met") is not False:
+        words = " ".join(str(logged.get("early_stopping_result", "")).replace("*", " ").split())
         yield f"its percentile is not certain enough (LoadGen: {words})"
 
 
 def _logged(path: Path) -> Iterator[dict[str, Any]]:
-    """LoadGen writes numbers that are none (nan) as they are, and JSON has no such thing: those lines say nothing."""
+    """The entries of the log. LoadGen writes `nan`, which is not JSON; those lines are skipped."""
     for line in path.read_text(errors="replace").splitlines():
         if line.startswith(LOGGED):
             try:
@@ -185,7 +185,7 @@ def _logged(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _query_latencies_ms(trace: Path) -> list[float]:
-    """From the schedule to the last sample of each query, in the order of the queries."""
+    """From the scheduled time of each query to its last sample, in the order of the queries."""
     latest: dict[int, int] = {}
     with trace.open(errors="replace") as lines:
         for line in lines:

@@ -1,4 +1,4 @@
-"""What a system did under the traffic of one of MLPerf's scenarios, and the search for the highest rate it bears."""
+"""The result of an MLPerf scenario, and the search for the highest rate that a server can sustain."""
 
 import math
 from collections.abc import Callable
@@ -7,26 +7,27 @@ from dataclasses import dataclass, field
 from resnetx.base.validation import Flag, Large, Number
 from resnetx.base.vocabulary import Scenario
 
-# What MLPerf compares: a percentile of latency, or a rate.
+# The latency percentile that MLPerf reports.
 MERIT_PERCENTILE = {"single-stream": "p90", "multi-stream": "p99", "server": "p99"}
 SAMPLES_PER_QUERY = {"multi-stream": 8}
-# mlperf.conf and the early-stopping estimates of LoadGen: what a run must at least be, to be one of MLPerf's.
+# The minimum length of an official MLPerf run, from mlperf.conf and LoadGen's early-stopping estimates.
 OFFICIAL_S = 600.0
 OFFICIAL_QUERIES = {"single-stream": 64, "multi-stream": 662, "server": 459}
 OFFICIAL_OFFLINE_SAMPLES = 24_576
 DEFAULT_S = 10.0
 DEFAULT_BOUND_MS = 15.0
-# Rates closer together than this are one: no run is steady enough to tell them apart.
+# The search stops at this relative difference: runs are not steady enough to separate closer rates.
 TOLERANCE = 0.05
 MOST_SAMPLES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadRun:
-    """One run of LoadGen: its figures and its verdict. `samples_ms` are latencies of queries, thinned if many.
+    """One LoadGen run: its figures and its verdict. `samples_ms` are latencies of queries, thinned if there are many.
 
-    `queries` are samples in offline, where all are one query, and latencies mean nothing. `rate` is how many queries
-    a second were scheduled, `bound_kept` whether their p99 stayed within the bound: both of server alone.
+    In offline, `queries` is the number of samples, because all samples are one query, and there are no latencies.
+    `rate` is the number of queries scheduled per second, `bound_kept` whether their p99 was within the bound; both are
+    set for server only.
     """
 
     valid: Flag
@@ -41,7 +42,7 @@ class LoadRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A rate that the search tried."""
+    """A rate that was tried during the search."""
 
     rate: Number
     kept: Flag
@@ -50,7 +51,7 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """The run that counts, and the ones that led to it. `searched` is true where the rate was not given."""
+    """The final run, and the probes of the search. `searched` is true if the rate was not specified."""
 
     scenario: Scenario
     duration_s: Number
@@ -62,8 +63,8 @@ class LoadResult:
 
     @property
     def kept(self) -> bool:
-        """Whether the bound holds; there is none but in server."""
-        return self.scenario != "server" or bears(self.run)
+        """Whether the latency bound was kept; only server has one."""
+        return self.scenario != "server" or sustained(self.run)
 
     @property
     def figure(self) -> float | None:
@@ -82,20 +83,20 @@ class LoadResult:
 
     @property
     def score(self) -> float | None:
-        """The figure of merit so that more is better; None for a server beyond its bound."""
+        """The figure of merit, inverted if lower is better; None for a server beyond its bound."""
         if not self.figure or not self.kept:
             return None
         return self.figure if self.scenario in ("offline", "server") else 1 / self.figure
 
 
 def least_queries(scenario: Scenario, seconds: float) -> int:
-    """LoadGen's minimum for a run of so many seconds: the official one, and its share for a shorter run."""
+    """The minimum number of queries for this duration: the official one, reduced in proportion for a shorter run."""
     official = OFFICIAL_QUERIES.get(scenario, OFFICIAL_OFFLINE_SAMPLES)
     return max(1, math.ceil(official * min(1.0, seconds / OFFICIAL_S)))
 
 
 def unofficial(scenario: Scenario, seconds: float, run: LoadRun) -> str | None:
-    """What the run lacks to be as long as MLPerf asks, or None."""
+    """How the run falls short of MLPerf's minimum length, or None."""
     lacks = [f"{seconds:g} s of {OFFICIAL_S:g} s"] if seconds < OFFICIAL_S else []
     official, what = OFFICIAL_QUERIES.get(scenario, OFFICIAL_OFFLINE_SAMPLES), "queries"
     if scenario == "offline":
@@ -105,59 +106,61 @@ def unofficial(scenario: Scenario, seconds: float, run: LoadRun) -> str | None:
     return f"unofficial: {', '.join(lacks)}" if lacks else None
 
 
-def bears(run: LoadRun) -> bool:
-    """Whether a server kept up. LoadGen asks for more confidence than p99 alone, where there are queries enough."""
+def sustained(run: LoadRun) -> bool:
+    """Whether a server sustained the rate. With enough queries, LoadGen's confidence test of p99 must pass as well."""
     return run.valid or (bool(run.bound_kept) and run.queries < OFFICIAL_QUERIES["server"])
 
 
 def highest_rate(
-    bears: Callable[[float], bool], *, start: float, lowest: float, highest: float, tolerance: float = TOLERANCE
+    sustains: Callable[[float], bool], *, start: float, lowest: float, highest: float, tolerance: float = TOLERANCE
 ) -> float | None:
-    """The highest rate that is borne, to a factor of 1 + `tolerance`; None where not even the lowest is.
+    """The highest sustained rate, to a factor of 1 + `tolerance`; None if not even the lowest one is sustained.
 
-    The last question asked is about the rate returned: what it answered is a run of its own, and not the lucky one
-    that the search stopped at. A rate that fails it gives way to one below, in steps that grow.
+    The last call confirms the returned rate in a separate run, because the search may have stopped at a lucky one. If
+    it fails, the rate is reduced in growing steps.
     """
 
-    def borne(rate: float) -> bool:
-        # A single stall of a shared machine fails a short run: a rate is given up when it failed twice.
-        return bears(rate) or bears(rate)
+    def retried(rate: float) -> bool:
+        # A single stall of a shared machine can fail a short run, so a rate must fail twice.
+        return sustains(rate) or sustains(rate)
 
-    rate = _bisected(borne, *_bracket(borne, min(max(start, lowest), highest), lowest, highest), tolerance)
+    rate = _bisected(retried, *_bracket(retried, min(max(start, lowest), highest), lowest, highest), tolerance)
     step = tolerance
-    while rate is not None and not bears(rate):
+    while rate is not None and not sustains(rate):
         rate, step = (None if rate <= lowest else max(lowest, rate / (1 + step))), 2 * step
     return rate
 
 
 def _bracket(
-    bears: Callable[[float], bool], start: float, lowest: float, highest: float
+    sustains: Callable[[float], bool], start: float, lowest: float, highest: float
 ) -> tuple[float | None, float | None]:
-    """A rate that is borne and one that is not; None for one that there is not."""
-    if not bears(start):
+    """A sustained rate and one that is not; None for one that was not found."""
+    if not sustains(start):
         bad = start
         while bad > lowest:
             below = max(bad / 2, lowest)
-            if bears(below):
+            if sustains(below):
                 return below, bad
             bad = below
         return None, bad
     rate = start
     while rate < highest:
         above = min(2 * rate, highest)
-        if not bears(above):
+        if not sustains(above):
             return rate, above
         rate = above
     return rate, None
 
 
-def _bisected(bears: Callable[[float], bool], good: float | None, bad: float | None, tolerance: float) -> float | None:
+def _bisected(
+    sustains: Callable[[float], bool], good: float | None, bad: float | None, tolerance: float
+) -> float | None:
     while good is not None and bad is not None and bad > good * (1 + tolerance):
         middle = math.sqrt(good * bad)
-        good, bad = (middle, bad) if bears(middle) else (good, middle)
+        good, bad = (middle, bad) if sustains(middle) else (good, middle)
     return good
 
 
 def thinned(samples: list[float], most: int = MOST_SAMPLES) -> list[float]:
-    """Every k-th of too many, so that the run's beginning and end both stay."""
+    """Every k-th sample if there are too many, so that they still cover the whole run."""
     return samples[:: max(1, math.ceil(len(samples) / most))]

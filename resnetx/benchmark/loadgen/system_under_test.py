@@ -1,4 +1,4 @@
-"""The system under test: a runner that is given samples by number, and runs those that wait together."""
+"""The system under test: a runner that gets samples by index, and runs waiting ones in batches."""
 
 import threading
 from collections import deque
@@ -13,16 +13,16 @@ from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.catalog import BY_NAME
 from resnetx.runtime.runner import Runner
 
-# Samples that differ: a query is answered from one of these.
+# The number of different samples.
 LIBRARY = 16
 Sample = tuple[int, int]
 Complete = Callable[[Sequence[int]], None]
 
 
 class Feeder:
-    """Runs samples of a small library by their numbers, from host arrays to host arrays.
+    """Runs samples of a small library by index, from host arrays to host arrays.
 
-    A runner that takes one batch only gets a smaller one filled up with copies; any other runs it as it is.
+    For a runner with a fixed batch size, a smaller batch is padded with copies.
     """
 
     def __init__(self, runner: Runner, card: ModelCard | None, *, batch: int) -> None:
@@ -44,13 +44,13 @@ class Feeder:
         self._runner.run({self._name: rows[0] if len(rows) == 1 else np.concatenate(rows)})
 
     def warm_up(self, sizes: Iterable[int]) -> None:
-        """Each size that may come: allocating for it, or compiling it, must not be a query's latency."""
+        """Run each possible batch size, so that allocation or compilation does not add to the latency of a query."""
         for size in {self._batch} if self.pads else sizes:
             self.run([index % self.count for index in range(size)])
 
 
 def takes_any_size(runner: Runner) -> bool:
-    """Whether its batch is free, and a new size costs no compilation, which takes longer than any run."""
+    """Whether the batch size is dynamic, and a new size needs no compilation, which takes longer than any run."""
     row = BY_NAME.get(runner.provider)
     return not isinstance(runner.inputs[0].shape[0], int) and not (row and row.compiles_each_batch)
 
@@ -64,9 +64,9 @@ def run_in_pieces(runner: Runner, feeds: Mapping[str, np.ndarray]) -> dict[str, 
 class System:
     """Takes queries from LoadGen, and answers each of their samples once.
 
-    Without `lanes` it answers in the thread that asks. With them, so many threads take what waits, up to a batch at a
-    time. LoadGen calls from C++, where an exception would end the process or hang it: the first one is kept in
-    `failure`, and from then on every sample is answered unrun, so that LoadGen comes to its end.
+    Without `lanes` it answers in the calling thread. Otherwise that many threads take waiting samples, up to a batch at
+    a time. LoadGen calls from C++, where an exception would end or hang the process: the first one is stored in
+    `failure`, and later samples are answered without running them, so that LoadGen finishes.
     """
 
     def __init__(self, feeder: Feeder, complete: Complete, *, batch: int, lanes: int, sizes: Sequence[int]) -> None:
@@ -84,12 +84,12 @@ class System:
             raise self.failure
 
     def warm_up(self) -> None:
-        """In the thread that will ask; lanes do it for themselves, because a runtime may keep something for each."""
+        """To be called in the thread that issues queries. Lanes warm up themselves: a runtime may keep thread data."""
         if self._inline:
             self._guarded(lambda: self._feeder.warm_up(self._sizes))
 
     def issue(self, samples: Iterable[Any]) -> None:
-        """LoadGen's call: samples with a number in the library and an identity to answer under."""
+        """Called by LoadGen. Each sample has an `index` in the library and an `id` for the response."""
         asked = [(sample.index, sample.id) for sample in samples]
         if self._inline:
             for first in range(0, len(asked), self._batch):
@@ -117,6 +117,6 @@ class System:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # whatever a runner raises is this case's failure
+        except Exception as error:  # any error of a runner fails the case
             self.failure = self.failure or error
             self.over.set()

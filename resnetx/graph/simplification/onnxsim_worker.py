@@ -14,8 +14,8 @@ FOLD_AT_LEAST_MB = 16
 
 
 def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
-    # onnxsim imports torch if it is installed, which is not needed here and takes a second and 200 MB.
-    sys.modules["torch"] = None  # type: ignore[assignment]
+    # onnxsim imports these if they are installed; simplification needs neither, and torch takes a second and 200 MB.
+    sys.modules["torch"] = sys.modules["sympy"] = None  # type: ignore[assignment]
     import onnx
     import onnxsim
 

@@ -1,6 +1,6 @@
 """Charts as inline SVG: throughput against batch, the fraction of the limit, latencies by round, node placement.
 
-They are drawn for the width of a phone and told apart by shape and text as well as by colour.
+They fit the width of a phone. Series differ in shape and text as well as in colour.
 """
 
 import math
@@ -16,7 +16,7 @@ from resnetx.report.html.spread import Spread
 
 WIDTH = 340
 COLOURS = 6
-# Around (0, 0), one a series.
+# One shape per series, around (0, 0).
 MARKERS = (
     "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
     "M-4,-4h8v8h-8z",
@@ -31,7 +31,7 @@ DASHES = (None, "7 3", "2 3", "9 3 2 3")
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """Values to pixels; `low` and `high` are values, `start` and `end` where they are drawn."""
+    """Maps values to pixels: `low` to `start`, and `high` to `end`."""
 
     low: float
     high: float
@@ -44,7 +44,7 @@ class Scale:
 
 
 def throughput_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, int]) -> Markup:
-    """Images per second against the batch, a line a series; the batches stand at equal distances."""
+    """Images per second against batch size, one line per series; batch sizes are equally spaced."""
     points = [(row, rate) for row in rows if (rate := row.summary.images_per_s) is not None]
     batches = sorted({row.case.batch for row, _ in points})
     series = list(dict.fromkeys(row.series for row, _ in points))
@@ -64,34 +64,34 @@ def throughput_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, i
         best = max((rate for *_, row, rate in places if row.parity_passed is not False), default=None)
         parts.append(_line([point[:2] for point in places], style))
         parts += [
-            _marker(left, top, style, f"{_told(row)}: {number(rate)} images/s", wrong=row.parity_passed is False)
+            _marker(left, top, style, f"{_label(row)}: {number(rate)} images/s", wrong=row.parity_passed is False)
             for left, top, row, rate in places
         ]
         parts += [_line([(12, y), (36, y)], style), _marker(24, y, style), _text(44, y + 4, shorten(label, 34))]
         parts.append(_text(WIDTH - 8, y + 4, "✗ wrong" if best is None else f"best {number(best)}", "end", "dim"))
-    told = "; ".join(f"{_told(row)}: {number(rate)} images/s" for row, rate in points)
-    return _svg(name, 236 + 19 * len(series), "Images per second against batch", told, parts)
+    alt = "; ".join(f"{_label(row)}: {number(rate)} images/s" for row, rate in points)
+    return _svg(name, 236 + 19 * len(series), "Images per second against batch", alt, parts)
 
 
 def limit_chart(name: str, rows: Sequence[BenchRow], styles: Mapping[str, int]) -> Markup:
-    """A bar a case: the share of the machine's measured peak in the case's precision."""
+    """One bar per case: the share of the machine's measured peak in the case's precision."""
     known = [(row, share) for row in rows if (share := row.summary.limit_fraction) is not None]
     parts: list[Markup] = []
     for place, (row, share) in enumerate(known):
         y = 4 + 36 * place
         filled = (WIDTH - 16) * min(max(share, 0), 1)
         parts += [
-            _text(8, y + 12, shorten(_told(row), 30) + f", {shorten(row.case.effective_precision, 9)}"),
+            _text(8, y + 12, shorten(_label(row), 30) + f", {shorten(row.case.effective_precision, 9)}"),
             _text(WIDTH - 8, y + 12, f"{number(100 * share)} %", "end", "strong"),
             _box("track", 8, y + 18, WIDTH - 16, 10),
             _box(f"bar c{styles[row.series] % COLOURS}", 8, y + 18, filled, 10),
         ]
-    told = "; ".join(f"{_told(r)}, {r.case.effective_precision}: {number(100 * share)} %" for r, share in known)
-    return _svg(name, 36 * len(known) + 4, "Fraction of the machine's measured peak", told, parts)
+    alt = "; ".join(f"{_label(r)}, {r.case.effective_precision}: {number(100 * share)} %" for r, share in known)
+    return _svg(name, 36 * len(known) + 4, "Fraction of the machine's measured peak", alt, parts)
 
 
 def latency_chart(name: str, row: BenchRow, spread: Spread) -> Markup:
-    """A box a round from left to right, and all samples as a histogram on the same axis at the right."""
+    """One box per round from left to right, and at the right a histogram of all samples on the same axis."""
     ticks = [tick for tick in nice_ticks(spread.high, low=spread.low) if spread.low <= tick <= spread.high]
     up = Scale(low=spread.low, high=spread.high, start=142, end=12)
     parts = _grid(ticks, up, 50, WIDTH - 8)
@@ -127,8 +127,8 @@ def placement_chart(name: str, placement: Sequence[tuple[str, int]]) -> Markup:
         width = 120 * count / total if total > 0 else 0
         parts.append(_box(f"bar place{min(place, 2)}", x, 0, width, 12))
         x += width
-    told = ", ".join(f"{count} on {provider}" for provider, count in placement)
-    return _svg(name, 12, "Nodes by provider", told, parts, width=120, kind="chip")
+    alt = ", ".join(f"{count} on {provider}" for provider, count in placement)
+    return _svg(name, 12, "Nodes by provider", alt, parts, width=120, kind="chip")
 
 
 def nice_ticks(high: float, *, low: float = 0.0, about: int = 4) -> list[float]:
@@ -170,7 +170,7 @@ def _histogram(spread: Spread, up: Scale) -> list[Markup]:
 
 
 def _svg(
-    name: str, height: float, title: str, told: str, parts: Sequence[Markup], *, width: int = WIDTH, kind: str = "chart"
+    name: str, height: float, title: str, alt: str, parts: Sequence[Markup], *, width: int = WIDTH, kind: str = "chart"
 ) -> Markup:
     head = {
         "class": kind,
@@ -180,7 +180,7 @@ def _svg(
         "aria-describedby": f"{name}-desc",
     }
     title_part = element("title", {"id": f"{name}-title"}, title)
-    return element("svg", head, title_part, element("desc", {"id": f"{name}-desc"}, told), *parts)
+    return element("svg", head, title_part, element("desc", {"id": f"{name}-desc"}, alt), *parts)
 
 
 def _box(kind: str, x: float, y: float, width: float, height: float) -> Markup:
@@ -197,7 +197,7 @@ def _text(x: float, y: float, words: object, anchor: str | None = None, kind: st
     return element("text", {"x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor, "class": kind}, words)
 
 
-def _told(row: BenchRow) -> str:
+def _label(row: BenchRow) -> str:
     return f"✗ wrong: {row.label}" if row.parity_passed is False else row.label
 
 
@@ -208,7 +208,7 @@ def _line(points: Sequence[tuple[float, float]], style: int) -> Markup:
     )
 
 
-def _marker(x: float, y: float, style: int, told: str | None = None, *, wrong: bool = False) -> Markup:
+def _marker(x: float, y: float, style: int, alt: str | None = None, *, wrong: bool = False) -> Markup:
     shape = {"class": f"marker c{style % COLOURS}{' wrong' if wrong else ''}", "d": MARKERS[style % len(MARKERS)]}
-    title = [] if told is None else [element("title", {}, told)]
+    title = [] if alt is None else [element("title", {}, alt)]
     return element("path", {**shape, "transform": f"translate({x:g} {y:g})"}, *title)

@@ -1,4 +1,4 @@
-"""Text from files made fit for the page: readable, not too long, escaped; and SVG elements made of it."""
+"""Makes untrusted text readable, limits its length and escapes it; builds SVG elements."""
 
 from collections.abc import Mapping
 from math import floor, log10
@@ -21,7 +21,7 @@ def safe(value: object) -> Markup:
 
 
 def legible(value: object) -> str:
-    """Control characters, lone surrogates and marks that turn the text's direction become visible escapes."""
+    """Control characters, lone surrogates and marks that change the direction of text become visible escapes."""
     if isinstance(value, Markup):
         return value
     text = shorten(str(value), LONGEST_TEXT)
@@ -31,7 +31,7 @@ def legible(value: object) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, trailing zeros too; whole numbers from a thousand on, and 1e-05 for what is tiny."""
+    """Three significant digits, including trailing zeros; whole numbers from 1,000 on; 1e-05 if tiny."""
     if isinstance(value, int):
         return f"{value:,}"
     if value and 1e-3 <= abs(value) < 1e6:

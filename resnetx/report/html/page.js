@@ -3,7 +3,7 @@
 (() => {
   const table = document.getElementById("results-table");
   if (!table) return;
-  const said = document.getElementById("sorted");
+  const status = document.getElementById("sorted");
   const heads = [...table.tHead.rows[0].cells];
   // resnet101 after resnet50
   const words = new Intl.Collator("en", { numeric: true });
@@ -18,14 +18,14 @@
     const value = (body) => body.rows[0].cells[index].dataset.sort;
     const bodies = [...table.tBodies].sort((a, b) => {
       const [left, right] = [value(a), value(b)];
-      // What was not measured stands last in either direction.
+      // Missing values are last in either direction.
       if (left === undefined || right === undefined) return (left === undefined) - (right === undefined);
       return sign * compare(left, right, numeric);
     });
     table.append(...bodies);
     heads.forEach((head) => head.removeAttribute("aria-sort"));
     heads[index].setAttribute("aria-sort", direction);
-    said.textContent = `Sorted by ${heads[index].textContent}, ${direction}.`;
+    status.textContent = `Sorted by ${heads[index].textContent}, ${direction}.`;
   }
 
   function sortByAddress() {

@@ -1,4 +1,4 @@
-"""A benchmark as one self-contained HTML page: no request leaves it, and nothing in a result can act in it."""
+"""A benchmark as one self-contained HTML page: it makes no requests, and no text of a result runs as code."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from resnetx.report.html.spread import measure_spread
 from resnetx.report.rerun_command import bench_command
 from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
 
-# Results nested deeper than this are not made by resnetx.
+# resnetx does not write results that are nested deeper.
 DEEPEST = 4
 LIMITS = {
     "threads": ("threads", ""),
@@ -76,22 +76,22 @@ def _digest(text: str) -> str:
 
 
 def _number(value: object) -> object:
-    """Words stay as they are, and so does None."""
+    """Format a number; anything else is returned unchanged."""
     return number(value) if isinstance(value, int | float) else value
 
 
 def _counts(rows: tuple[BenchRow, ...]) -> list[tuple[str, int, str]]:
-    """Their colour, how many rows, and what is wrong with them."""
+    """The colour, the number of rows, and the problem that they have."""
     return [
         ("bad", sum(row.case.status != "ok" for row in rows), "not finished"),
-        ("bad", sum(row.parity_passed is False for row in rows), "with wrong answers"),
+        ("bad", sum(row.parity_passed is False for row in rows), "with wrong outputs"),
         ("bad", sum(row.case.load is not None and not row.case.load.kept for row in rows), "beyond the latency bound"),
         ("warn", sum(row.case.status == "ok" and row.parity_passed is None for row in rows), "not verified"),
     ]
 
 
 def _peaks(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
-    """Those of the GPU stand there where one of them was measured."""
+    """GPU peaks are included if one of them was measured."""
     if benchmark.limits is None:
         yield "limits", f"not measured: {benchmark.limits_problem}" if benchmark.limits_problem else "not measured"
     known = vars(benchmark.limits) if benchmark.limits else {}
@@ -122,7 +122,7 @@ def _flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str
 
 
 def _plain(value: object) -> str:
-    """50 and 50.0 are one number: JSON doesn't tell them apart."""
+    """50 and 50.0 look the same, because JSON does not distinguish them."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.12g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""The columns of the table of results: what each is called, and the value that a row has in it."""
+"""The columns of the table of results: their titles, and the value of each row."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Column(NamedTuple):
 
 
 def filled_columns(rows: Sequence[BenchRow]) -> list[Column]:
-    """Columns that nobody fills are left out."""
+    """The columns that have a value in at least one row."""
     return [column for column in _columns(rows) if any(column.value(row) is not None for row in rows)]
 
 

@@ -1,4 +1,4 @@
-"""How the samples of a case lie: a box a round and a histogram, on an axis that a few outliers don't stretch."""
+"""The distribution of the samples of a case: one box per round and a histogram, without far outliers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ BINS = 26
 # More boxes than this are too narrow to see; neighbouring rounds then share one.
 MOST_BOXES = 48
 BOX = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Samples further from the quartiles than this many times their distance are counted, not drawn.
+# Samples more than this many interquartile ranges from the quartiles are counted, not drawn.
 REACH = 5.0
 
 
@@ -31,7 +31,7 @@ class Spread:
 
 
 def measure_spread(rounds: Sequence[Sequence[float]]) -> Spread:
-    """`rounds` holds at least one sample, and none that is not finite."""
+    """`rounds` must contain at least one sample, and finite samples only."""
     samples = np.concatenate(rounds)
     lowest, quarter, three_quarters, highest = np.quantile(samples, (0, 0.25, 0.75, 1)).tolist()
     reach = REACH * (three_quarters - quarter)

@@ -1,4 +1,4 @@
-"""A session whose inputs and outputs stay on the device that computes: no copy over the bus, and none in memory."""
+"""A session whose inputs and outputs stay on the device, so that a run copies nothing."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from resnetx.runtime.ort.session import Session
 from resnetx.runtime.runner import Call, Feeds, Runner, TensorInfo
 
 CUDA = "CUDAExecutionProvider"
-# What makes a provider record its work in a CUDA graph, and replay it from then on.
+# The options that make a provider record and replay a CUDA graph.
 GRAPH_SWITCHES = ("enable_cuda_graph", "trt_cuda_graph_enable")
-# With this, the CUDA provider neither records nor replays: while the outputs have no place yet.
+# Disables recording and replaying, for the run that allocates the outputs.
 UNRECORDED = ("gpu_graph_id", "-1")
 ON = ("1", "true")
 
@@ -25,10 +25,10 @@ def records_graph(options: Mapping[str, str]) -> bool:
 
 
 class DeviceSession(Runner):
-    """A session, run through bound buffers; `run` goes the same way, and carries the arrays there and back.
+    """A session that runs on bound buffers; `run` uses them too, and copies the arrays to the device and back.
 
-    A CUDA graph replays on the buffers that it was recorded with, whatever else is bound. Then all calls share one set
-    of them: what is timed and what is verified is the same graph.
+    A CUDA graph replays on the buffers that it was recorded with, whatever else is bound. With one, all calls share one
+    set of buffers, so that the graph which is timed is the one which is verified.
     """
 
     def __init__(self, session: Session) -> None:
@@ -37,7 +37,7 @@ class DeviceSession(Runner):
         self.device = "cuda" if CUDA in session.native.get_providers() else "cpu"
         self.graph = records_graph(session.options)
         self._device_id = int(session.options.get("device_id", "0")) if self.device == "cuda" else 0
-        # Two threads that write into the same outputs would time each other's caches, and may crash the runtime.
+        # Threads that write to the same outputs would compete for cache lines, and may crash the runtime.
         self._own = SimpleNamespace() if self.graph else threading.local()
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
@@ -47,7 +47,7 @@ class DeviceSession(Runner):
         return {info.name: value for info, value in zip(self.outputs, buffers.answers(), strict=True)}
 
     def bind(self, feeds: Feeds) -> Call:
-        """A run over these inputs, which are carried to the device now. In a CUDA graph, the last ones carried stay."""
+        """Copy these inputs to the device, and return a run on them; a CUDA graph runs on the last that were copied."""
         if self.graph:
             kept = self._kept_buffers(feeds)
             kept.fill(feeds)
@@ -67,19 +67,19 @@ class DeviceSession(Runner):
         self.session.close()
 
     def _kept_buffers(self, feeds: Feeds) -> "Buffers":
-        """Those of the last run, while the shapes stay the same."""
+        """The buffers of the last run if the shapes are the same, else new ones."""
         kept: Buffers | None = getattr(self._own, "buffers", None)
         if kept is None or not kept.fits(feeds):
             if kept is not None and self.graph:
                 raise GraphError(
-                    f"The session recorded a CUDA graph for inputs of {_shapes(kept.inputs)}, and {_shapes(feeds)} "
-                    "came; open another session, or one with enable_cuda_graph=0."
+                    f"The session recorded a CUDA graph for inputs of {_shapes(kept.inputs)}, but the inputs are "
+                    f"{_shapes(feeds)}; open another session, or one with enable_cuda_graph=0."
                 )
             kept = self._own.buffers = self._buffers(self._place(feeds))
         return kept
 
     def _place(self, feeds: Feeds) -> dict[str, ort.OrtValue]:
-        """Memory of our own, and not the arrays': later inputs are written over the first."""
+        """Copy the arrays to new memory: later inputs overwrite it."""
         values = {}
         for info in self.inputs:
             array = feeds[info.name]
@@ -94,7 +94,7 @@ class DeviceSession(Runner):
 
 
 class Buffers:
-    """Inputs and outputs at fixed places; the runtime allocates the outputs in the first run, and they stay."""
+    """Inputs and outputs at fixed addresses; the runtime allocates the outputs in the first run."""
 
     def __init__(
         self,
@@ -132,11 +132,11 @@ class Buffers:
             raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
 
     def answers(self) -> list[np.ndarray]:
-        """Copies on the host: the next run writes over the originals."""
+        """Copies in host memory: the next run overwrites the originals."""
         return [np.array(value.numpy()) for value in self._outputs]
 
     def _bind_inputs(self) -> None:
-        """Again after each change: for a provider that keeps memory of its own (OpenVINO), binding is copying."""
+        """Bind again after each change: a provider with its own memory (OpenVINO) copies when it binds."""
         for name, value in self.inputs.items():
             self._binding.bind_ortvalue_input(name, value)
         self._binding.synchronize_inputs()

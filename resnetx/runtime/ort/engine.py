@@ -1,4 +1,4 @@
-"""ONNX Runtime as an engine of the catalog: models opened on its execution providers, and what works of those."""
+"""ONNX Runtime as an engine of the catalog: opens models on its execution providers, and tests these."""
 
 import time
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class OnnxRuntime(Engine):
         path = provider.library() if provider.library else provider_library(provider.name)
         if path is None:
             return []
-        # What is stored beside the library is found through its own search path, and not by name.
+        # Libraries in the same folder are found through the library's own search path, not by name.
         missing = {each for each in missing_libraries(path, provider.opens) if not (path.parent / each).is_file()}
         return [(each, each not in missing) for each in (*needed_libraries(path), *provider.opens)]
 
@@ -41,7 +41,7 @@ class OnnxRuntime(Engine):
         return provider_precision(self._provider, settings, settings.native)
 
     def open(self, source: Source, opening: Opening) -> Runner:
-        """A session, which may record a graph and keep an engine; with bound buffers, to stay on the device."""
+        """Open a session, which may record a CUDA graph and cache an engine; `on_device` uses bound buffers."""
         assert isinstance(source, Path | bytes)
         provider, options = self._provider, dict(opening.options)
         if provider.keeps_engines and opening.batch is not None:
@@ -51,7 +51,7 @@ class OnnxRuntime(Engine):
         try:
             session = open_session(provider, source, replace(opening, options=graph | options), opened_at=opened_at)
         except GraphError:
-            # A model of which a node must run elsewhere cannot be recorded, which is no reason not to run it.
+            # A model with nodes on another provider cannot be recorded, but it can still be run.
             if not graph.keys() - options.keys():
                 raise
             session = open_session(provider, source, replace(opening, options=options), opened_at=opened_at)
@@ -59,18 +59,18 @@ class OnnxRuntime(Engine):
 
 
 def graph_options(provider: ExecutionProvider, asked: Mapping[str, str], opening: Opening) -> dict[str, str]:
-    """What to open a session with so that it replays a recorded graph, where it can: on the device, for one caller."""
+    """The option to record and replay a CUDA graph, if that is possible: on the device, for one caller."""
     possible = opening.on_device and opening.callers == 1
     if records_graph(asked) and not possible:
         raise UsageError(
             "A CUDA graph replays on the buffers that it was recorded with, for one caller at a time: give --boundary "
-            "device, and neither --concurrency nor --scenario, or leave enable_cuda_graph to bench."
+            "device without --concurrency and --scenario, or leave enable_cuda_graph out."
         )
     return {provider.graph_option: "1"} if provider.graph_option and possible else {}
 
 
 def newest_opset() -> int:
-    """The newest opset that the installed runtime loads: asked of it with a one-node model, newest first."""
+    """The newest opset that the installed runtime loads, tested with one-node models."""
     from onnx import TensorProto, defs, helper
 
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy"]
@@ -82,4 +82,4 @@ def newest_opset() -> int:
         except GraphError:
             continue
         return opset
-    raise RuntimeUnavailableError("ONNX Runtime loads no opset at all; reinstall it.")
+    raise RuntimeUnavailableError("ONNX Runtime loads no opset; reinstall it.")

@@ -1,8 +1,8 @@
-"""Arrays where the provider reads and writes them itself, for sessions whose shapes are all fixed.
+"""Buffers in the memory that the provider reads and writes directly, for sessions whose shapes are all fixed.
 
-A plugin provider says which memory it wants. What is stored elsewhere is copied for every run into memory that is
-allocated for every run, also where both are the host's, as for OpenVINO: 2 to 3 % of a ResNet-50 in bf16 with a batch
-of 8. Here the memory is allocated once for each thread, and what was placed there beforehand is not copied at all.
+A plugin provider declares which memory it uses. Arrays in other memory are copied in every run, to memory that is
+allocated in every run, even if both are host memory, as for OpenVINO: 2 to 3 % of a ResNet-50 in bf16 with a batch
+of 8. Here the memory is allocated once per thread, and inputs that were placed there before are not copied.
 """
 
 import threading
@@ -19,7 +19,7 @@ HOST = (1, 0)  # DLPack's name for the host's memory
 
 
 class HostBuffers:
-    """Runs of one session. Several threads may run it: each has buffers of its own."""
+    """Runs one session; each thread has its own buffers."""
 
     def __init__(
         self, native: ort.InferenceSession, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]
@@ -32,11 +32,11 @@ class HostBuffers:
         self._own = threading.local()
 
     def place(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        """The same values in memory that the provider reads; they stay there as long as these arrays live."""
+        """Copies in memory that the provider reads, which is freed with the returned arrays."""
         return {info.name: self._placed(info, feeds[info.name]) for info in self._inputs}
 
     def fits(self, feeds: Feeds) -> bool:
-        """Whether these can be handed over as they are; what is wrong with others, the runtime says best."""
+        """Whether these can be used without a conversion; the runtime reports the errors of others."""
         arrays = [(info, feeds.get(info.name)) for info in self._inputs]
         return all(
             isinstance(array, np.ndarray)
@@ -60,7 +60,7 @@ class HostBuffers:
                 value.update_inplace(feeds[name])
             own.binding.bind_ortvalue_input(name, known or value)
         self._native.run_with_iobinding(own.binding)
-        # Copies: the next run writes over the originals.
+        # Copies: the next run overwrites the originals.
         return {name: np.array(value.numpy()) for name, value in own.outputs.items()}
 
     def _placed(self, info: TensorInfo, array: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class HostBuffers:
 
 
 class _OnHost:
-    """A value of the runtime that NumPy can look at without a copy, whatever the runtime calls its memory."""
+    """Lets NumPy view a value of the runtime without a copy, whatever device type the runtime reports."""
 
     def __init__(self, value: ort.OrtValue) -> None:
         self._value = value

@@ -1,4 +1,4 @@
-"""The one place where ONNX Runtime opens a session: quietly, without its own fallback, errors as text."""
+"""Opens the sessions of ONNX Runtime, without log output and without its own fallback."""
 
 import os
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ LOAD_CONFIG = "ORT_LOAD_CONFIG_FROM_MODEL"
 
 
 class OpeningError(Exception):
-    """ONNX Runtime refused; the message is its own, and the caller knows whose fault it is."""
+    """ONNX Runtime could not open the model; the message is its own, and the caller determines the cause."""
 
 
 def refuse_configured_models() -> None:
-    """An untrusted file must not set options that nobody sees."""
+    """Raise if the environment lets untrusted files set session options."""
     if os.environ.get(LOAD_CONFIG, "0") not in ("", "0"):
         raise RuntimeUnavailableError(
-            f"The environment sets {LOAD_CONFIG}={os.environ[LOAD_CONFIG][:20]}, with which a model file chooses the "
-            f"options of the session that runs it. Nothing is run that way; unset {LOAD_CONFIG}."
+            f"The environment sets {LOAD_CONFIG}={os.environ[LOAD_CONFIG][:20]}, with which a model file sets the "
+            f"options of its session. This is not supported, because files are untrusted; unset {LOAD_CONFIG}."
         )
 
 
 def open_native(provider: ExecutionProvider, model: Path | bytes, settings: Settings) -> ort.InferenceSession:
-    """A session of ONNX Runtime with `provider` first. Whether it runs anything there is not checked here."""
+    """A session of ONNX Runtime with `provider` first. Whether the provider runs any node is not checked here."""
     refuse_configured_models()
     options = settings.session_options()
     options.log_severity_level = SILENT
@@ -41,7 +41,7 @@ def open_native(provider: ExecutionProvider, model: Path | bytes, settings: Sett
                 return ort.InferenceSession(source, options, enable_fallback=0)
             providers = [(provider.native, dict(settings.native))]
             if provider.companion:
-                # Never less exact than what was asked for: it runs only what the first one leaves over.
+                # Runs the nodes that the first one does not support, in fp32: never less exact than requested.
                 providers.append((provider.companion.native, provider.companion.defaults("fp32")))
             return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
         except RuntimeUnavailableError:
@@ -52,7 +52,7 @@ def open_native(provider: ExecutionProvider, model: Path | bytes, settings: Sett
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Providers log through the process's logger, which has no way to ask for its severity: its default returns."""
+    """Silence the process-wide logger, then set its default severity: the current one cannot be read."""
     ort.set_default_logger_severity(SILENT)
     try:
         yield
@@ -61,9 +61,9 @@ def quiet() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What happened, without the traceback of the runtime's own sources that some messages begin or end with."""
+    """The error, without the locations in the runtime's sources that some messages begin or end with."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # OpenVINO names its source files first, line by line, and says what is wrong last.
+    # OpenVINO lists its source files first and the error last.
     if len(lines) > 1 and "Exception from src/" in lines[0]:
         return lines[-1]
     return next(iter(lines), type(error).__name__)

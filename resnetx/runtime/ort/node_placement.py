@@ -1,4 +1,4 @@
-"""Which provider runs which node of an open session, and whether that is what was asked for."""
+"""Which provider runs which node of an open session, and whether it is the requested one."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import onnxruntime as ort
 
 from resnetx.runtime.ort.providers import ExecutionProvider, short_name
 
-# The operators that multiply and add: a model runs where these run.
+# The operators that do most of the work: a model runs on the provider that runs these.
 HEAVY = frozenset(
     {
         *("Conv", "ConvTranspose", "ConvInteger", "DeformConv", "FusedConv", "QLinearConv"),
@@ -21,7 +21,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedNode:
-    """A node as ONNX Runtime assigned it; `provider` is the short name where there is one."""
+    """A node and the short name of the provider that ONNX Runtime assigned it to."""
 
     name: str
     operator: str
@@ -29,7 +29,7 @@ class PlacedNode:
 
 
 def placed_nodes(native: ort.InferenceSession, provider: ExecutionProvider) -> tuple[PlacedNode, ...]:
-    """Every node, asked of the session, which must have been opened with the recording on."""
+    """All nodes of the session, which must have been opened with `RECORD_PLACEMENT`."""
 
     def named(native_name: str) -> str:
         return provider.name if native_name == provider.native else short_name(native_name)
@@ -42,7 +42,7 @@ def placed_nodes(native: ort.InferenceSession, provider: ExecutionProvider) -> t
 
 
 def count_placement(nodes: Sequence[PlacedNode], provider: ExecutionProvider) -> tuple[tuple[str, int], ...]:
-    """Nodes by provider: the one that was asked for first, then the others, busiest first."""
+    """The number of nodes by provider: the requested one first, then the others by number."""
     counts = Counter(node.provider for node in nodes)
     first = counts.pop(provider.name, 0)
     return ((provider.name, first), *counts.most_common()) if first else tuple(counts.most_common())
@@ -53,7 +53,7 @@ def fallback_reason(
 ) -> str | None:
     """Why the session does not run on `provider`, or None if it does.
 
-    A few shape computations on the CPU beside a provider are its normal way; an operator that multiplies is not.
+    A few shape computations on the CPU are normal for a provider; an operator that multiplies is not.
     """
     if provider.native not in native.get_providers():
         opened = ", ".join(short_name(name) for name in native.get_providers())
@@ -61,10 +61,10 @@ def fallback_reason(
     if nodes and not any(node.provider == provider.name for node in nodes):
         return f"it runs none of the {len(nodes)} nodes, {_named(nodes)}"
     heavy = [node for node in nodes if node.operator in HEAVY]
-    strays = [node for node in heavy if node.provider != provider.name]
-    if strays:
-        where = ", ".join(sorted({node.provider for node in strays}))
-        return f"{len(strays)} of the {len(heavy)} nodes that multiply run on {where}, {_named(strays)}"
+    elsewhere = [node for node in heavy if node.provider != provider.name]
+    if elsewhere:
+        where = ", ".join(sorted({node.provider for node in elsewhere}))
+        return f"{len(elsewhere)} of the {len(heavy)} nodes that multiply run on {where}, {_named(elsewhere)}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""CUDA and TensorRT: what keeps them from working here, and the precision that their options allow."""
+"""CUDA and TensorRT: why they do not work here, and the precision that their options allow."""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from resnetx.runtime.ort.shared_libraries import missing_libraries, runtime_fold
 
 # TensorRT has no option for TF32; NVIDIA's libraries read this instead, once, when they are loaded.
 TF32_OVERRIDE = "NVIDIA_TF32_OVERRIDE"
-# cuDNN is not linked but opened at the first convolution.
+# cuDNN is not linked, but loaded at the first convolution.
 CUDNN = "libcudnn.so.9"
 
 

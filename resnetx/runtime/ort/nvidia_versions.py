@@ -1,4 +1,4 @@
-"""CUDA, cuDNN and TensorRT: the versions that this build of ONNX Runtime was made for, and those that load here."""
+"""CUDA, cuDNN and TensorRT: the versions that this build of ONNX Runtime requires, and those that load here."""
 
 import ctypes
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libra
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """`wanted` is as much of the version as must agree; `found` is None where it does not load."""
+    """`wanted` is the part of the version that must match; `found` is None if the library does not load."""
 
     name: str
     library: str
@@ -23,17 +23,17 @@ class Component:
         if self.found is None:
             return False
         found, wanted = _major(self.found), _major(self.wanted)
-        # A driver runs programs of its own version of CUDA and of all earlier ones.
+        # A driver supports its own version of CUDA and all earlier ones.
         return found >= wanted if self.library == DRIVER else found == wanted
 
 
 def read_components() -> tuple[Component, ...]:
-    """What the installed providers want and get; empty where the build has none of them. Loads the libraries."""
+    """Load the libraries, and return the required and found versions; empty if the build has neither provider."""
     cuda, tensorrt = (runtime_folder() / f"libonnxruntime_providers_{name}.so" for name in ("cuda", "tensorrt"))
     needed = {*needed_libraries(cuda), *needed_libraries(tensorrt)}
     if not needed:
         return ()
-    missing_libraries(cuda)  # for what it does besides: NVIDIA's wheels are loaded, and found by name from here on
+    missing_libraries(cuda)  # loads NVIDIA's wheels, so that their libraries are found by name
     toolkit, tensorrt_name = _needed_name("libcudart.so", needed), _needed_name("libnvinfer.so", needed)
     rows = (
         ("driver's CUDA", DRIVER, toolkit, _pointed("cuDriverGetVersion", _thousands)),
@@ -52,7 +52,7 @@ Ask = Callable[[ctypes.CDLL], str | None]
 
 
 def _needed_name(start: str, needed: set[str]) -> str | None:
-    """`libnvinfer.so.10` for `libnvinfer.so`: the provider's own wish tells the version."""
+    """`libnvinfer.so.10` for `libnvinfer.so`: the provider is linked with the versioned name."""
     return next((name for name in sorted(needed) if name.startswith(f"{start}.")), None)
 
 
@@ -64,7 +64,7 @@ def _ask(library: str, ask: Ask) -> str | None:
 
 
 def _pointed(function: str, version: Callable[[int], str]) -> Ask:
-    """A function that writes the version to where its argument points, and returns zero."""
+    """For a function that writes the version to its pointer argument, and returns zero."""
 
     def ask(library: ctypes.CDLL) -> str | None:
         number = ctypes.c_int()

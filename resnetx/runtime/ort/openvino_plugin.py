@@ -1,4 +1,4 @@
-"""OpenVINO as a plugin of ONNX Runtime: registered once a process, attached to a session by device."""
+"""OpenVINO as a plugin of ONNX Runtime: registered once per process, attached to a session by device."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ PACKAGE = "onnxruntime-ep-openvino"
 
 
 def openvino_problem() -> str | None:
-    """Why the plugin cannot serve here, or None."""
+    """Why the plugin does not work here, or None."""
     problem = _register()
     if problem or _device() is not None:
         return problem
@@ -27,21 +27,21 @@ def openvino_problem() -> str | None:
     vendor = next((device.device.vendor for device in ort.get_ep_devices() if device.device.vendor), "unknown")
     return (
         f"{PACKAGE} is installed, but it offers no CPU device here: the processor's vendor is {vendor}, "
-        "and the plugin's builds serve Intel processors"
+        "and the plugin supports Intel processors only"
     )
 
 
 def attach_openvino(options: "ort.SessionOptions", properties: Mapping[str, str]) -> None:
-    """Let `options` open sessions on OpenVINO's CPU device with these device properties."""
+    """Make `options` open sessions on OpenVINO's CPU device with these device properties."""
     problem = openvino_problem()
     if problem:
         raise RuntimeUnavailableError(f"The provider openvino does not run here: {problem}.")
-    # Properties count only when they are nested by device; anywhere else the plugin silently ignores them.
+    # The plugin silently ignores properties that are not nested by device.
     options.add_provider_for_devices([_device()], {"load_config": json.dumps({DEVICE: dict(properties)})})
 
 
 def openvino_library() -> Path | None:
-    """The file that holds the plugin."""
+    """The library file of the plugin."""
     try:
         plugin = importlib.import_module("onnxruntime_ep_openvino")
     except ImportError:
@@ -50,7 +50,7 @@ def openvino_library() -> Path | None:
 
 
 def openvino_properties(options: Mapping[str, str]) -> dict[str, str]:
-    """User options as device properties; the plugin's own `load_config` is taken apart into them."""
+    """User options as device properties; the plugin's own `load_config` is split into them."""
     properties = {}
     for key, value in options.items():
         if key == "load_config":
@@ -72,17 +72,17 @@ def _load_config(text: str) -> dict[str, str]:
         raise UsageError(f"The option load_config of the provider openvino is not JSON: {error}.") from error
     if not isinstance(config, dict) or list(config) != [DEVICE] or not isinstance(config[DEVICE], dict):
         raise UsageError(
-            f"The option load_config of the provider openvino must hold properties of the device {DEVICE} and of no "
-            f'other, such as {{"{DEVICE}": {{"NUM_STREAMS": "1"}}}}; found {text[:80]}.'
+            f"The option load_config of the provider openvino must contain properties of the device {DEVICE} only, "
+            f'such as {{"{DEVICE}": {{"NUM_STREAMS": "1"}}}}; found {text[:80]}.'
         )
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config[DEVICE].items()}
 
 
 @cache
 def _register() -> str | None:
-    """Why the plugin could not be registered, or None. It stays registered: sessions may outlive any one caller."""
+    """Why the plugin could not be registered, or None. It stays registered, because sessions may outlive the caller."""
     if _device() is not None:
-        return None  # another library in this process was faster, and a second registration would fail
+        return None  # registered by another library in this process; a second registration would fail
     import onnxruntime as ort
 
     try:

@@ -1,4 +1,4 @@
-"""Questions that only running something answers: does a provider work here, and in which precision does it compute."""
+"""Runs a small model to find out whether a provider works here, and in which precision it computes."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -15,8 +15,8 @@ from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import Settings, resolve_settings
 
 CHANNELS, SIZE = 16, 8
-# Finest first: a number that this precision keeps whole and every later one does not. tf32 has the range of float32
-# and the fraction of fp16, so that its number is past fp16's range.
+# Finest first: a number that this precision represents exactly and the later ones do not. tf32 has the range of
+# float32 and the fraction bits of fp16, so its number is beyond the range of fp16.
 EXACT_IN = {
     "fp32": np.float32(1 + 2**-23),
     "tf32": np.float32(2**17 * (1 + 2**-10)),
@@ -27,7 +27,7 @@ EXACT_IN = {
 
 @cache
 def one_convolution() -> bytes:
-    """A model whose one convolution returns its input: any change is the arithmetic's."""
+    """A model of one identity convolution, whose output differs from its input only by rounding."""
     weight = np.eye(CHANNELS, dtype=np.float32).reshape(CHANNELS, CHANNELS, 1, 1)
     shape = [1, CHANNELS, SIZE, SIZE]
     graph = helper.make_graph(
@@ -43,7 +43,7 @@ def one_convolution() -> bytes:
 
 @cache
 def why_not(provider: ExecutionProvider) -> str | None:
-    """Why the provider does not work here, found out by running one convolution on it; None if it works."""
+    """Why the provider does not work here, tested by running one convolution; None if it works."""
     problem = provider.problem()
     if problem:
         return problem
@@ -61,12 +61,11 @@ def why_not(provider: ExecutionProvider) -> str | None:
 
 
 def provider_precision(provider: ExecutionProvider, settings: Settings, reported: Mapping[str, str]) -> str:
-    """The precision in which the provider multiplies float32 tensors in a session that was opened so.
+    """The precision in which the provider multiplies float32 tensors in a session with these settings.
 
-    For CUDA and TensorRT it is what the options that the session reports allow: which kernels really use TF32 depends
-    on the shapes and the GPU. OpenVINO has no option that says it, and ONNX Runtime passes no question on; it is
-    measured, by giving the same settings to a convolution that returns its input, and to that convolution numbers
-    that only one precision keeps whole.
+    For CUDA and TensorRT it is the one that the reported options allow: which kernels use TF32 depends on the shapes
+    and the GPU. OpenVINO does not report its precision through ONNX Runtime, so it is measured: an identity
+    convolution with the same settings is run on numbers that only one precision and the finer ones represent exactly.
     """
     if provider.precision is not None:
         return provider.precision(reported)
@@ -85,8 +84,8 @@ def _measured(provider: ExecutionProvider, fields: Pairs, keys: Pairs, native: P
         session = open_native(provider, one_convolution(), settings)
     except OpeningError as error:
         raise RuntimeUnavailableError(
-            f"The provider {provider.name} did not say in which precision it computes: with these options it cannot "
-            f"open a model of one convolution: {error}."
+            f"The precision of the provider {provider.name} could not be measured: with these options it cannot open "
+            f"a model of one convolution: {error}."
         ) from error
     return next((precision for precision, value in EXACT_IN.items() if _survives(session, value)), "int8")
 

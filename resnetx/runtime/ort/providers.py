@@ -1,4 +1,4 @@
-"""An execution provider of ONNX Runtime as a row of the catalog: how a session is told to use it."""
+"""The execution providers of ONNX Runtime as rows of the catalog: how sessions use them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LONG_SUFFIX = "ExecutionProvider"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One option that is never left to the provider: its value when free to be fast and when pinned to float32."""
+    """An option that resnetx sets: its values for speed and for true float32; None leaves it to the provider."""
 
     key: str
     fast: str | None
@@ -26,30 +26,30 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionProvider(Provider):
-    """`native` is ONNX Runtime's name for it. `problem` is a cheap look at libraries and devices: it runs nothing."""
+    """`native` is ONNX Runtime's name for it. `problem` checks libraries and devices, and runs no model."""
 
     engine: ClassVar = "onnxruntime"
 
     native: str
     problem: Callable[[], str | None]
     settings: tuple[Setting, ...] = ()
-    # What a plugin needs instead of ONNX Runtime's list of providers, and the library that it is.
+    # For a plugin: adds it to the options of a session, and finds its library.
     attach: "Callable[[ort.SessionOptions, Mapping[str, str]], None] | None" = None
     library: Callable[[], Path | None] | None = None
-    # What it opens by name when it runs, besides the libraries that it is linked with.
+    # The libraries that it loads by name at run time, besides those that it is linked with.
     opens: tuple[str, ...] = ()
-    # Where nodes that it does not support may go without leaving the device.
+    # The provider on the same device for nodes that this one does not support.
     companion: "ExecutionProvider | None" = None
     threads_key: str | None = None
-    # None where nothing but a measurement tells.
+    # None if the precision must be measured.
     precision: Callable[[Mapping[str, str]], str] | None = None
-    # Its own options as it takes them, checked where it would not; None where it has none.
+    # Converts and checks the user's options for it; None if it has no options.
     native_options: Callable[[Mapping[str, str]], dict[str, str]] | None = dict
-    # Whether it wants tensors in memory of its own, so that placing them there once saves copies: `host_buffers.py`.
+    # Whether it uses its own memory, so that tensors placed there once are not copied: `host_buffers.py`.
     own_memory: bool = False
-    # The option with which it records its work in a graph and replays it from then on.
+    # The option with which it records and replays a CUDA graph.
     graph_option: str | None = None
-    # Whether engines that it builds are kept: `tensorrt_cache.py`.
+    # Whether the engines that it builds are cached: `tensorrt_cache.py`.
     keeps_engines: bool = False
 
     @property
@@ -61,7 +61,7 @@ class ExecutionProvider(Provider):
         return {key: value for key, value in chosen.items() if value is not None}
 
 
-# What every session can fall back to.
+# The fallback of every session.
 CPU = ExecutionProvider(
     name="cpu",
     native="CPUExecutionProvider",

@@ -1,4 +1,4 @@
-"""A session: one ONNX file open on one provider that is checked to be the one that runs it."""
+"""A session: an ONNX file opened on a provider that is checked to run it."""
 
 import time
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
 
 
 class Session(Runner):
-    """Between arrays in the host's memory."""
+    """A session with inputs and outputs in host memory."""
 
     def __init__(self, native: ort.InferenceSession, facts: Facts, *, own_memory: bool = False) -> None:
         super().__init__(facts)
@@ -68,7 +68,7 @@ class Session(Runner):
 def open_session(
     provider: ExecutionProvider, model: Path | bytes, opening: Opening, *, opened_at: float = 0.0
 ) -> Session:
-    """Open a file, or a serialized model, and make sure that `provider` runs it; `opened_at` is for its engine."""
+    """Open a file or a serialized model, and check that `provider` runs it. `opened_at` is for `engine_origin`."""
     refuse_configured_models()
     begin = time.perf_counter()
     level = {} if opening.optimize else {"graph_optimization_level": "disable"}
@@ -81,7 +81,7 @@ def open_session(
     if reason and not opening.allow_fallback:
         raise RuntimeUnavailableError(
             f"The provider {provider.name} was asked for, and it does not run the model: {reason}. "
-            "Choose another provider: nothing falls back to one that was not named."
+            "Choose another provider; there is no automatic fallback."
         )
     if native is None:
         settings = replace(settings, native={})
@@ -89,7 +89,7 @@ def open_session(
         assert native is not None
     placement = count_placement(placed_nodes(native, provider), provider)
     reported = settings.in_force() | native.get_provider_options().get(provider.native, {})
-    reported.pop("load_config", None)  # OpenVINO's properties are among the options already, one by one
+    reported.pop("load_config", None)  # its properties are among the options already
     computed = provider_precision(provider, settings, reported) if provider.name in dict(placement) else "fp32"
     facts = Facts(
         provider=provider.name,
@@ -109,7 +109,7 @@ def open_session(
 def _open(
     provider: ExecutionProvider, model: Path | bytes, settings: Settings
 ) -> tuple[ort.InferenceSession | None, str | None]:
-    """A session, and why it does not run on the provider; no session where the provider does not work at all."""
+    """A session, and why it does not run on the provider; no session if the provider does not work."""
     problem = provider.problem()
     if problem:
         return None, f"{problem}; to fix it: {provider.install}"
@@ -131,7 +131,7 @@ def _open(
 
 
 def _fixed_batch(graph: onnx.GraphProto, batch: int) -> dict[str, int]:
-    """The batch by the name of its dimension, if it has one of its own: providers are faster where they know it."""
+    """The batch size by dimension name, if the name is unique: providers are faster with fixed sizes."""
     weights = {tensor.name for tensor in graph.initializer}
     first = next((value for value in graph.input if value.name not in weights), None)
     names = [] if first is None else [dim.dim_param for dim in first.type.tensor_type.shape.dim]
@@ -141,7 +141,7 @@ def _fixed_batch(graph: onnx.GraphProto, batch: int) -> dict[str, int]:
 def _unpinned(provider: ExecutionProvider) -> str:
     wanted = " ".join(f"{name}={value}" for name, value in provider.environment)
     advice = f"; start the program with {wanted} in its environment" if wanted else ""
-    return f"{provider.name} may compute in TF32: float32 could not be pinned in a process that runs already{advice}."
+    return f"{provider.name} may compute in TF32: float32 cannot be pinned in a running process{advice}."
 
 
 def _tensors(nodes: Sequence[Any]) -> tuple[TensorInfo, ...]:
@@ -152,7 +152,7 @@ def _tensor_info(node: Any) -> TensorInfo:
     dtype = NUMPY_TYPES.get(node.type)
     if dtype is None:
         raise GraphError(f"The tensor {node.name!r} has the type {node.type}, which resnetx cannot feed or read.")
-    # A free dimension without a name gets one of its own, so that no two are taken for the same.
+    # A free dimension without a name gets a unique one, so that no two are treated as equal.
     shape = tuple(
         size if isinstance(size, int | str) else f"{node.name}_dim{axis}" for axis, size in enumerate(node.shape)
     )

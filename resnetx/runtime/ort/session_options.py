@@ -1,4 +1,4 @@
-"""Settings of a session: defaults, what the user said, and a refusal of what a runtime would silently ignore."""
+"""Settings of a session: defaults, the user's options, and errors for options that would be silently ignored."""
 
 import mmap
 import re
@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from resnetx.base.precisions import SESSION_PRECISIONS, SessionPrecision
 from resnetx.errors import UsageError
 from resnetx.machine.threads import MAX_THREADS, default_threads
 from resnetx.runtime.ort.providers import ExecutionProvider
+from resnetx.runtime.ort.shared_libraries import runtime_folder
 
 RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 KEY_FORM = re.compile(r"(session|ep|optimization|mlas|memory)(\.[A-Za-z0-9_]+)+")
-# Keys that the compiler turned into instructions, so that the library's strings do not show them.
+# Keys that the compiler inlined, so that they are not among the library's strings.
 HIDDEN_KEYS = frozenset(
     {
         "ep.context_node_name_prefix",
@@ -34,7 +34,7 @@ LEVELS = {
 }
 MODES = {"sequential": ort.ExecutionMode.ORT_SEQUENTIAL, "parallel": ort.ExecutionMode.ORT_PARALLEL}
 SWITCH = {"0": False, "1": True, "false": False, "true": True}
-# Fields of SessionOptions, and the values that they take by name; None for a number of threads.
+# Fields of SessionOptions and their values by name; None for a number of threads.
 FIELDS: dict[str, Mapping[str, Any] | None] = {
     "intra_op_num_threads": None,
     "inter_op_num_threads": None,
@@ -50,12 +50,12 @@ FIELD_DEFAULTS = {"inter_op_num_threads": "1", "graph_optimization_level": "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a session is opened with: SessionOptions' fields, its configuration keys, and the provider's own options."""
+    """Settings of a session: SessionOptions' fields, its configuration keys, and the provider's own options."""
 
     fields: Mapping[str, str]
     keys: Mapping[str, str]
     native: Mapping[str, str]
-    # Sizes of free dimensions by name, where the caller promises to feed no other.
+    # Sizes of free dimensions by name, if the caller uses no other size.
     dimensions: Mapping[str, int] = field(default_factory=dict)
 
     def session_options(self) -> ort.SessionOptions:
@@ -69,7 +69,7 @@ class Settings:
         return options
 
     def in_force(self) -> dict[str, str]:
-        """Every option by its name; fields that were not set are read from the runtime's own defaults."""
+        """All options by name; fields that were not set have the runtime's defaults."""
         options = self.session_options()
         unset = {name: str(int(getattr(options, name))) for name in FIELDS if name not in self.fields}
         sizes = {f"free_dimension.{name}": str(size) for name, size in self.dimensions.items()}
@@ -83,7 +83,7 @@ def resolve_settings(
     if precision not in SESSION_PRECISIONS:
         raise UsageError(f"A session's precision is {' or '.join(SESSION_PRECISIONS)}; found {str(precision)[:40]!r}.")
     if threads is not None and not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"The number of threads must lie between 1 and {MAX_THREADS}; found {threads}.")
+        raise UsageError(f"The number of threads must be between 1 and {MAX_THREADS}; found {threads}.")
     count = str(threads or default_threads())
     fields = FIELD_DEFAULTS | {"intra_op_num_threads": count}
     keys, rest = {}, {}
@@ -118,7 +118,7 @@ def _field_value(name: str, value: str) -> Any:
     values = FIELDS[name]
     if values is None:
         if not (re.fullmatch("[0-9]{1,4}", value) and 1 <= int(value) <= MAX_THREADS):
-            raise UsageError(f"The option {name} must lie between 1 and {MAX_THREADS}; found {value[:40]!r}.")
+            raise UsageError(f"The option {name} must be between 1 and {MAX_THREADS}; found {value[:40]!r}.")
         return int(value)
     if value not in values:
         raise UsageError(f"The option {name} is one of {', '.join(values)}; found {value[:40]!r}.")
@@ -126,17 +126,22 @@ def _field_value(name: str, value: str) -> Any:
 
 
 def _check_key(key: str, provider: ExecutionProvider) -> None:
-    """ONNX Runtime accepts any session key and ignores what it does not know: look for the key in its library."""
+    """Search for the key in ONNX Runtime's library, because ONNX Runtime accepts and ignores unknown keys."""
     if key == RECORD_PLACEMENT:
-        raise UsageError(f"The option {key} is always on: it is how resnetx knows which provider runs a node.")
+        raise UsageError(f"The option {key} is always on: resnetx needs it to check the provider; leave it out.")
     if key not in HIDDEN_KEYS and not (KEY_FORM.fullmatch(key) and _in_library(key)):
         raise _unknown(key, provider)
 
 
+def _library() -> Path:
+    """The library file of ONNX Runtime itself."""
+    return next(runtime_folder().glob("onnxruntime_pybind11_state*"))
+
+
 def _in_library(key: str) -> bool:
-    """Whether the key stands in the library's strings by itself, not as a part of a longer one."""
+    """Whether the key is in the library as a whole string, not as a part of a longer one."""
     with (
-        Path(onnxruntime_pybind11_state.__file__).open("rb") as stream,
+        _library().open("rb") as stream,
         mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
         text = key.encode()

@@ -1,4 +1,4 @@
-"""Shared libraries: which ones a library needs, which of those cannot be loaded, and where wheels keep them."""
+"""Shared libraries: which ones a library needs, which of those cannot be loaded, and where wheels install them."""
 
 import contextlib
 import ctypes
@@ -14,13 +14,13 @@ DYNAMIC_SEGMENT, NEEDED, STRING_TABLE, LOAD_SEGMENT = 2, 1, 5, 1
 
 
 def runtime_folder() -> Path:
-    """Where ONNX Runtime keeps its own libraries."""
+    """The folder of ONNX Runtime's own libraries."""
     found = importlib.util.find_spec("onnxruntime")
     return Path(found.origin if found and found.origin else "onnxruntime/__init__.py").parent / "capi"
 
 
 def provider_library(name: str) -> Path | None:
-    """The file that holds a provider, where that is a file of its own."""
+    """The library file of a provider, if it has one of its own."""
     path = runtime_folder() / f"libonnxruntime_providers_{name}.so"
     return path if path.is_file() else None
 
@@ -46,7 +46,7 @@ def _needed(data: mmap.mmap) -> tuple[str, ...]:
     start, size = next((segment[2], segment[5]) for segment in segments if segment[0] == DYNAMIC_SEGMENT)
     tags = [struct.unpack_from("<qQ", data, position) for position in range(start, start + size, 16)]
     address = next(value for tag, value in tags if tag == STRING_TABLE)
-    # The table's address is one in memory; the segment that is loaded there says where it lies in the file.
+    # The table's address is one in memory; the segment that is loaded there gives its offset in the file.
     table = next(
         address - segment[3] + segment[2]
         for segment in segments

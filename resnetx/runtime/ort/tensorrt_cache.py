@@ -1,7 +1,7 @@
-"""TensorRT's engines, kept in a private folder for each combination of what they depend on.
+"""The cache of TensorRT engines: a private folder for each combination of model, options and machine.
 
-An engine is native code that depends on everything here: one from another model, driver or profile has given wrong
-outputs, and one from another user could do anything.
+An engine is native code that depends on all of these: one from another model, driver or profile has given wrong
+outputs, and one from another user could run any code.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ SWITCH, FOLDER = "trt_engine_cache_enable", "trt_engine_cache_path"
 TIMING_SWITCH, TIMING_FOLDER = "trt_timing_cache_enable", "trt_timing_cache_path"
 PROFILE = ("trt_profile_min_shapes", "trt_profile_opt_shapes", "trt_profile_max_shapes")
 ON = ("1", "true")
-# Which GPU it is, and in which arithmetic, besides the options.
+# Variables that select the GPU and its precision, besides the options.
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", TF32_OVERRIDE)
 OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -36,10 +36,10 @@ def with_engine_cache(
     batch: int,
     root: Path | None = None,
 ) -> dict[str, str]:
-    """Options for a TensorRT session that is fed one batch size: the user's, the profile for it, and its caches.
+    """Options for a TensorRT session with one batch size: the user's, the profile for it, and its caches.
 
-    `digest` identifies the model; without one no engine is kept. The timings of kernels depend on the machine alone,
-    and help to build every engine; the engine depends on all.
+    `digest` identifies the model; without one no engine is cached. The timings of kernels depend only on the machine,
+    and are shared by all engines; an engine depends on everything.
     """
     chosen = {**shape_profile(inputs, batch), **options}
     if digest is None or options.get(SWITCH, "1").lower() not in ON or FOLDER in options:
@@ -59,7 +59,7 @@ def with_engine_cache(
 
 
 def shape_profile(inputs: Sequence[TensorInfo], batch: int) -> dict[str, str]:
-    """One shape as the least, the usual and the largest; nothing where more than the batch is free."""
+    """One shape as the minimum, optimum and maximum; empty if dimensions other than the batch are free."""
     shapes = []
     for tensor in inputs:
         rest = tensor.shape[1:]
@@ -71,7 +71,7 @@ def shape_profile(inputs: Sequence[TensorInfo], batch: int) -> dict[str, str]:
 
 
 def machine_facts() -> dict[str, object] | None:
-    """What an engine depends on besides the model and the options; None where there is no GPU to build one for."""
+    """What an engine depends on besides the model and the options; None without a GPU."""
     gpus = find_gpus()
     if not gpus:
         return None
@@ -86,56 +86,56 @@ def machine_facts() -> dict[str, object] | None:
 
 
 def engine_key(facts: Mapping[str, object]) -> str:
-    """A name for facts that no others share; their order is no fact."""
+    """A unique name for these facts, whatever their order."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def private_folder(folder: Path) -> Path:
-    """A folder that nobody else may write to, made if need be."""
+    """A folder that other users cannot write to, created if needed."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise FileError(f"Cannot make {folder}, where engines are kept: {error.strerror or error}.") from error
+        raise FileError(f"Cannot create {folder} for TensorRT's engines: {error.strerror or error}.") from error
     require_private(folder)
     return folder
 
 
 def require_private(folder: Path) -> None:
-    """An engine is native code: a folder into which somebody else can put one is refused."""
+    """Raise if other users can write to the folder, because an engine is native code."""
     try:
         facts = folder.lstat()
     except OSError as error:
-        raise FileError(f"Cannot look at {folder}, where engines are kept: {error.strerror or error}.") from error
+        raise FileError(f"Cannot check {folder} for TensorRT's engines: {error.strerror or error}.") from error
     if not stat.S_ISDIR(facts.st_mode):
         problem = "is not a folder"
     elif hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
         problem = f"belongs to the user {facts.st_uid}"
     elif hasattr(os, "geteuid") and facts.st_mode & OTHERS_MAY_WRITE:
-        problem = f"may be written by others (mode {stat.S_IMODE(facts.st_mode):o})"
+        problem = f"is writable by other users (mode {stat.S_IMODE(facts.st_mode):o})"
     else:
         return
     raise FileError(
-        f"TensorRT's engines were to be kept in {folder}, which {problem}. Engines are native code, so only a folder "
-        "of your own will do: remove that one, choose another cache with RESNETX_CACHE, or give "
+        f"TensorRT's engines cannot be cached in {folder}, which {problem}. Engines are native code, so the folder "
+        "must be yours only: remove it, choose another cache with RESNETX_CACHE, or give "
         f"--provider-option tensorrt:{SWITCH}=0."
     )
 
 
 def checked_engine_options(options: Mapping[str, str]) -> dict[str, str]:
-    """Without a folder, TensorRT would keep engines in the working folder, and run what lies there."""
+    """Require a folder: without one, TensorRT writes engines to the working folder, and runs those in it."""
     if options.get(SWITCH, "0").lower() in ON:
         if not options.get(FOLDER):
             raise UsageError(
-                f"{SWITCH}=1 needs a folder of your own for the engines: give {FOLDER}=FOLDER too. (bench makes one "
-                "for each case by itself.)"
+                f"{SWITCH}=1 needs a folder of your own for the engines: give {FOLDER}=FOLDER too. (bench creates "
+                "one for each case.)"
             )
         require_private(Path(options[FOLDER]))
-    return dict(options)  # TensorRT refuses what it does not know itself
+    return dict(options)  # TensorRT itself rejects unknown options
 
 
 def engine_origin(options: Mapping[str, str], opened_at: float) -> str | None:
-    """`built` or `from cache`, for a session that was opened then; None where no engine was kept."""
+    """`built` or `from cache`, for a session that was opened at that time; None if no engine is cached."""
     if options.get(SWITCH, "0").lower() not in ON or not options.get(FOLDER):
         return None
     times = [file.stat().st_mtime for file in Path(options[FOLDER]).glob("*.engine")]
@@ -143,6 +143,6 @@ def engine_origin(options: Mapping[str, str], opened_at: float) -> str | None:
 
 
 def named_folders(options: Mapping[str, str]) -> dict[str, str]:
-    """The options as a result tells them: without the paths of the user's folders."""
+    """The options for a result, without the paths of the user's folders."""
     folders = {name: Path(options[name]).name for name in (FOLDER, TIMING_FOLDER) if options.get(name)}
     return {**options, **folders}

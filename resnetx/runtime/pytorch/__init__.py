@@ -1,1 +1,1 @@
-"""PyTorch as a runner, eager and compiled."""
+"""Runs PyTorch modules, eager and compiled."""

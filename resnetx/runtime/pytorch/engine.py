@@ -8,7 +8,7 @@ from resnetx.runtime.pytorch.provider import TorchProvider
 from resnetx.runtime.pytorch.runner import open_torch
 from resnetx.runtime.runner import Engine, Opening, Runner, Source, TensorInfo
 
-# A convolution that returns its input shows by this one whether it computes in true float32.
+# An identity convolution returns these values unchanged only if it computes in true float32.
 FEED = np.full((1, 16, 8, 8), 1 + 2**-23, np.float32)
 
 
@@ -31,7 +31,7 @@ class PyTorch(Engine):
         return "fp32" if np.array_equal(self._convolved(), FEED) else "less than fp32"
 
     def open(self, source: Source, opening: Opening) -> Runner:
-        """`source` builds the module, whose inputs and outputs have the names of the file that it was exported to."""
+        """`source` builds the module, whose inputs and outputs are named as in the exported file."""
         assert callable(source)
         return open_torch(source, self._provider, opening)
 

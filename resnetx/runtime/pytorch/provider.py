@@ -9,7 +9,7 @@ from resnetx.runtime.runner import Provider
 
 @dataclass(frozen=True, kw_only=True)
 class TorchProvider(Provider):
-    """`compiled`: through torch.compile."""
+    """`compiled`: uses torch.compile."""
 
     engine: ClassVar = "pytorch"
 

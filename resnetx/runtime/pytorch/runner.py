@@ -1,4 +1,4 @@
-"""PyTorch as a runner beside the sessions: the same arrays in and out, eager or compiled, in channels-last."""
+"""Runs PyTorch modules, eager or compiled, with the same interface as sessions."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,9 @@ CUDA_INSTALL = "install the build of PyTorch for CUDA 13, with an NVIDIA driver 
 
 @dataclass(frozen=True, kw_only=True)
 class TorchOptions:
-    """How a module is run. Channels-last is the layout that the fast convolutions of oneDNN and cuDNN want.
+    """How a module is run. Channels-last is the layout of the fast convolutions of oneDNN and cuDNN.
 
-    `tf32` is for a GPU, where it is on by default, as ONNX Runtime's is and as PyTorch's own convolutions have it.
+    `tf32` is for GPUs, where it is on by default, as in ONNX Runtime and in PyTorch's own convolutions.
     """
 
     precision: str = "fp32"
@@ -67,7 +67,7 @@ class TorchOptions:
 
 
 class TorchRunner(Runner):
-    """A module in evaluation mode, run with arrays by name. A run is over when its results are there."""
+    """A module in evaluation mode. A run waits for its results."""
 
     def __init__(
         self, module: nn.Module, provider: TorchProvider, options: TorchOptions, opening: Opening, begin: float
@@ -81,7 +81,7 @@ class TorchRunner(Runner):
         self._layout = LAYOUTS[options.memory_format]
         self._device = DEVICES[options.device]
         self._on_device = opening.on_device
-        # A GPU computes while the program goes on.
+        # A GPU computes asynchronously.
         self._finish: Callable[[], object] = torch.cuda.synchronize if options.device == "cuda" else _nothing
         own = module.to(device=self._device, dtype=self._dtype).eval()
         own.to(memory_format=self._layout)  # type: ignore[call-overload]  # torch's stub lacks this form
@@ -107,7 +107,7 @@ class TorchRunner(Runner):
         return self._arrays(self._run(self._tensors(feeds)))
 
     def bind(self, feeds: Feeds) -> Call:
-        """From the host's arrays each time; or, where they are to stay on the device, over tensors in its layout."""
+        """Each call copies the arrays from host memory or, with `on_device`, uses tensors that were converted once."""
         if not self._on_device:
             return partial(self.run, dict(feeds))
         tensors = self._tensors(feeds)
@@ -129,7 +129,7 @@ class TorchRunner(Runner):
         if not tensor.is_floating_point():
             return tensor.to(self._device)
         layout = self._layout if tensor.dim() == 4 else torch.contiguous_format
-        # Over the bus as it lies: a GPU converts and transposes faster than a processor.
+        # Copy before converting: a GPU converts and transposes faster than a CPU.
         return tensor.to(self._device).to(dtype=self._dtype, memory_format=layout)
 
     def _run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -141,12 +141,12 @@ class TorchRunner(Runner):
         return [result] if isinstance(result, Tensor) else pytree.tree_leaves(result)
 
     def _explain(self, error: Exception) -> NoReturn:
-        said = next(iter(str(error).split("\n")), "").strip()[:300] or type(error).__name__
+        message = next(iter(str(error).split("\n")), "").strip()[:300] or type(error).__name__
         if self._compiled:
             problem = compile_problem()
             if problem:
                 raise RuntimeUnavailableError(f"The provider {self.provider} does not work here: {problem}") from error
-        raise GraphError(f"PyTorch could not run the model ({self.provider}): {said}") from error
+        raise GraphError(f"PyTorch could not run the model ({self.provider}): {message}") from error
 
     def _arrays(self, results: Sequence[Tensor]) -> dict[str, np.ndarray]:
         return {
@@ -181,7 +181,7 @@ def _in_force(options: TorchOptions, threads: int, provider: TorchProvider) -> d
 
 
 def _process_settings() -> Callable[[], None]:
-    """What holds for the whole process, and is as it was when the function that this returns was called."""
+    """A function that restores the process-wide settings to their current values."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     tf32 = torch.backends.cudnn.allow_tf32
 
@@ -194,14 +194,14 @@ def _process_settings() -> Callable[[], None]:
 
 
 def cuda_problem() -> str | None:
-    """Why PyTorch can use no GPU here, or None if it can."""
+    """Why PyTorch cannot use a GPU here, or None if it can."""
     if torch.version.cuda is None:
-        return f"this build of PyTorch, {torch.__version__}, is without CUDA"
+        return f"this build of PyTorch, {torch.__version__}, does not support CUDA"
     return None if torch.cuda.is_available() else f"PyTorch {torch.__version__} finds no GPU"
 
 
 def allow_tf32(allowed: bool) -> None:
-    """For the whole process, in matrix products and in convolutions, which PyTorch leaves different by default."""
+    """Set TF32 for the whole process, for matrix products and convolutions, which differ in PyTorch's defaults."""
     torch.set_float32_matmul_precision("high" if allowed else "highest")
     torch.backends.cudnn.allow_tf32 = allowed
 
@@ -211,10 +211,10 @@ def _nothing() -> None:
 
 
 def compile_problem() -> str | None:
-    """Why torch.compile does not work here, found out by compiling one function; None if it works."""
+    """Why torch.compile does not work here, tested by compiling one function; None if it works."""
     try:
         answer = torch.compile(lambda x: (x * 2 + 1).relu(), fullgraph=True, dynamic=False)(torch.ones(8))
     except Exception as error:  # as above
-        said = next(iter(str(error).split("\n")), "").strip()[:300]
-        return f"it cannot compile one line ({said}). It needs a C++ compiler: install g++."
-    return None if torch.equal(answer, torch.full((8,), 3.0)) else "what it compiles computes something else."
+        message = next(iter(str(error).split("\n")), "").strip()[:300]
+        return f"it cannot compile a simple function ({message}). It needs a C++ compiler: install g++."
+    return None if torch.equal(answer, torch.full((8,), 3.0)) else "its compiled code returns wrong results."

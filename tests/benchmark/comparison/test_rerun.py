@@ -17,7 +17,7 @@ from resnetx.benchmark.comparison.rerun import Against, judge, run_against
 from resnetx.benchmark.plan import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
-from resnetx.benchmark.run import Nobody, interrupted, passed, run_benchmark
+from resnetx.benchmark.run import NoWatch, interrupted, passed, run_benchmark
 from resnetx.benchmark.summary import summarized
 from resnetx.errors import UsageError
 from tests.benchmark.test_run import FAKE, Interrupting
@@ -29,7 +29,7 @@ QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=6, warmup=1, th
 OTHER_BYTES = small_classifier(batch=1)
 
 
-class Listening(Nobody):
+class Listening(NoWatch):
     """Remembers the steps that were announced."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def test_models_that_are_still_here_run_again_in_turns(models: list[Path], tmp_p
     result = judge(new, base)
     assert result is not None and result.interleaved and result.passed
     assert [row.ratio for row in result.rows] == [1.0, 1.0]
-    assert "a.onnx is still the file that" in notes_of(new)
+    assert "a.onnx is the same file that" in notes_of(new)
     kept = saved(new, tmp_path / "new.json")
     assert replace(kept.base, machine=new.machine) == new
     assert compare(base.base, kept.base).rows == result.rows
@@ -121,12 +121,12 @@ def test_a_copy_beside_the_base_will_do(models: list[Path], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_sha256": None}, "does not say which bytes"),
+        ({"model_sha256": None}, "does not contain the SHA-256"),
         ({"model_sha256": "0" * 64}, "has been overwritten"),
-        ({"model": "gone/a.onnx"}, "is not here any more (There is no file gone/a.onnx"),
-        ({"model": "/dev/zero/a.onnx"}, "is not here any more"),
+        ({"model": "gone/a.onnx"}, "cannot be read any more (There is no file gone/a.onnx"),
+        ({"model": "/dev/zero/a.onnx"}, "cannot be read any more"),
         ({"model": "/dev/zero"}, "a pipe, a device or a socket"),
-        ({"model": "\x00"}, "is not here any more"),
+        ({"model": "\x00"}, "cannot be read any more"),
     ],
 )
 def test_why_a_model_is_not_at_hand(
@@ -216,7 +216,7 @@ def with_times(base: Against, samples: list[list[float]]) -> dict[str, Any]:
             "has the schema 'resnetx.bench/9'",
         ),
         (lambda base: base.base.to_json() | {"cases": []}, [], "without any case"),
-        (lambda base: with_times(base, []), [], "has no times of the cases"),
+        (lambda base: with_times(base, []), [], "has no samples of the cases"),
         (lambda base: base.base.to_json() | {"machine": {"processor": "Z"}}, [], "--any-machine"),
         (lambda base: base.base.to_json(), ["--batch", "2"], "no case in common"),
         (lambda base: base.base.to_json(), ["--max-slowdown", "2"], "such as 5%"),
@@ -250,7 +250,7 @@ def test_a_base_that_will_not_do_is_refused_before_anything_runs(
 
 def test_traffic_and_a_limit_for_nothing_are_refused(models: list[Path], tmp_path: Path) -> None:
     base = base_of(models[:1], tmp_path / "base.json")
-    with pytest.raises(UsageError, match="offline has none"):
+    with pytest.raises(UsageError, match="the scenario offline has no rounds"):
         run_against(models[:1], replace(QUICK, scenario="offline", rounds=None), base, worker=FAKE)
 
 
@@ -282,7 +282,7 @@ def test_the_command_judges_and_writes(
     assert all(len(line) <= 80 for line in out.splitlines())
     assert "some rows run in turns" in out and "overwritten" in out and ("SLOWER" in out) == (status == 1)
     page = (tmp_path / "new.html").read_text()
-    assert "Against the earlier run" in page and "overwritten" in page and ("✗ SLOWER" in page) == (status == 1)
+    assert "Comparison with the earlier run" in page and "overwritten" in page and ("✗ SLOWER" in page) == (status == 1)
     # The file holds what compare needs to say the same again.
     assert run(monkeypatch, "compare", base.path, tmp_path / "new.json", "--max-slowdown", limit) == status
     assert "some rows run in turns" in " ".join(capsys.readouterr().out.split())

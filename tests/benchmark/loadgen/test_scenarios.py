@@ -26,9 +26,9 @@ from resnetx.benchmark.loadgen.result import (
     LoadResult,
     LoadRun,
     Probe,
-    bears,
     highest_rate,
     least_queries,
+    sustained,
     thinned,
     unofficial,
 )
@@ -37,7 +37,7 @@ from resnetx.benchmark.loadgen.system_under_test import Feeder, System
 from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import parse_benchmark
-from resnetx.benchmark.run import Nobody, interrupted, passed, run_benchmark
+from resnetx.benchmark.run import NoWatch, interrupted, passed, run_benchmark
 from resnetx.benchmark.summary import summarize, summarized
 from resnetx.errors import FileError, UsageError
 from resnetx.report.bench import render_bench
@@ -161,7 +161,7 @@ def test_a_runner_that_fails_in_a_callback_fails_its_case_at_once(folder: Path) 
 
 
 @needs_loadgen
-def test_no_file_of_the_folder_where_the_user_stands_changes_the_run(
+def test_no_file_of_the_current_directory_changes_the_run(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "audit.config").write_text("*.*.min_query_count = 77777\n*.*.mode = 1\n")
@@ -185,16 +185,16 @@ def test_a_package_that_is_missing_is_named_before_anything_is_opened(
     ("arguments", "words"),
     [
         (["--scenario", "batch"], "no scenario 'batch'"),
-        (["--scenario", "offline", "--target-qps", "5"], "--target-qps is for --scenario server"),
+        (["--scenario", "offline", "--target-qps", "5"], "--target-qps is for --scenario server only"),
         (["--target-qps", "5"], "the scenario is latency"),
-        (["--latency-bound", "5"], "--latency-bound is for --scenario server"),
+        (["--latency-bound", "5"], "--latency-bound is for --scenario server only"),
         (["--scenario", "server", "--latency-bound", "-1"], "more than 0"),
         (["--scenario", "server", "--latency-bound", "nan"], "more than 0"),
         (["--scenario", "server", "--target-qps", "0"], "--target-qps takes more than 0"),
-        (["--scenario", "server", "--target-qps", "1e9"], "makes them all up beforehand"),
+        (["--scenario", "server", "--target-qps", "1e9"], "generates all queries in advance"),
         (["--scenario", "server", "--duration", "0"], "0.001 s or more"),
-        (["--scenario", "offline", "--boundary", "device"], "are in the host's memory"),
-        (["--scenario", "single-stream", "--concurrency", "2"], "--concurrency 2 has nothing to run"),
+        (["--scenario", "offline", "--boundary", "device"], "consist of samples in host memory"),
+        (["--scenario", "single-stream", "--concurrency", "2"], "--concurrency 2 has no effect"),
         (["--scenario", "single-stream", "--batch", "8"], "would never be filled"),
         (["--scenario", "multi-stream", "--batch", "9"], "would never be filled"),
         (["--scenario", "offline", "--rounds", "3"], "Leave --rounds out"),
@@ -299,17 +299,17 @@ def test_samples_of_the_library_differ(folder: Path) -> None:
     share=st.floats(1e-3, 1.0),
     tolerance=st.floats(0.01, 0.3),
 )
-def test_the_rate_found_is_borne_and_one_a_little_higher_is_not(
+def test_the_rate_found_is_sustained_and_one_a_little_higher_is_not(
     capacity: float, start: float, share: float, tolerance: float
 ) -> None:
     asked: list[float] = []
 
-    def borne(rate: float) -> bool:
+    def sustains(rate: float) -> bool:
         asked.append(rate)
         return rate <= capacity
 
     lowest, highest = start * share, start * 4096
-    found = highest_rate(borne, start=start, lowest=lowest, highest=highest, tolerance=tolerance)
+    found = highest_rate(sustains, start=start, lowest=lowest, highest=highest, tolerance=tolerance)
     assert len(asked) < 1200 and all(lowest <= rate <= highest for rate in asked)
     if capacity < lowest:
         assert found is None
@@ -323,35 +323,35 @@ def test_one_stall_costs_a_run_and_not_the_rate() -> None:
     """A shared machine fails one run at any rate; only a rate that fails twice is beyond the system."""
     asked: list[float] = []
 
-    def borne(rate: float) -> bool:
+    def sustains(rate: float) -> bool:
         asked.append(rate)
         return len(asked) not in (2, 5) and rate <= 60.0
 
-    found = highest_rate(borne, start=100.0, lowest=1.0, highest=1e4, tolerance=0.05)
+    found = highest_rate(sustains, start=100.0, lowest=1.0, highest=1e4, tolerance=0.05)
     assert found is not None and 60.0 / 1.05 <= found <= 60.0
 
 
 def test_the_search_goes_down_by_halves() -> None:
     asked: list[float] = []
 
-    def borne(rate: float) -> bool:
+    def sustains(rate: float) -> bool:
         asked.append(rate)
         return rate <= 30.0
 
-    assert highest_rate(borne, start=100.0, lowest=1.0, highest=1e4) is not None
+    assert highest_rate(sustains, start=100.0, lowest=1.0, highest=1e4) is not None
     assert min(asked) == 25.0
 
 
 @settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=80), st.randoms(use_true_random=False))
-def test_a_moody_system_is_reported_only_at_a_rate_that_it_bore_last(answers: list[bool], random: Any) -> None:
+def test_an_unsteady_system_is_reported_only_at_a_rate_that_it_sustained_last(answers: list[bool], random: Any) -> None:
     asked: list[tuple[float, bool]] = []
 
-    def borne(rate: float) -> bool:
+    def sustains(rate: float) -> bool:
         asked.append((rate, answers[len(asked)] if len(asked) < len(answers) else random.random() < 0.5))
         return asked[-1][1]
 
-    found = highest_rate(borne, start=10.0, lowest=1.0, highest=1e4)
+    found = highest_rate(sustains, start=10.0, lowest=1.0, highest=1e4)
     assert asked[-1] == (found, True) if found is not None else True
     assert (found is None) <= (not asked[-1][1])
 
@@ -377,11 +377,11 @@ def test_what_is_shorter_than_mlperf_asks_is_labelled() -> None:
     assert [least_queries("offline", seconds) for seconds in (600, 6000, 60, 1e-3)] == [24576, 24576, 2458, 1]
 
 
-def test_a_server_bears_what_loadgen_is_sure_of_where_it_can_be() -> None:
-    assert bears(a_run(valid=True, bound_kept=True, queries=5000))
-    assert bears(a_run(valid=False, bound_kept=True, queries=100))
-    assert not bears(a_run(valid=False, bound_kept=True, queries=5000))
-    assert not bears(a_run(valid=False, bound_kept=False, queries=100))
+def test_a_server_sustains_a_rate_if_loadgen_is_certain_where_it_can_be() -> None:
+    assert sustained(a_run(valid=True, bound_kept=True, queries=5000))
+    assert sustained(a_run(valid=False, bound_kept=True, queries=100))
+    assert not sustained(a_run(valid=False, bound_kept=True, queries=5000))
+    assert not sustained(a_run(valid=False, bound_kept=False, queries=100))
 
 
 def a_load(scenario: Scenario = "server", **changes: Any) -> LoadResult:
@@ -481,7 +481,7 @@ def test_the_command_of_a_row_runs_its_scenario_again() -> None:
     assert "--scenario server --target-qps 1234.5678" in words and "--rounds" not in words
 
 
-class Interrupting(Nobody):
+class Interrupting(NoWatch):
     """Ctrl-C when so many steps of traffic were announced."""
 
     def __init__(self, after: int) -> None:

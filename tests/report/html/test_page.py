@@ -238,7 +238,7 @@ def test_every_row_stands_in_the_table_with_its_figures(page: Page, page_text: s
     assert table.count("✗ FAILED 412×") == 1
     assert "⚠ 120 of 123" in table and "all 123" in table
     assert "out of memory: 2.1 GB in use" in table
-    assert "18 cases, 1 not finished, 1 with wrong answers, 1 not verified." in page.words
+    assert "18 cases, 1 not finished, 1 with wrong outputs, 1 not verified." in page.words
     assert "Another process used 0.7 cores" in page.words
 
 
@@ -341,7 +341,7 @@ def test_missing_figures_leave_their_columns_out() -> None:
     text = render_html(benchmark_of(simple_case(samples_ms=[])))
     heads = re.findall(r'data-key="([^"]+)"', text)
     assert heads == ["model", "provider", "batch", "precision", "status", "threads", "boundary"]
-    assert text.count("Nothing was measured that could be shown here.") == 4
+    assert text.count("There are no measurements to show.") == 4
 
 
 def test_command_of_a_row() -> None:

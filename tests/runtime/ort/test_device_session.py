@@ -67,7 +67,7 @@ def test_a_graph_is_timed_on_the_buffers_that_are_verified(monkeypatch: pytest.M
     (buffers,) = made
     # What was carried last is what plays: a record has one input.
     assert np.array_equal(buffers.answers()[0], bound.session.run({"x": images(2, 9)})["y"])
-    with pytest.raises(GraphError, match="recorded a CUDA graph for inputs of 2x3x16x16, and 3x3x16x16 came"):
+    with pytest.raises(GraphError, match="recorded a CUDA graph for inputs of 2x3x16x16, but the inputs are 3x3x16x16"):
         bound.run({"x": images(3, 0)})
 
 

@@ -1,5 +1,6 @@
 """Sessions: what was asked for is what runs, what runs is said, and what silently fell back is refused."""
 
+import ctypes
 import gc
 import os
 import warnings
@@ -14,7 +15,8 @@ import pytest
 import resnetx
 from resnetx.errors import FileError, GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.catalog import BY_NAME, best_provider, engine_of, open_runner
-from resnetx.runtime.ort import provider_probe
+from resnetx.runtime.ort import host_buffers, provider_probe
+from resnetx.runtime.ort.host_buffers import HostBuffers
 from resnetx.runtime.ort.native_session import LOAD_CONFIG, first_line
 from resnetx.runtime.ort.node_placement import PlacedNode, count_placement, fallback_reason
 from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
@@ -401,3 +403,27 @@ def test_a_batch_that_is_fixed_on_opening(provider: str) -> None:
         fixed.run({name: images(2)})
     with pytest.raises(GraphError):
         fixed.run({})
+
+
+def test_host_buffers_hold_what_was_placed_and_copy_what_was_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the CPU provider's memory, which every machine has; that of a plugin has an allocator of its own."""
+    allocate = lambda info, memory: ort.OrtValue.ortvalue_from_shape_and_type(list(info.shape), info.dtype.type)  # noqa: E731
+    monkeypatch.setattr(host_buffers, "_allocated", allocate)
+    opened = open_runner(small_classifier(), batch=3)
+    assert isinstance(opened, Session)
+    buffers = HostBuffers(opened.native, opened.inputs, opened.outputs)
+    expected = [opened.run({"x": images(3, seed)})["y"] for seed in range(3)]
+    placed = [buffers.place({"x": images(3, seed)}) for seed in range(2)]
+    assert all(np.array_equal(feeds["x"], images(3, seed)) for seed, feeds in enumerate(placed))
+    assert all(buffers.fits(feeds) for feeds in placed) and len(buffers._known) == 2
+    for seed in (1, 0, 1):
+        assert np.array_equal(buffers.run(placed[seed])["y"], expected[seed])
+    assert np.array_equal(buffers.run({"x": images(3, 2)})["y"], expected[2])
+    # It is the memory that the provider reads: what is written there counts, whatever the array's owner says.
+    other = images(3, 2)
+    ctypes.memmove(placed[0]["x"].ctypes.data, other.ctypes.data, other.nbytes)
+    assert np.array_equal(buffers.run(placed[0])["y"], expected[2])
+    assert not buffers.fits({"x": images(2)}) and not buffers.fits({}) and not buffers.fits({"x": images(3)[..., ::2]})
+    del placed
+    gc.collect()
+    assert buffers._known == {}

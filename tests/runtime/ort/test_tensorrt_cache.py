@@ -152,7 +152,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, monkeypatc
     assert private_folder(folder) == folder
     for mode in (0o770, 0o702):
         folder.chmod(mode)
-        with pytest.raises(FileError, match=rf"may be written by others \(mode {mode:o}\).*{SWITCH}=0"):
+        with pytest.raises(FileError, match=rf"is writable by other users \(mode {mode:o}\).*{SWITCH}=0"):
             private_folder(folder)
     folder.chmod(0o755)
     require_private(folder)
@@ -166,7 +166,7 @@ def test_a_link_or_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     (tmp_path / "file").touch()
     for name in ("link", "file"):
-        with pytest.raises(FileError, match=r"is not a folder|Cannot make"):
+        with pytest.raises(FileError, match=r"is not a folder|Cannot create"):
             private_folder(tmp_path / name)
 
 
