@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from resnetx.machine.threads import allowed_cpus
@@ -22,9 +22,6 @@ class Disturbance:
     other_s: float = 0.0
     steal_s: float = 0.0
     cpus: int = 1
-
-    def to_json(self) -> dict[str, float]:
-        return asdict(self)
 
     def warnings(self) -> list[str]:
         """A message for each value above its limit."""

@@ -29,9 +29,9 @@ def render_comparison(comparison: Comparison) -> RenderableType:
 
 def turns_in_words(comparison: Comparison) -> str:
     if comparison.interleaved:
-        return "run in turns"
+        return "run in interleaved rounds"
     some = any(row.interleaved for row in comparison.rows)
-    return "some rows run in turns" if some else "run one after the other"
+    return "some rows run in interleaved rounds" if some else "run one after the other"
 
 
 def mean_in_words(comparison: Comparison) -> str:
@@ -103,8 +103,8 @@ def _remarks(comparison: Comparison) -> Iterable[Text]:
 
 def _advice(comparison: Comparison) -> str:
     if comparison.interleaved:
-        return "What can't be told needs a longer --duration with more --rounds, or a quieter machine."
-    return "What can't be told may be, where both take turns: bench NEW --against OLD; or with a longer --duration."
+        return "To tell these apart, run with a longer --duration and more --rounds, or on a quieter machine."
+    return "To tell these apart, run both interleaved (bench NEW --against OLD), or with a longer --duration."
 
 
 def time_in_words(value: float | None) -> str:

@@ -9,7 +9,7 @@ USUAL_MS = 10.0
 def noisy_rounds(
     rng: np.random.Generator, kind: str, *, cases: int = 2, rounds: int = 20, runs: int = 40
 ) -> np.ndarray:
-    """Milliseconds by case, round and run, of equally fast cases that take turns."""
+    """Milliseconds by case, round and run, of equally fast cases that run interleaved."""
     levels = rng.normal(0, 0.006, (cases, rounds))
     moments = np.zeros(rounds * cases)
     if kind == "drift":

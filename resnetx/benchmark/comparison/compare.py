@@ -10,10 +10,10 @@ from resnetx.benchmark.comparison.matching import (
     label_case,
     machine_differences,
     match_runs,
+    named,
     nothing_in_common,
     require_rounds,
     require_same_machine,
-    shorten,
 )
 from resnetx.benchmark.comparison.ratio import Contrast, contrast_rounds
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
@@ -204,7 +204,7 @@ def _option_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) 
 
 
 def _given(options: Mapping[str, str]) -> str:
-    return shorten(", ".join(f"{name}={value}" for name, value in options.items())) or "no options"
+    return named(", ".join(f"{name}={value}" for name, value in options.items())) or "no options"
 
 
 def _precision_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:

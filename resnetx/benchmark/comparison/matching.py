@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from resnetx.base.text import shorten
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.errors import UsageError
 
@@ -53,7 +54,7 @@ def match_cases(old: Sequence[BenchCase], new: Sequence[BenchCase]) -> tuple[Key
         by_file = {model: PurePath(model).name for side in models for model in side}
         return _keyed(old, by_file), _keyed(new, by_file), ()
     if len(models[0]) == len(models[1]) == 1:
-        note = f"{shorten(models[0][0])} is compared with {shorten(models[1][0])}, the only model of each run."
+        note = f"{named(models[0][0])} is compared with {named(models[1][0])}, the only model of each run."
         return _keyed(old, {models[0][0]: models[1][0]}), _keyed(new, {}), (note,)
     return _keyed(old, {}), _keyed(new, {}), ()
 
@@ -101,7 +102,7 @@ def machine_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple
     """The differences between the two machines that affect speed."""
     known = [name for name in FREQUENCY_FACTS if old.get(name) is not None and new.get(name) is not None]
     found = [name for name in (*MACHINE_FACTS, *known) if _written(old.get(name)) != _written(new.get(name))]
-    differences = [f"{name}: {shorten(old.get(name))} against {shorten(new.get(name))}" for name in found]
+    differences = [f"{name}: {named(old.get(name))} against {named(new.get(name))}" for name in found]
     before, after = (_versions(machine) for machine in (old, new))
     packages = sorted(name for name in {*before, *after} - {OWN_PACKAGE} if before.get(name) != after.get(name))
     return (
@@ -117,12 +118,12 @@ def _written(fact: object) -> str:
 
 def _versions(machine: Mapping[str, Any]) -> dict[str, str]:
     versions = machine.get("versions")
-    return {str(name): shorten(value) for name, value in versions.items()} if isinstance(versions, dict) else {}
+    return {str(name): named(value) for name, value in versions.items()} if isinstance(versions, dict) else {}
 
 
-def shorten(value: object) -> str:
-    text = "unknown" if value is None else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+def named(value: object) -> str:
+    """A value for a message, which may be a name of any length from a file."""
+    return "unknown" if value is None else shorten(str(value), 60)
 
 
 def label_case(case: BenchCase) -> str:
@@ -131,4 +132,4 @@ def label_case(case: BenchCase) -> str:
 
 def label_some(cases: Sequence[BenchCase]) -> str:
     more = f" and {len(cases) - 2} more" if len(cases) > 2 else ""
-    return ", ".join(shorten(label_case(case)) for case in cases[:2]) + more
+    return ", ".join(named(label_case(case)) for case in cases[:2]) + more

@@ -8,7 +8,7 @@ from resnetx.base.validation import Flag, Large, Number
 from resnetx.base.vocabulary import Scenario
 
 # The latency percentile that MLPerf reports.
-MERIT_PERCENTILE = {"single-stream": "p90", "multi-stream": "p99", "server": "p99"}
+MERIT_PERCENTILE = {"single-stream": "p90", "multi-stream": "p99"}
 SAMPLES_PER_QUERY = {"multi-stream": 8}
 # The minimum length of an official MLPerf run, from mlperf.conf and LoadGen's early-stopping estimates.
 OFFICIAL_S = 600.0

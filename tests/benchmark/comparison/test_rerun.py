@@ -1,4 +1,4 @@
-"""`resnetx bench --against`: what runs again in turns, what is compared from storage and why, and bad input."""
+"""`resnetx bench --against`: what runs again interleaved, what is compared from storage and why, and bad input."""
 
 import json
 import shutil
@@ -280,12 +280,12 @@ def test_the_command_judges_and_writes(
     assert run(monkeypatch, "bench", *models, *words, *files) == status
     out = capsys.readouterr().out
     assert all(len(line) <= 80 for line in out.splitlines())
-    assert "some rows run in turns" in out and "overwritten" in out and ("SLOWER" in out) == (status == 1)
+    assert "some rows run in interleaved rounds" in out and "overwritten" in out and ("SLOWER" in out) == (status == 1)
     page = (tmp_path / "new.html").read_text()
     assert "Comparison with the earlier run" in page and "overwritten" in page and ("✗ SLOWER" in page) == (status == 1)
     # The file holds what compare needs to say the same again.
     assert run(monkeypatch, "compare", base.path, tmp_path / "new.json", "--max-slowdown", limit) == status
-    assert "some rows run in turns" in " ".join(capsys.readouterr().out.split())
+    assert "some rows run in interleaved rounds" in " ".join(capsys.readouterr().out.split())
 
 
 def test_another_machine_is_accepted_when_told(models: list[Path], tmp_path: Path) -> None:
