@@ -198,7 +198,8 @@ def open_runner(
     """
     row = best_provider() if provider.strip().lower() == AUTO else find_provider(provider)
     if row.needs_card:
-        raise UsageError(f"The provider {row.name} runs PyTorch modules, not files; choose one that runs files.")
+        able = ", ".join(name for name, other in BY_NAME.items() if not other.needs_card)
+        raise UsageError(f"The provider {row.name} runs PyTorch modules, not files; choose one of {able}.")
     opening = Opening(
         precision=precision,
         options=options or {},
