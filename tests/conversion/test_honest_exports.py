@@ -22,7 +22,7 @@ def cases() -> list[Case]:
     """Network and export options: every depth with every variant, then opsets, seeds, forms and simplification."""
     grid: list[Case] = []
     # The older exporter is ten times faster, so it carries the many seeds; simplification takes most of the rest, so
-    # every other seed goes without.
+    # every third seed has it.
     for depth, variant in product(DEPTHS, VARIANTS):
         if variant.get("variant") != "textbook" or depth >= 50:
             seeds = range(8 if depth <= 50 else 3)
@@ -37,7 +37,7 @@ def cases() -> list[Case]:
 
 
 def _torchscript(opset: int, seed: int) -> dict[str, Any]:
-    return {"exporter": "torchscript", "opset": opset, "seed": seed, "simplify": seed % 2 == 0}
+    return {"exporter": "torchscript", "opset": opset, "seed": seed, "simplify": seed % 3 == 0}
 
 
 def test_there_are_more_than_200_in_all_depths_variants_and_opsets() -> None:
