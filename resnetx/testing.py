@@ -63,11 +63,10 @@ def assert_parity(
 
 
 def _table(result: Any) -> str:
-    from rich.console import Console
-
+    from resnetx.report.console import ReportConsole
     from resnetx.report.verification import render_verification
 
-    console = Console(width=100, no_color=True, highlight=False)
+    console = ReportConsole(width=100, no_color=True)
     with console.capture() as capture:
         console.print(render_verification(result))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -1,9 +1,11 @@
 """Fixtures that many tests share: networks small enough to export in a second."""
 
+import logging
 import os
 from collections.abc import Iterator
 
 import pytest
+import torch
 from torch import nn
 
 from resnetx.model.config import ResNetConfig, resnet_config
@@ -16,15 +18,21 @@ TINY_SIZE = 32
 
 
 @pytest.fixture(autouse=True)
-def the_environment_stays_as_it_was() -> Iterator[None]:
+def the_process_stays_as_it_was() -> Iterator[None]:
     """What resnetx sets for a whole process would reach the user's other tests. (pytest names the running test.)"""
 
-    def variables() -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    def settings() -> dict[str, object]:
+        variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        return variables | {
+            "threads": torch.get_num_threads(),
+            "matmul precision": torch.get_float32_matmul_precision(),
+            "TF32 in cuDNN": torch.backends.cudnn.allow_tf32,
+            "level of the fp16 converter": logging.getLogger("onnxruntime.transformers.float16").level,
+        }
 
-    before = variables()
+    before = settings()
     yield
-    assert variables() == before
+    assert settings() == before
 
 
 def tiny_config(**changes: object) -> ResNetConfig:

@@ -77,7 +77,7 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 def _failure(status: int, message: str) -> str:
     if "bad_alloc" in message or "MemoryError" in message or "Failed to allocate memory" in message:
-        return "ran out of the memory that it was given"
+        return "exceeded its memory limit"
     how = f"crashed (signal {-status})" if status < 0 else f"failed with exit status {status}"
     return f"{how}: {message}" if message else how
 

@@ -47,7 +47,7 @@ def validated(kind: type[T], data: object) -> T:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = _place([part for part in first["loc"] if not (isinstance(part, str) and "[" in part)])
-        raise InvalidDataError(f"{place} has an impossible value: {readable(first['msg'])}") from error
+        raise InvalidDataError(f"{place} has an invalid value: {readable(first['msg'])}") from error
     except (ResnetxError, RecursionError, OverflowError) as error:
         raise InvalidDataError(readable(str(error)) or "it is nested too deep") from error
 

@@ -59,7 +59,7 @@ class Child:
             answer = None
         except TimeoutError:
             self.close()
-            raise ChildError(f"it gave no answer within {timeout_s:g} s", timed_out=True) from None
+            raise ChildError(f"it did not answer within {timeout_s:g} s", timed_out=True) from None
         if answer is None:
             raise ChildError(self._ending())
         if "error" in answer:

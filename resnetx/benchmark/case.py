@@ -139,7 +139,7 @@ def case_order(case: RunningCase) -> CaseOrder:
 
 
 def _tensors(values: Sequence[ValueInfo]) -> list[Tensor]:
-    return [(value.name, value.type, [dim or "" for dim in value.shape or ()]) for value in values]
+    return [(value.name, value.type, ["" if dim is None else dim for dim in value.shape or ()]) for value in values]
 
 
 def open_request(case: RunningCase) -> dict[str, Any]:

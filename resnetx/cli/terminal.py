@@ -7,12 +7,14 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from resnetx.report.console import ReportConsole
+
 MAX_WIDTH = 110
 
 
 def console(*, stderr: bool = False) -> Console:
-    shown = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return shown if shown.width <= MAX_WIDTH else Console(stderr=stderr, highlight=False, width=MAX_WIDTH)
+    shown = ReportConsole(stderr=stderr)
+    return shown if shown.width <= MAX_WIDTH else ReportConsole(stderr=stderr, width=MAX_WIDTH)
 
 
 class Steps:

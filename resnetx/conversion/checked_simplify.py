@@ -64,7 +64,7 @@ def compare_files(before: Path, after: Path) -> str | None:
     original = open_runner(before)
     cases = _cases(original)
     if isinstance(cases, str):
-        return f"the numbers could not be compared, because the graph as it was does not run: {cases}"
+        return f"the numbers could not be compared, because the original graph does not run: {cases}"
     original.close()  # one graph at a time in memory
     try:
         problem = _compare(open_runner(after), cases)
@@ -73,7 +73,7 @@ def compare_files(before: Path, after: Path) -> str | None:
     if problem:
         again = open_runner(before)  # seeded again, so that only its second run can differ
         if _compare(again, cases) or _compare(again, cases):
-            return "the graph gives other numbers at every run, so that no simplified one can be compared with it"
+            return "the graph gives different numbers in every run, so a simplified one cannot be compared with it"
     return problem and f"onnxsim changed the numbers: {problem}"
 
 

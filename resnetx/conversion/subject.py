@@ -87,7 +87,7 @@ class Wanted:
             if asked is not None and asked != found:
                 hint = " Add --new-head to start a new classifier on their body." if option == "--classes" else ""
                 raise UsageError(
-                    f"{option} {_spelled(asked)} was asked for, and the weights hold {config.name} with "
+                    f"{option} {_spelled(asked)} was requested, but the weights are {config.name} with "
                     f"{config.classes} classes ({option[2:]} {_spelled(found)}). Leave the option out.{hint}"
                 )
 

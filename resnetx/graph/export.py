@@ -1,7 +1,6 @@
 """Exports a torch module to an ONNX graph, and checks its opset, IR version and dimensions."""
 
 import io
-import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from resnetx.base.loggers import silenced
 from resnetx.base.vocabulary import EXPORTERS, Exporter
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.node_names import ModuleTree, name_nodes
@@ -123,17 +123,11 @@ def _quiet() -> Iterator[None]:
     When its compiler is first imported, torch also sets a variable for the whole process; the user did not ask for it.
     """
     found = VARIABLE_OF_TORCH in os.environ
-    names = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with silenced("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
         if not found:
             os.environ.pop(VARIABLE_OF_TORCH, None)
 

@@ -1,11 +1,10 @@
 """Converts a float32 graph to another precision; the types of inputs and outputs are unchanged."""
 
-import logging
-
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from resnetx.base.loggers import silenced
 from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
 from resnetx.errors import GraphError, UsageError
 
@@ -33,13 +32,13 @@ def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
                     f"float16 is {FLOAT16_MAX:.0f}. Export it in fp32."
                 )
     preprocessing = [node.name for node in model.graph.node if node.name.partition("_")[0] == "preprocess"]
-    logging.getLogger("onnxruntime.transformers.float16").setLevel(logging.ERROR)
-    converted: onnx.ModelProto = convert_float_to_float16(
-        model,
-        keep_io_types=True,
-        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *KEPT_FLOAT32],
-        node_block_list=preprocessing,
-    )
+    with silenced("onnxruntime.transformers.float16"):
+        converted: onnx.ModelProto = convert_float_to_float16(
+            model,
+            keep_io_types=True,
+            op_block_list=[*DEFAULT_OP_BLOCK_LIST, *KEPT_FLOAT32],
+            node_block_list=preprocessing,
+        )
     _sort(converted.graph)
     return converted
 

@@ -38,6 +38,8 @@ def _read(path: Path, size: int) -> np.ndarray:
             # The usual evaluation transform: resize the shorter side to 8/7 of the crop, then center-crop.
             scale = size * 8 / 7 / min(image.size)
             wide, high = (max(size, round(side * scale)) for side in image.size)
+            if wide * high > MAX_PIXELS:
+                raise FileError(f"{path} is {image.width}x{image.height} pixels, too narrow to be resized; remove it.")
             resized = image.convert("RGB").resize((wide, high), Image.Resampling.BILINEAR)
             left, top = (wide - size) // 2, (high - size) // 2
             return np.asarray(resized.crop((left, top, left + size, top + size)), np.uint8)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.base.text import printable
+from resnetx.base.text import ELLIPSIS, printable
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo
 from resnetx.graph.inspection.macs import Shape
 
@@ -20,7 +20,6 @@ MOST_TYPES = 12
 MOST_VALUES = 8
 NAME = 40
 SENTENCE = 200
-ELLIPSIS = "…"
 INTEGERS = "*"
 
 

@@ -163,9 +163,10 @@ def scoped_options(options: Mapping[str, str], providers: Sequence[str]) -> dict
     for key, value in options.items():
         scope, colon, name = key.partition(":")
         targets = provider_names([scope]) if colon else list(providers)
-        if not set(targets) <= set(providers):
+        missing = [target for target in targets if target not in providers]
+        if missing:
             raise UsageError(
-                f"--provider-option {readable(key[:80])} is for {targets[0]}, which is not among the providers "
+                f"--provider-option {readable(key[:80])} is for {missing[0]}, which is not among the providers "
                 "requested. Add it with --provider, or leave the option out."
             )
         for provider in targets:

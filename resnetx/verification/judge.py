@@ -18,6 +18,8 @@ from resnetx.verification.references import Truth
 Run = Callable[[NamedArrays], dict[str, np.ndarray]]
 # Opens another graph of the same model with the same options.
 Reopen = Callable[[bytes | Path], Runner]
+# The reason of a failed check that compares two runs of the last batch.
+REPEATED = "two runs of the same input gave different outputs"
 # The logits of a classifier with another output, for each batch.
 HiddenLogits = Callable[[Feeds], list[np.ndarray]]
 
@@ -68,7 +70,8 @@ def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:
 
 def telling_batch(checks: Sequence[Check], sizes: Sequence[int]) -> int:
     """The batch for comparing layers: the smallest that failed, because inner tensors need memory; else the first."""
-    numbers = [index % len(sizes) for index in range(len(checks))]
+    last = len(sizes) - 1
+    numbers = [last if check.reason == REPEATED else index % len(sizes) for index, check in enumerate(checks)]
     failed = [number for number, check in zip(numbers, checks, strict=True) if not check.passed]
     return min(failed, key=lambda number: sizes[number], default=0)
 
@@ -82,6 +85,5 @@ def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> li
             second[name], before, rtol=0, atol=1e-3 * scale, equal_nan=True
         )
         if not same:
-            reason = "two runs of the same input gave different outputs"
-            checks.append(Check(output=name, batch=len(before) if before.ndim else 1, passed=False, reason=reason))
+            checks.append(Check(output=name, batch=len(before) if before.ndim else 1, passed=False, reason=REPEATED))
     return checks

@@ -82,8 +82,9 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
     card = read_card(model)
     digest = golden.about.weights_sha256
     if card is not None and digest != card.weights.sha256:
+        spelled = "no digest" if digest is None else f"the digest {digest[:12]}..."
         raise UsageError(
-            f"The golden file {path} is of another network: its weights have the digest {str(digest)[:12]}..., but the "
+            f"The golden file {path} is of another network: its weights have {spelled}, but the "
             f"model's have {card.weights.sha256[:12]}.... Use the bundle that was made with this model."
         )
     names = tuple(value.name for value in model.graph.input)

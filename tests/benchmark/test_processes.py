@@ -108,7 +108,7 @@ def test_a_fallback_is_refused_unless_allowed_and_then_marked(model: Path) -> No
         pytest.skip("CUDA works here")
     options = replace(QUICK, providers=("cuda", "cpu"))
     refused, _ = run_benchmark([model], options).cases
-    assert refused.status == "failed" and "was asked for, and it does not run" in str(refused.error)
+    assert refused.status == "failed" and "was requested, but it does not run" in str(refused.error)
     result = run_benchmark([model], replace(options, allow_fallback=True))
     fallen, honest = result.cases
     assert (fallen.status, fallen.provider, fallen.placement[0][0]) == ("ok", "cuda", "cpu")

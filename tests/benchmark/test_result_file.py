@@ -229,5 +229,5 @@ def test_what_nests_without_end_is_refused(tmp_path: Path, place: str) -> None:
         deep = [deep]
     file = tmp_path / "deep.json"
     file.write_text(json.dumps(changed((place, "cores" if place == "machine" else "batches"), deep)))
-    with pytest.raises(FileError, match=f"{place}.* has an impossible value"):
+    with pytest.raises(FileError, match=f"{place}.* has an invalid value"):
         read_benchmark(file)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import onnx
@@ -133,7 +133,7 @@ def test_a_case_that_crashes_hangs_or_fills_memory_leaves_the_others_unharmed(fo
     assert fine.cold is not None and (fine.cold.session_s, fine.cold.first_run_ms) == (0.25, 8.0)
     for batch, status, words in (
         (fake.CRASHES, "failed", "SIGSEGV"),
-        (fake.HANGS, "timed out", "no answer within"),
+        (fake.HANGS, "timed out", "did not answer within"),
         (fake.NO_MEMORY, "failed", "ran out of memory"),
         (fake.KILLED, "failed", "killed (signal 9)"),
         (fake.DECLINES, "failed", "the provider is not here"),
@@ -387,6 +387,25 @@ def torch_answers(**options: str) -> tuple[np.ndarray, np.ndarray, str]:
     runner.close()
     assert torch.get_num_threads() == threads
     return answer, expected, runner.effective_precision
+
+
+def test_a_torch_probe_and_a_failed_opening_leave_the_process_as_it_was() -> None:
+    """The fixture of every test looks at the threads too; here they differ from those that the engine sets."""
+
+    class Unmovable(torch.nn.Module):
+        def to(self, *arguments: object, **options: object) -> NoReturn:
+            raise RuntimeError("out of memory")
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        engine = engine_of(BY_NAME["torch"])
+        assert engine.why_not() is None and engine.default_precision() == "fp32"
+        with pytest.raises(RuntimeError, match="out of memory"):
+            engine.open(Unmovable, Opening(inputs=INPUTS, outputs=OUTPUTS, threads=1))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])

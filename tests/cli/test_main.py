@@ -94,7 +94,7 @@ def test_weights_and_options_that_contradict_each_other_are_named(
     torch.save(random_network(tiny_config()).state_dict(), tmp_path / "w.pt")
     out = ["-o", tmp_path / "m.onnx", "--image-size", "32"]
     for options, words in (
-        (["--depth", "18"], "--depth 18 was asked for, and the weights hold ResNet-11 v1.5"),
+        (["--depth", "18"], "--depth 18 was requested, but the weights are ResNet-11 v1.5"),
         (["--classes", "7"], "Add --new-head"),
         (["--stages", "1,1"], "stages 1,2"),
     ):

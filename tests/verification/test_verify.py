@@ -18,7 +18,8 @@ from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.card import CARD_KEY, read_card
 from resnetx.inputs.synthetic import synthetic_images
 from resnetx.testing import ParityError, assert_parity
-from resnetx.verification.parity import Tolerance
+from resnetx.verification.judge import REPEATED, telling_batch
+from resnetx.verification.parity import Check, Tolerance
 from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions, verify_file
 from tests.cli.test_main import run
@@ -135,6 +136,28 @@ def test_the_users_own_photographs_are_the_inputs(folder: Path, tmp_path: Path) 
     (tmp_path / "broken.png").write_bytes(b"\x89PNG nonsense")
     with pytest.raises(FileError, match=r"broken\.png cannot be read"):
         read_images(tmp_path, read_card(onnx.load(folder / "top3.onnx")), folder / "top3.onnx")
+
+
+def test_a_photograph_that_would_grow_without_bound_is_refused(folder: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from resnetx.inputs.image_folder import read_images
+
+    for name, size in (("a", (40, 40)), ("b", (1, 4_000_000))):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    with pytest.raises(FileError, match=r"b\.png is 1x4000000 pixels, too narrow"):
+        read_images(tmp_path, read_card(onnx.load(folder / "top3.onnx")), folder / "top3.onnx")
+
+
+def test_layers_are_compared_on_the_batch_that_failed() -> None:
+    def check(passed: bool, reason: str | None = None) -> Check:
+        return Check(output="y", batch=1, passed=passed, reason=reason)
+
+    sizes = (1, 2, 3)
+    assert telling_batch([check(True)] * 3, sizes) == 0
+    assert telling_batch([check(True), check(False), check(False)], sizes) == 1
+    # Two outputs of three batches, then the repeated run of the last batch.
+    assert telling_batch([check(True)] * 6 + [check(False, REPEATED)], sizes) == 2
 
 
 def quantized(source: Path, target: Path) -> Path:

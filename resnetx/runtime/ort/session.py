@@ -80,7 +80,7 @@ def open_session(
     native, reason = _open(provider, model, settings)
     if reason and not opening.allow_fallback:
         raise RuntimeUnavailableError(
-            f"The provider {provider.name} was asked for, and it does not run the model: {reason}. "
+            f"The provider {provider.name} was requested, but it does not run the model: {reason}. "
             "Choose another provider; there is no automatic fallback."
         )
     if native is None:

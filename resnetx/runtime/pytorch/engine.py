@@ -1,5 +1,7 @@
 """PyTorch as an engine of the catalog."""
 
+from contextlib import closing
+
 import numpy as np
 import torch
 
@@ -37,7 +39,8 @@ class PyTorch(Engine):
 
     def _convolved(self) -> np.ndarray:
         info = (TensorInfo("x", FEED.dtype, FEED.shape),)
-        return self.open(_identity, Opening(inputs=info, outputs=info)).run({"x": FEED})["x"]
+        with closing(self.open(_identity, Opening(inputs=info, outputs=info))) as runner:
+            return runner.run({"x": FEED})["x"]
 
 
 def _identity() -> torch.nn.Module:

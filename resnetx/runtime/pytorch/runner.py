@@ -72,11 +72,7 @@ class TorchRunner(Runner):
     def __init__(
         self, module: nn.Module, provider: TorchProvider, options: TorchOptions, opening: Opening, begin: float
     ) -> None:
-        self._restore = _process_settings()
         threads = opening.threads or default_threads()
-        torch.set_num_threads(threads)
-        if options.device == "cuda":
-            allow_tf32(options.uses_tf32)
         self._dtype = DTYPES[options.precision]
         self._layout = LAYOUTS[options.memory_format]
         self._device = DEVICES[options.device]
@@ -102,6 +98,11 @@ class TorchRunner(Runner):
                 opened_s=time.perf_counter() - begin,
             )
         )
+        # Last, when nothing can fail any more: only a runner that is open can restore them.
+        self._restore = _process_settings()
+        torch.set_num_threads(threads)
+        if options.device == "cuda":
+            allow_tf32(options.uses_tf32)
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         return self._arrays(self._run(self._tensors(feeds)))

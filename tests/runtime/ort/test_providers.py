@@ -72,7 +72,11 @@ def test_names_are_read_from_lists_and_options_go_to_the_provider_that_they_name
         "auto": {"a.b": "1", "y": "3"},
         "torch-compile": {"a.b": "1"},
     }
-    for wrong, words in (({"openvino:X": "1"}, "not among the providers"), ({"gpu:X": "1"}, "no provider 'gpu'")):
+    for wrong, words in (
+        ({"openvino:X": "1"}, "for openvino, which is not among the providers"),
+        ({"cpu,openvino:X": "1"}, "for openvino, which is not among the providers"),
+        ({"gpu:X": "1"}, "no provider 'gpu'"),
+    ):
         with pytest.raises(UsageError, match=words):
             scoped_options(wrong, names)
 

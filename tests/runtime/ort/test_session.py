@@ -208,7 +208,7 @@ def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_install(provider:
     with pytest.raises(RuntimeUnavailableError) as caught:
         open_runner(small_classifier(), provider=provider)
     message = str(caught.value)
-    assert f"The provider {provider} was asked for" in message
+    assert f"The provider {provider} was requested" in message
     assert f"pip install 'resnetx[cuda{',tensorrt' * (provider == 'tensorrt')}]'" in message
     if "CUDAExecutionProvider" in ort.get_available_providers():
         assert "libcublas.so.13" in message
