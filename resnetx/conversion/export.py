@@ -21,16 +21,17 @@ from resnetx.graph.card import embed_card, parity_suffix
 from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
 from resnetx.graph.float16 import convert_precision
 from resnetx.graph.layers import check_structure, softmax_input
-from resnetx.inputs.synthetic import card_inputs, extreme_images, synthetic_images
+from resnetx.inputs.random_feeds import samples_like
+from resnetx.inputs.sampling import Sampling, batch_sizes, natural_samples
 from resnetx.model.deploy import Deployed
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.engine import newest_opset
-from resnetx.verification.checks import batch_sizes, example_feeds, image_batches
-from resnetx.verification.golden import GoldenAbout, write_golden
-from resnetx.verification.judge import file_logits, judge
-from resnetx.verification.parity import Parity
-from resnetx.verification.pytorch_reference import run_references
-from resnetx.verification.references import Truth
+from resnetx.runtime.runner import Runner
+from resnetx.verification.golden import Golden, GoldenAbout, GoldenLayers, write_golden
+from resnetx.verification.judged import Judged
+from resnetx.verification.references import Truth, deployed_truth, module_truth, with_precision
+from resnetx.verification.result import FileVerdict, ProviderVerdict
+from resnetx.verification.runtime_check import GraphAnswers
 
 Step = Callable[[str], None]
 
@@ -89,80 +90,73 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
     with whole_file(path) as temporary:
         data = model.SerializeToString(deterministic=True)
         temporary.write_bytes(data)
-        parity = None
+        own, verdict = None, None
         if options.verify or options.golden:
             step("verifying against PyTorch in float64")
-            parity = _verify(temporary, model, checked, options)
-            suffix = parity_suffix(parity.to_json())
+            own, verdict = _verify(temporary, model, checked, options)
+            suffix = parity_suffix(verdict.parity.to_json())
             data += suffix
             with temporary.open("ab") as stream:
                 stream.write(suffix)
-        written = parity is None or parity.passed
-        if not written:
+        result = Export(
+            path=path,
+            written=all(part is None or part.passed for part in (own, verdict)),
+            size_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            nodes=len(model.graph.node),
+            ir_version=model.ir_version,
+            card=card,
+            simplification=outcome,
+            file=own,
+            verdict=verdict,
+        )
+        if not result.written:
             temporary.unlink()
-    return Export(
-        path=path,
-        written=written,
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        nodes=len(model.graph.node),
-        ir_version=model.ir_version,
-        card=card,
-        simplification=outcome,
-        parity=parity,
-    )
+    return result
 
 
-def _verify(path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions) -> Parity:
-    """Run the file that was just written, and compare it with the module; write the golden bundle if it passes."""
+def _verify(
+    path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions
+) -> tuple[FileVerdict | None, ProviderVerdict]:
+    """Compare the file that was just written with the module; write the golden bundle if it passes."""
     card = subject.card
     if card.output == "probabilities" and softmax_input(model) is None:
         raise GraphError("Probabilities were requested, but the exported graph has no Softmax.")
-    truth, extremes = _truth(subject, options)
-    logits = file_logits(model, open_runner)
-    parity, _ = judge(open_runner(path), truth, card, precision=options.precision, hidden_logits=logits)
-    if options.golden and parity.passed:
-        write_golden(
-            options.golden,
-            inputs=subject.inputs,
-            outputs=truth.outputs,
-            feeds=truth.feeds,
-            references=truth.references,
-            about=GoldenAbout(
-                architecture=card.architecture,
-                weights_sha256=card.weights.sha256,
-                input=card.input,
-                extreme_batches=tuple(extremes),
-            ),
-        )
-    return parity
+    runner = open_runner(path)
+    truth, sampling = _truth(subject, runner, options)
+    judged = Judged(model=model, card=card, truth=truth)
+    own = judged.file(options.precision)
+    verdict = judged.provider(runner, open_runner, options.precision)
+    if options.golden and verdict.passed and (own is None or own.passed):
+        write_golden(options.golden, _bundle(judged, subject, sampling))
+    return own, verdict
 
 
-def _truth(subject: Subject, options: ExportOptions) -> tuple[Truth, list[int]]:
-    """The module's outputs, and which batches are extreme: only a golden bundle contains those."""
+def _truth(subject: Subject, runner: Runner, options: ExportOptions) -> tuple[Truth, Sampling]:
     card, module = subject.card, subject.module
-    sizes = batch_sizes(options.batch)
-    precisions = sorted({options.precision, "fp32", "int8"} if options.golden else {options.precision})
-    extremes: list[int] = []
+    pixels = sum(tensor[0].numel() for tensor in subject.example) // 3
+    sampling = Sampling(sizes=batch_sizes(options.batch, pixels=pixels))
     if isinstance(module, Deployed):
-        assert card.image_size is not None
-        outputs: tuple[str, ...] = ("logits",)
-        images = card_inputs(card, synthetic_images(max(*sizes, 2), card.image_size))
-        batches = image_batches(sizes)
-        feeds = [[images[batch]] for batch in batches]
-        network = module.with_logits()
-        references = run_references(network, [[images]], precisions=precisions).rearranged(batches)
-        if options.golden:
-            extreme = card_inputs(card, extreme_images(max(sizes), card.image_size))
-            extremes.append(len(feeds))
-            feeds.append([extreme])
-            references = references.followed_by(run_references(network, [[extreme]], precisions=precisions))
-    else:
-        assert subject.outputs is not None
-        outputs = subject.outputs
-        feeds = example_feeds(sizes, [tensor.numpy() for tensor in subject.example])
-        references = run_references(module, feeds, precisions=precisions)
-    return Truth(description="PyTorch in float64", outputs=outputs, feeds=feeds, references=references), extremes
+        return deployed_truth(module, card, sampling, precisions=[options.precision]), sampling
+    assert subject.outputs is not None
+    example = [tensor.numpy() for tensor in subject.example]
+    return module_truth(module, subject.outputs, samples_like(example, sampling), sampling, [options.precision]), sampling
+
+
+def _bundle(judged: Judged, subject: Subject, sampling: Sampling) -> Golden:
+    """What another machine needs to verify the file, in every precision."""
+    truth, answers = judged.truth, judged.answers
+    about = GoldenAbout(
+        architecture=subject.card.architecture,
+        weights_sha256=subject.card.weights.sha256,
+        input=subject.card.input,
+        natural=natural_samples(sampling),
+    )
+    layers = None
+    if isinstance(answers, GraphAnswers):
+        layers = GoldenLayers(feeds=answers.feeds[0], tensors=answers.expected("fp32")[1])
+    samples = with_precision(truth, "int8", natural_samples(sampling))
+    return Golden(about=about, inputs=subject.inputs, outputs=truth.outputs, samples=samples, layers=layers)
 
 
 def _of_batch(tensor: Tensor, batch: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from resnetx.graph.card import ModelCard
 from resnetx.graph.counts import GraphCounts
 from resnetx.verification.parity import Parity
+from resnetx.verification.result import FileVerdict, ProviderVerdict
 
 SCHEMA = "resnetx.export/1"
 
@@ -22,7 +23,10 @@ class SimplifyOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """An exported file, which was not written if `parity` failed."""
+    """An exported file, which was not written if the verification failed.
+
+    `file` says whether it is the network, `verdict` whether the cpu provider computes it; both are None without one.
+    """
 
     path: Path
     written: bool
@@ -32,11 +36,16 @@ class Export:
     ir_version: int
     card: ModelCard
     simplification: SimplifyOutcome | None
-    parity: Parity | None
+    file: FileVerdict | None
+    verdict: ProviderVerdict | None
+
+    @property
+    def parity(self) -> Parity | None:
+        return None if self.verdict is None else self.verdict.parity
 
     @property
     def passed(self) -> bool:
-        return self.parity is None or self.parity.passed
+        return all(part is None or part.passed for part in (self.file, self.verdict))
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -9,42 +9,9 @@ from resnetx.base.precisions import EPSILON
 from resnetx.errors import GraphError
 from resnetx.model.preprocessing import top_k
 from resnetx.runtime.runner import Runner
-from resnetx.verification.parity import Check, Tolerance, judge_exact, judge_floats, judge_top_k, noise_level
-from resnetx.verification.reference_outputs import References
-
-# One, two and an odd number: one of them detects a batch dimension that was fixed or dropped.
-DYNAMIC_BATCHES = (1, 2, 3)
-
-Feeds = list[list[np.ndarray]]
-
-
-def batch_sizes(fixed: int | None) -> tuple[int, ...]:
-    """Each size is run on different inputs; a fixed size is run twice."""
-    return DYNAMIC_BATCHES if fixed is None else (fixed, fixed)
-
-
-def image_batches(sizes: Sequence[int]) -> list[list[int]]:
-    """The images of each batch: as many as the largest contains, and each batch starts with a different one.
-
-    A classifier's output for an image does not depend on the others in the batch, so PyTorch computes each image once.
-    """
-    count = max(max(sizes), 2)
-    return [[(index + first) % count for index in range(size)] for first, size in enumerate(sizes)]
-
-
-def example_feeds(sizes: Sequence[int], example: Sequence[np.ndarray], *, seed: int = 0) -> Feeds:
-    """Inputs like the example: floats with its mean and deviation, integers drawn from its elements."""
-    generator = np.random.default_rng(seed)
-    return [[_like(tensor, size, generator) for tensor in example] for size in sizes]
-
-
-def _like(example: np.ndarray, batch: int, generator: np.random.Generator) -> np.ndarray:
-    shape = (batch, *example.shape[1:])
-    if np.issubdtype(example.dtype, np.floating):
-        spread = float(example.std()) or 1.0
-        return (generator.standard_normal(shape) * spread + float(example.mean())).astype(example.dtype)
-    return generator.choice(example.reshape(-1), shape)
-
+from resnetx.verification.noise import FLOOR_ROUNDINGS, Noise, expected_noise
+from resnetx.verification.parity import Check, Sway, Tolerance, judge_exact, judge_floats, judge_top_k
+from resnetx.verification.reference_outputs import PERTURBED, Feeds, References
 
 def run_batches(
     runner: Runner, feeds: Feeds, run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None = None
@@ -61,6 +28,7 @@ def verify_module(
     names: Sequence[str],
     precision: str,
     tolerance: Tolerance | None = None,
+    floor: float = FLOOR_ROUNDINGS,
 ) -> tuple[Check, ...]:
     """Check every output on every batch: floats against the noise floor, other types exactly."""
     if any(len(batch) != len(names) for batch in references.truth):
@@ -69,11 +37,15 @@ def verify_module(
     for index, name in enumerate(names):
         truth = [batch[index] for batch in references.truth]
         actual = [run[name] for run in runs]
+        sways = [_sway_of(references, batch, index) for batch in range(len(truth))]
         if np.issubdtype(truth[0].dtype, np.floating):
-            noise = _noise(references, precision, itemgetter(index), truth)
-            checks += _judge_batches(name, truth, noise, actual, precision, tolerance)
+            noise = _noise(references, precision, itemgetter(index), floor)
+            checks += _judge_batches(name, truth, noise, actual, precision, tolerance, sways)
         else:
-            checks += [judge_exact(name, truth=a, actual=b) for a, b in zip(truth, actual, strict=True)]
+            checks += [
+                judge_exact(name, truth=a, actual=b, sway=sway)
+                for a, b, sway in zip(truth, actual, sways, strict=True)
+            ]
     return tuple(checks)
 
 
@@ -85,20 +57,23 @@ def verify_classifier(
     output: str,
     precision: str,
     tolerance: Tolerance | None = None,
+    floor: float = FLOOR_ROUNDINGS,
 ) -> tuple[Check, ...]:
     """Check a classifier's logits and its output. Softmax hides errors, so logits are always compared."""
     truth = [batch[0] for batch in references.truth]
-    noise = _noise(references, precision, itemgetter(0), truth)
-    checks = _judge_batches("logits", truth, noise, logits, precision, tolerance)
+    noise = _noise(references, precision, itemgetter(0), floor)
+    sways = [_sway_of(references, batch, 0) for batch in range(len(truth))]
+    checks = _judge_batches("logits", truth, noise, logits, precision, tolerance, sways)
     if output == "logits":
         return tuple(checks)
     truth = [softmax(batch) for batch in truth]
     k = top_k(output)
     if not k:
-        noise = _noise(references, precision, lambda batch: softmax(batch[0]), truth)
-        return (*checks, *_judge_batches(output, truth, noise, [run[output] for run in runs], precision, tolerance))
+        noise = _noise(references, precision, lambda batch: softmax(batch[0]), floor)
+        answers = [run[output] for run in runs]
+        return (*checks, *_judge_batches(output, truth, noise, answers, precision, tolerance))
     scores, best = [run["scores"] for run in runs], [_best(batch, k) for batch in truth]
-    noise = _noise(references, precision, lambda batch: _best(softmax(batch[0]), k), best)
+    noise = _noise(references, precision, lambda batch: _best(softmax(batch[0]), k), floor)
     checks += _judge_batches("scores", best, noise, scores, precision, tolerance)
     for probabilities, run in zip(truth, runs, strict=True):
         error = np.abs(run["scores"] - _best(probabilities, k)) if run["scores"].shape[1:] == (k,) else np.ones(1)
@@ -107,37 +82,44 @@ def verify_classifier(
     return tuple(checks)
 
 
+def _sway_of(references: References, batch: int, output: int) -> Sway | None:
+    own = references.sway
+    return None if own is None else lambda: own(batch)[output]
+
+
 def _judge_batches(
     name: str,
     truth: Sequence[np.ndarray],
-    noise: float | None,
+    noise: Sequence[Noise] | None,
     actual: Sequence[np.ndarray],
     precision: str,
     tolerance: Tolerance | None,
+    sways: Sequence[Sway | None] | None = None,
 ) -> list[Check]:
     return [
-        judge_floats(name, truth=exact, actual=answer, noise=noise, precision=precision, tolerance=tolerance)
-        for exact, answer in zip(truth, actual, strict=True)
+        judge_floats(name, truth=exact, actual=answer, noise=own, precision=precision, tolerance=tolerance, sway=sway)
+        for exact, answer, own, sway in zip(
+            truth, actual, noise or [None] * len(truth), sways or [None] * len(truth), strict=True
+        )
     ]
 
 
 def _noise(
-    references: References,
-    precision: str,
-    pick: Callable[[list[np.ndarray]], np.ndarray],
-    truth: Sequence[np.ndarray],
-) -> float | None:
+    references: References, precision: str, pick: Callable[[list[np.ndarray]], np.ndarray], floor: float
+) -> list[Noise] | None:
     """PyTorch's error in `precision`; without outputs in it, the float32 error scaled to that precision's rounding.
 
     INT8 rounds by ranges and not by magnitudes, so its error is unknown without outputs.
     """
-    noisy = references.noise(precision)
-    if noisy is not None:
-        return noise_level(truth, [pick(batch) for batch in noisy], precision=precision)
-    if precision == "int8":
-        return None
-    level = noise_level(truth, [pick(batch) for batch in references.noisy["fp32"]], precision="fp32")
-    return level * EPSILON[precision] / EPSILON["fp32"]
+    noisy, factor = references.noise(precision), 1.0
+    if noisy is None:
+        if precision == "int8":
+            return None
+        noisy, factor = references.noisy["fp32"], EPSILON[precision] / EPSILON["fp32"]
+    truth, answers = ([pick(batch) for batch in side] for side in (references.truth, noisy))
+    perturbed = references.noisy.get(PERTURBED)
+    response = None if perturbed is None else [pick(batch) for batch in perturbed]
+    return expected_noise(truth, answers, response, precision=precision, factor=factor, floor=floor)
 
 
 def _best(probabilities: np.ndarray, k: int) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The golden bundle: inputs and PyTorch's outputs, so that a machine without torch can verify a file."""
+"""The golden bundle: samples, PyTorch's outputs, layers and weights, so that a machine without torch can verify a file."""
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,27 +13,58 @@ from pydantic import Field
 from resnetx.base.files import whole_file
 from resnetx.base.validation import Count, Positive, validated
 from resnetx.errors import FileError
-from resnetx.verification.reference_outputs import References
+from resnetx.verification.layers import Expected
+from resnetx.verification.reference_outputs import References, Samples
+from resnetx.verification.sketch import PROJECTIONS, Sketch, canonical_shape
 
-SCHEMA = "resnetx.golden/1"
+# Version 1 had neither layers nor weights, and each batch had samples of its own.
+SCHEMA = "resnetx.golden/2"
 MAX_BYTES = 4 * 2**30
 TRUTH = "float64"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenAbout:
-    """The network and the form of its inputs; `reference` is what computed the outputs."""
+    """The network and the form of its inputs; `reference` is what computed the outputs.
+
+    `natural` are the samples of the first group that look like photographs, `extreme_batches` those of version 1 that
+    do not.
+    """
 
     architecture: str | None = None
     weights_sha256: str | None = None
     input: str | None = None
+    natural: tuple[Count, ...] | None = None
     extreme_batches: tuple[Count, ...] | None = None
     reference: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """An inner tensor of the file."""
+
+    name: str
+    shape: tuple[Count, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Contents(GoldenAbout):
-    """The contents of the bundle, from its JSON."""
+    """The contents of the bundle, from its JSON.
+
+    The samples are in groups, within which an output depends on nothing but its own sample. `arrangement` names the
+    group of each batch and its samples.
+    """
+
+    schema: Literal["resnetx.golden/2"]
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[str, ...], Field(min_length=1)]
+    arrangement: Annotated[tuple[tuple[Count, tuple[Count, ...]], ...], Field(min_length=1)]
+    layers: tuple[_Layer, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FirstContents(GoldenAbout):
+    """The contents of a bundle of version 1: each batch is a group."""
 
     schema: Literal["resnetx.golden/1"]
     inputs: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -42,36 +73,54 @@ class _Contents(GoldenAbout):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GoldenLayers:
+    """What the file's inner tensors should be for some inputs, by the tensors' names."""
+
+    feeds: list[np.ndarray]
+    tensors: Mapping[str, Expected]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Golden:
-    """Batches of inputs and the reference's outputs for them."""
+    """Samples and the reference's outputs for them; `layers` are None in bundles of version 1."""
 
     about: GoldenAbout
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    feeds: list[list[np.ndarray]]
-    references: References
+    samples: Samples
+    layers: GoldenLayers | None = None
 
 
-def write_golden(
-    path: Path,
-    *,
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    feeds: Sequence[Sequence[np.ndarray]],
-    references: References,
-    about: GoldenAbout,
-) -> None:
-    """One array per batch, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, `1/input/NAME`, ..."""
-    contents = {"schema": SCHEMA, "inputs": list(inputs), "outputs": list(outputs), "batches": len(feeds)}
-    known = {name: value for name, value in asdict(about).items() if value is not None}
-    arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(contents | known, sort_keys=True))}
-    for index, batch in enumerate(feeds):
-        arrays |= {f"{index}/input/{name}": array for name, array in zip(inputs, batch, strict=True)}
-        for kind, results in {TRUTH: references.truth, **references.noisy}.items():
-            arrays |= {f"{index}/{kind}/{name}": array for name, array in zip(outputs, results[index], strict=True)}
+def write_golden(path: Path, golden: Golden) -> None:
+    """One array for each group, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, ...
+
+    Layers are `layers/input/NAME` and, by number, `layer/0/exact` and `layer/0/noise`.
+    """
+    samples, layers = golden.samples, golden.layers
+    contents = _Contents(
+        schema=SCHEMA,
+        inputs=golden.inputs,
+        outputs=golden.outputs,
+        arrangement=samples.arrangement,
+        layers=()
+        if layers is None
+        else tuple(_Layer(name=name, shape=each.exact.shape) for name, each in layers.tensors.items()),
+        **asdict(golden.about),
+    )
+    known = {name: value for name, value in asdict(contents).items() if value is not None}
+    arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(known, sort_keys=True))}
+    for index, group in enumerate(samples.groups):
+        arrays |= {f"{index}/input/{name}": array for name, array in zip(golden.inputs, group, strict=True)}
+        for kind, results in {TRUTH: samples.outputs.truth, **samples.outputs.noisy}.items():
+            arrays |= {f"{index}/{kind}/{name}": a for name, a in zip(golden.outputs, results[index], strict=True)}
+    if layers is not None:
+        arrays |= {f"layers/input/{name}": array for name, array in zip(golden.inputs, layers.feeds, strict=True)}
+        for number, each in enumerate(layers.tensors.values()):
+            arrays[f"layer/{number}/exact"] = each.exact.values.astype(np.float32)
+            arrays[f"layer/{number}/noise"] = each.noise.astype(np.float32)
     # A stream, because numpy adds a suffix to a path.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, **arrays)
+        np.savez_compressed(stream, allow_pickle=False, **arrays)
 
 
 def read_golden(path: Path) -> Golden:
@@ -87,7 +136,7 @@ def read_golden(path: Path) -> Golden:
             return _read(arrays)
     except FileNotFoundError as error:
         raise FileError(f"There is no golden file {path}; make one with `resnetx export --golden {path}`.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise FileError(
             f"{path} is not a golden file of resnetx, or it is incomplete ({type(error).__name__}: {error}). "
             "Make it again with `resnetx export --golden`."
@@ -95,19 +144,51 @@ def read_golden(path: Path) -> Golden:
 
 
 def _read(arrays: Any) -> Golden:
-    about = validated(_Contents, json.loads(str(arrays["about"])))
-    batches = range(about.batches)
-    kinds = {name.split("/")[1] for name in arrays.files if name.count("/") >= 2} - {"input", TRUTH}
+    data = json.loads(str(arrays["about"]))
+    if isinstance(data, dict) and data.get("schema") == "resnetx.golden/1":
+        first = validated(_FirstContents, data)
+        return _golden(arrays, first, first.batches, arrangement=None, layers=None)
+    about = validated(_Contents, data)
+    groups = 1 + max(group for group, _ in about.arrangement)
+    if groups > len(about.arrangement):
+        raise ValueError("it has groups without batches")
+    layers = None
+    if about.layers:
+        tensors = {each.name: _expected(arrays, number, each) for number, each in enumerate(about.layers)}
+        layers = GoldenLayers(feeds=[arrays[f"layers/input/{name}"] for name in about.inputs], tensors=tensors)
+    return _golden(arrays, about, groups, arrangement=about.arrangement, layers=layers)
+
+
+def _golden(
+    arrays: Any,
+    about: _Contents | _FirstContents,
+    groups: int,
+    *,
+    arrangement: tuple[tuple[int, tuple[int, ...]], ...] | None,
+    layers: GoldenLayers | None,
+) -> Golden:
+    kinds = {name.split("/")[1] for name in arrays.files if name.partition("/")[0].isdigit()} - {"input", TRUTH}
     if "fp32" not in kinds:
         raise ValueError("it has no float32 outputs")
 
     def answers(kind: str) -> list[list[np.ndarray]]:
-        return [[arrays[f"{index}/{kind}/{name}"] for name in about.outputs] for index in batches]
+        return [[arrays[f"{index}/{kind}/{name}"] for name in about.outputs] for index in range(groups)]
 
-    return Golden(
-        about=about,
-        inputs=about.inputs,
-        outputs=about.outputs,
-        feeds=[[arrays[f"{index}/input/{name}"] for name in about.inputs] for index in batches],
-        references=References(truth=answers(TRUTH), noisy={kind: answers(kind) for kind in sorted(kinds)}),
+    inputs = [[arrays[f"{index}/input/{name}"] for name in about.inputs] for index in range(groups)]
+    if arrangement is None:
+        arrangement = tuple((index, tuple(range(len(group[0])))) for index, group in enumerate(inputs))
+    samples = Samples(
+        groups=inputs,
+        outputs=References(truth=answers(TRUTH), noisy={kind: answers(kind) for kind in sorted(kinds)}),
+        arrangement=arrangement,
     )
+    samples.references  # noqa: B018  # an arrangement that does not fit the arrays fails here
+    return Golden(about=about, inputs=about.inputs, outputs=about.outputs, samples=samples, layers=layers)
+
+
+def _expected(arrays: Any, number: int, layer: _Layer) -> Expected:
+    exact, noise = (arrays[f"layer/{number}/{kind}"].astype(np.float64) for kind in ("exact", "noise"))
+    count, channels, rest = canonical_shape(layer.shape)
+    if exact.shape != (count, channels, min(rest, PROJECTIONS)) or noise.shape != (channels,):
+        raise ValueError(f"layer {number} has arrays of other shapes than its tensor")
+    return Expected(exact=Sketch(shape=layer.shape, values=exact), noise=noise)

@@ -1,6 +1,6 @@
 """Compares the outputs of a runner with a reference, for verify, export and bench."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +11,14 @@ from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import expose, softmax_input
 from resnetx.runtime.runner import Feeds as NamedArrays
 from resnetx.runtime.runner import Runner
-from resnetx.verification.checks import Feeds, run_batches, verify_classifier, verify_module
+from resnetx.verification.checks import run_batches, verify_classifier, verify_module
 from resnetx.verification.parity import Check, Parity, Tolerance
+from resnetx.verification.reference_outputs import Feeds
 from resnetx.verification.references import Truth
 
 Run = Callable[[NamedArrays], dict[str, np.ndarray]]
 # Opens another graph of the same model with the same options.
 Reopen = Callable[[bytes | Path], Runner]
-# The reason of a failed check that compares two runs of the last batch.
-REPEATED = "two runs of the same input gave different outputs"
 # The logits of a classifier with another output, for each batch.
 HiddenLogits = Callable[[Feeds], list[np.ndarray]]
 
@@ -68,14 +67,6 @@ def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:
     return logits
 
 
-def telling_batch(checks: Sequence[Check], sizes: Sequence[int]) -> int:
-    """The batch for comparing layers: the smallest that failed, because inner tensors need memory; else the first."""
-    last = len(sizes) - 1
-    numbers = [last if check.reason == REPEATED else index % len(sizes) for index, check in enumerate(checks)]
-    failed = [number for number, check in zip(numbers, checks, strict=True) if not check.passed]
-    return min(failed, key=lambda number: sizes[number], default=0)
-
-
 def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> list[Check]:
     """Compare two runs of the same input: rounding may differ slightly, a stale or uninitialized buffer more."""
     checks = []
@@ -85,5 +76,6 @@ def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> li
             second[name], before, rtol=0, atol=1e-3 * scale, equal_nan=True
         )
         if not same:
-            checks.append(Check(output=name, batch=len(before) if before.ndim else 1, passed=False, reason=REPEATED))
+            reason = "two runs of the same input gave different outputs"
+            checks.append(Check(output=name, batch=len(before) if before.ndim else 1, passed=False, reason=reason))
     return checks

@@ -2,39 +2,116 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from resnetx.verification.reference_outputs import LayerAnswers, References
+from resnetx.base.precisions import EPSILON
+from resnetx.verification.long_sums import OneByOne
+from resnetx.verification.network_trace import largest_magnitude, outputs_of, tensors_of, trace_network
+from resnetx.verification.reference_outputs import PERTURBED, Outputs, References, Trace
 
 TORCH_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Perturbed runs for the movement of single elements, and their size: what a correct runtime may be off by.
+SWAYS = 3
+SWAY_ROUNDINGS = 8.0
+Feeds = Sequence[np.ndarray]
 
 
-def run_references(
-    module: nn.Module, batches: Sequence[Sequence[np.ndarray]], *, precisions: Sequence[str] = ("fp32",)
-) -> References:
-    """Run every batch of inputs in float64 and in each of `precisions`."""
+@dataclass(frozen=True)
+class Network:
+    """A trusted network in float32; `wrapper` is a prefix of its paths that the file's names don't have."""
 
-    def run(dtype: torch.dtype) -> list[list[np.ndarray]]:
-        converted = module if dtype == torch.float32 else copy.deepcopy(module).to(dtype)
-        return [_run(converted, feeds, dtype) for feeds in batches]
+    module: nn.Module
+    wrapper: str = ""
 
-    def run_int8() -> list[list[np.ndarray]]:
-        converted = fake_quantized(module)
-        return [_run(converted, feeds, torch.float32) for feeds in batches]
+    def outputs(self, feeds: Feeds, precision: str | None = None) -> Outputs:
+        """The outputs in float64, or in `precision`."""
+        if precision == "int8":
+            return _run(fake_quantized(self.module), feeds, torch.float32)
+        dtype = torch.float64 if precision is None else TORCH_TYPES[precision]
+        module = self.module if dtype == torch.float32 else copy.deepcopy(self.module).to(dtype)
+        return _run(module, feeds, dtype)
 
-    return References(
-        truth=run(torch.float64),
-        noisy={name: run_int8() if name == "int8" else run(TORCH_TYPES[name]) for name in precisions},
-    )
+    def largest(self, feeds: Feeds) -> float:
+        """The largest magnitude of an inner tensor, in float32."""
+        return largest_magnitude(self.module, feeds)
+
+    def noisy(self, feeds: Feeds, precision: str, truth: Outputs) -> Outputs:
+        """The outputs in `precision`; in float32, the worse of the two honest orders of adding long sums."""
+        tree = self.outputs(feeds, precision)
+        if precision != "fp32":
+            return tree
+        with OneByOne() as mode:
+            chain = self.outputs(feeds, precision)
+        if not mode.found:
+            return tree
+        return [_farther(exact, a, b) for exact, a, b in zip(truth, tree, chain, strict=True)]
+
+    def exact(self, feeds: Feeds) -> Trace:
+        """The outputs and the inner tensors in float64."""
+        return trace_network(copy.deepcopy(self.module).double(), feeds, wrapper=self.wrapper)
+
+    def perturbed(
+        self, feeds: Feeds, precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0
+    ) -> Trace:
+        """As `exact`, but each parameter, and each input if `inputs`, is off by up to a rounding of `precision`."""
+        generator = torch.Generator().manual_seed(seed)
+        size = factor * EPSILON[precision]
+        if precision == "int8":
+            module = fake_quantized(self.module, steps=False).double()
+        else:
+            module = copy.deepcopy(self.module).double()
+            for tensor in (*module.parameters(), *module.buffers()):
+                if tensor.is_floating_point():
+                    tensor.data.mul_(_near_one(tensor.shape, size, generator))
+        if inputs:
+            feeds = [
+                feed * _near_one(feed.shape, size, generator).numpy() if feed.dtype.kind == "f" else feed
+                for feed in feeds
+            ]
+        return trace_network(module, feeds, wrapper=self.wrapper)
+
+
+def run_references(network: Network, batches: Sequence[Feeds], *, precisions: Sequence[str] = ("fp32",)) -> References:
+    """Run every batch in float64, in each of `precisions`, and with perturbed parameters and inputs."""
+    truth = [network.outputs(feeds) for feeds in batches]
+    noisy = {
+        name: [network.noisy(feeds, name, exact) for feeds, exact in zip(batches, truth, strict=True)]
+        for name in precisions
+    }
+    noisy[PERTURBED] = [network.perturbed(feeds, "fp32", inputs=True)[0] for feeds in batches]
+    return References(truth=truth, noisy=noisy, sway=lambda index: sway(network, batches[index], truth[index]))
+
+
+def sway(network: Network, feeds: Feeds, truth: Outputs) -> Outputs:
+    """How far each element moves if parameters and inputs are off by a few roundings.
+
+    Where a step rounds, compares or selects, an element near a tie moves by the whole step; others hardly move.
+    """
+    moved = [np.zeros(exact.shape) for exact in truth]
+    for seed in range(SWAYS):
+        outputs, _ = network.perturbed(feeds, "fp32", inputs=True, factor=SWAY_ROUNDINGS, seed=seed)
+        for far, output, exact in zip(moved, outputs, truth, strict=True):
+            with np.errstate(invalid="ignore"):
+                np.fmax(far, np.abs(output.astype(np.float64) - exact), out=far)
+    return moved
+
+
+def _near_one(shape: tuple[int, ...], size: float, generator: torch.Generator) -> Tensor:
+    return 1 + size * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1)
+
+
+def _farther(exact: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.where(np.abs(second - exact) > np.abs(first - exact), second, first)
 
 
 @torch.no_grad()
-def fake_quantized(module: nn.Module) -> nn.Module:
-    """A copy that rounds like a correct INT8 network: weights per channel, the inputs of layers per tensor.
+def fake_quantized(module: nn.Module, *, steps: bool = True) -> nn.Module:
+    """A copy that rounds like a correct INT8 network: weights per channel and, with `steps`, the inputs of layers.
 
     Ranges are those of the actual inputs, as from a perfect calibration.
     """
@@ -44,7 +121,8 @@ def fake_quantized(module: nn.Module) -> nn.Module:
             across = tuple(range(1, child.weight.dim()))
             scale = child.weight.abs().amax(across, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
             child.weight.copy_((child.weight / scale).round() * scale)
-            child.register_forward_pre_hook(lambda _, inputs: (_in_256_steps(inputs[0]),))
+            if steps:
+                child.register_forward_pre_hook(lambda _, inputs: (_in_256_steps(inputs[0]),))
     return converted
 
 
@@ -55,55 +133,5 @@ def _in_256_steps(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _run(module: nn.Module, feeds: Sequence[np.ndarray], dtype: torch.dtype) -> list[np.ndarray]:
-    tensors = [torch.from_numpy(feed) for feed in feeds]
-    result = module(*(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors))
-    leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
-    return [leaf.double().numpy() if leaf.is_floating_point() else leaf.numpy() for leaf in leaves]
-
-
-@torch.no_grad()
-def trace_layers(module: nn.Module, feeds: Sequence[np.ndarray], *, wrapper: str = "") -> LayerAnswers:
-    """The outputs of every module without children, for each call, in float64 and float32.
-
-    `wrapper` is a path prefix that the file's names don't have.
-    """
-    truth, folded = _trace(copy.deepcopy(module).double(), feeds, torch.float64, wrapper)
-    noisy, _ = _trace(module, feeds, torch.float32, wrapper)
-    return LayerAnswers(truth=truth, noisy=noisy, folded=folded)
-
-
-def _trace(
-    module: nn.Module, feeds: Sequence[np.ndarray], dtype: torch.dtype, wrapper: str
-) -> tuple[dict[str, list[np.ndarray]], dict[str, str]]:
-    answers: dict[str, list[np.ndarray]] = {}
-    folded: dict[str, str] = {}
-    # The tensors are kept, not only their ids: the id of a freed tensor can be reused.
-    made: list[tuple[Tensor, str]] = []
-
-    def listen(path: str, child: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def hook(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-            if not isinstance(output, Tensor):
-                return
-            answers.setdefault(path, []).append(output.numpy().copy())
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                source = next((name for tensor, name in made if tensor is inputs[0]), None)
-                if source is not None:
-                    folded[source] = path
-            elif not isinstance(child, nn.ReLU):
-                made.append((output, path))
-                del made[:-8]
-
-        return child.register_forward_hook(hook)
-
-    prefix = f"{wrapper}." if wrapper else ""
-    leaves = [
-        (path, child) for path, child in module.named_modules() if path and not any(True for _ in child.children())
-    ]
-    handles = [listen(path.removeprefix(prefix), child) for path, child in leaves]
-    try:
-        _run(module, feeds, dtype)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return answers, folded
+def _run(module: nn.Module, feeds: Feeds, dtype: torch.dtype) -> Outputs:
+    return outputs_of(module(*tensors_of(feeds, dtype)))

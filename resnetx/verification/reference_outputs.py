@@ -1,50 +1,78 @@
 """The outputs of a reference: plain arrays, which machines without torch can read and use."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 import numpy as np
 
 from resnetx.base.precisions import SUBSTITUTES
+from resnetx.verification.sketch import NamedSketch
+
+# The outputs in float64 with each parameter and input off by up to a rounding of float32.
+PERTURBED = "perturbed"
+Feeds = list[list[np.ndarray]]
+Outputs = list[np.ndarray]
+# The outputs and the inner tensors of one batch.
+Trace = tuple[Outputs, tuple[NamedSketch, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """Outputs in the module's order, for each batch; `noisy` by precision."""
+    """Outputs in the module's order, for each batch; `noisy` by precision.
 
-    truth: list[list[np.ndarray]]
-    noisy: dict[str, list[list[np.ndarray]]]
+    `sway` computes how far the elements of a batch's outputs move if parameters and inputs are off by a few roundings.
+    """
 
-    def noise(self, precision: str) -> list[list[np.ndarray]] | None:
+    truth: list[Outputs]
+    noisy: dict[str, list[Outputs]]
+    sway: Callable[[int], Outputs] | None = None
+
+    def noise(self, precision: str) -> list[Outputs] | None:
         """Outputs in `precision` or its substitute, if the reference has them."""
         return self.noisy.get(SUBSTITUTES.get(precision, precision))
 
-    def rearranged(self, batches: Sequence[Sequence[int]]) -> "References":
-        """The references of batches that are composed of the samples of the one batch that was run."""
-
-        def pick(results: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
-            return [[output[list(batch)] for output in results[0]] for batch in batches]
-
-        return References(truth=pick(self.truth), noisy={name: pick(runs) for name, runs in self.noisy.items()})
-
-    def followed_by(self, other: "References") -> "References":
-        """These batches and then those of `other`, in the precisions that both have."""
-        shared = self.noisy.keys() & other.noisy.keys()
-        noisy = {name: self.noisy[name] + other.noisy[name] for name in sorted(shared)}
-        return References(truth=self.truth + other.truth, noisy=noisy)
-
-    def only(self, batches: Sequence[int]) -> "References":
-        noisy = {name: [runs[index] for index in batches] for name, runs in self.noisy.items()}
-        return References(truth=[self.truth[index] for index in batches], noisy=noisy)
-
 
 @dataclass(frozen=True, kw_only=True)
-class LayerAnswers:
-    """Inner tensors by layer name, separately for each call of a layer.
+class Samples:
+    """Inputs in groups, the reference's outputs for each group, and the batches, which are composed of their samples.
 
-    `folded` names the BatchNorm that normalizes a convolution's output: exporters fold it into the convolution.
+    Within a group, an output for a sample depends on nothing but that sample. `arrangement` names the group of each
+    batch and its samples.
     """
 
-    truth: Mapping[str, Sequence[np.ndarray]]
-    noisy: Mapping[str, Sequence[np.ndarray]]
-    folded: Mapping[str, str]
+    groups: Feeds
+    outputs: References
+    arrangement: tuple[tuple[int, tuple[int, ...]], ...]
+
+    @cached_property
+    def feeds(self) -> Feeds:
+        return [[each[list(samples)] for each in self.groups[group]] for group, samples in self.arrangement]
+
+    @cached_property
+    def references(self) -> References:
+        whole = None if self.outputs.sway is None else cache(self.outputs.sway)
+
+        def pick(results: list[Outputs]) -> list[Outputs]:
+            return [self._pick(results[group], group, samples) for group, samples in self.arrangement]
+
+        def sway(index: int) -> Outputs:
+            assert whole is not None
+            group, samples = self.arrangement[index]
+            return self._pick(whole(group), group, samples)
+
+        return References(
+            truth=pick(self.outputs.truth),
+            noisy={name: pick(runs) for name, runs in self.outputs.noisy.items()},
+            sway=None if whole is None else sway,
+        )
+
+    def _pick(self, outputs: Outputs, group: int, samples: tuple[int, ...]) -> Outputs:
+        """A batch that is the whole group is taken as it is: its outputs need not have a batch dimension."""
+        if samples == tuple(range(len(self.groups[group][0]))):
+            return outputs
+        return [output[list(samples)] for output in outputs]
+
+    def only(self, batches: Sequence[int]) -> "Samples":
+        """Some of the batches."""
+        return replace(self, arrangement=tuple(self.arrangement[index] for index in batches))

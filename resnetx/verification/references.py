@@ -1,76 +1,142 @@
-"""The references: PyTorch in float64, a golden bundle, or another ONNX file.
+"""The references: PyTorch in float64, a golden bundle, another ONNX file, or the file's own graph in float64.
 
-torch is imported only for a PyTorch reference, because golden bundles are for machines without it.
+torch is imported only when it is used, because golden bundles are for machines without it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
 
 from resnetx.base.precisions import SUBSTITUTES
-from resnetx.errors import GraphError, UsageError
+from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
-from resnetx.graph.layers import expose, layer_nodes
 from resnetx.graph.reading.onnx_file import read_onnx
-from resnetx.inputs.random_feeds import random_feeds
-from resnetx.inputs.sampling import Sampling, network_inputs
+from resnetx.inputs.random_feeds import foreign_samples
+from resnetx.inputs.samples import LOUD
+from resnetx.inputs.sampling import Sampling, natural_samples, network_inputs
 from resnetx.runtime.catalog import open_runner
-from resnetx.runtime.runner import Runner, TensorInfo
-from resnetx.verification.checks import Feeds, run_batches
-from resnetx.verification.golden import read_golden
-from resnetx.verification.reference_outputs import LayerAnswers, References
+from resnetx.runtime.runner import Runner
+from resnetx.verification.checks import run_batches
+from resnetx.verification.exact_graph import ExactGraph
+from resnetx.verification.golden import Golden, read_golden
+from resnetx.verification.reference_outputs import PERTURBED, Feeds, Outputs, References, Samples, Trace
+
+# Half precision ends at 65,504.
+LARGEST_HALF = 2.0e4
+
+
+class Original(Protocol):
+    """What a file should compute, in float64: a torch module, or another graph."""
+
+    def exact(self, feeds: Sequence[np.ndarray]) -> Trace:
+        """The outputs and inner tensors."""
+
+    def perturbed(
+        self, feeds: Sequence[np.ndarray], precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0
+    ) -> Trace:
+        """The same, with each parameter, and each input if `inputs`, off by up to a rounding of `precision`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """Inputs and the reference's outputs for them; `layers` traces the reference on any inputs."""
+    """Samples and the reference's outputs for them.
+
+    `probes` are batches that contain each distinct sample once, for the comparison of inner tensors with `original`,
+    if that is known. `module` is the torch module, typed as Any because torch is optional. `bundle` is the golden
+    bundle that all this was read from.
+    """
 
     description: str
     outputs: tuple[str, ...]
-    feeds: Feeds
-    references: References
-    layers: Callable[[Sequence[np.ndarray]], LayerAnswers] | None = None
+    samples: Samples
+    probes: Feeds
+    original: Original | None = None
+    module: Any = None
+    bundle: Golden | None = None
+
+    @property
+    def feeds(self) -> Feeds:
+        return self.samples.feeds
+
+    @property
+    def references(self) -> References:
+        return self.samples.references
 
 
-def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, precisions: Sequence[str]) -> Truth:
-    """The network that the card describes, rebuilt and run in PyTorch."""
-    from resnetx.verification.pytorch_reference import run_references, trace_layers
+def torch_truth(
+    card: ModelCard,
+    sampling: Sampling,
+    *,
+    weights: str | None,
+    precisions: Sequence[str],
+    dtype: np.dtype[Any] | None = None,
+) -> Truth:
+    """The network that the card describes, rebuilt and run in PyTorch. `dtype` is that of the file's input."""
     from resnetx.verification.rebuild import rebuild
 
-    deployed = rebuild(card, weights=weights)
-    inputs = network_inputs(card, sampling, precisions=precisions)
-    batches = sampling.batches()
-    needed = sorted({SUBSTITUTES.get(name, name) for name in precisions} | {"fp32"})
-    references = run_references(deployed.with_logits(), [[inputs]], precisions=needed).rearranged(batches)
+    return deployed_truth(rebuild(card, weights=weights), card, sampling, precisions=precisions, dtype=dtype)
+
+
+def deployed_truth(
+    deployed: Any, card: ModelCard, sampling: Sampling, *, precisions: Sequence[str], dtype: np.dtype[Any] | None = None
+) -> Truth:
+    """A network of the residual family with its preprocessing."""
+    from resnetx.verification.pytorch_reference import Network
+
+    network = Network(deployed.with_logits(), wrapper="network")
+    images = card_samples(card, sampling, precisions, network)
+    # A file may have been converted to half precision with its inputs.
+    pool = [images if dtype is None or dtype.kind != "f" else images.astype(dtype)]
+    samples = in_batches(pool, sampling, network.outputs, _torch_references(network, precisions))
     return Truth(
         description="PyTorch in float64",
         outputs=("logits",),
-        feeds=[[inputs[batch]] for batch in batches],
-        references=references,
-        layers=lambda feeds: trace_layers(deployed, feeds, wrapper="network"),
+        samples=samples,
+        probes=_probes(pool, sampling),
+        original=network,
+        module=deployed,
     )
 
 
-def module_truth(module: Any, runner: Runner, sampling: Sampling, *, precisions: Sequence[str]) -> Truth:
-    """A torch module of the user, in evaluation mode, on inputs like the file's."""
+def module_truth(
+    module: Any, outputs: tuple[str, ...], pool: list[np.ndarray], sampling: Sampling, precisions: Sequence[str]
+) -> Truth:
+    """A torch module of the user, in evaluation mode, on the samples of `pool`, one array for each input."""
     import copy
 
-    from resnetx.verification.pytorch_reference import run_references, trace_layers
+    from resnetx.verification.pytorch_reference import Network
 
     own = copy.deepcopy(module).cpu().float().eval()
-    feeds = _feeds_for(runner.inputs, None, sampling, precisions)
-    needed = sorted({SUBSTITUTES.get(name, name) for name in precisions} | {"fp32"})
+    network = Network(own)
     return Truth(
         description=f"{type(module).__name__} in PyTorch, float64",
-        outputs=tuple(output.name for output in runner.outputs),
-        feeds=feeds,
-        references=run_references(own, feeds, precisions=needed),
-        layers=lambda inputs: trace_layers(own, inputs),
+        outputs=outputs,
+        samples=in_batches(pool, sampling, network.outputs, _torch_references(network, precisions)),
+        probes=_probes(pool, sampling),
+        original=network,
+        module=own,
     )
+
+
+def with_precision(truth: Truth, precision: str, rows: Sequence[int]) -> Samples:
+    """The samples with PyTorch's outputs in one more precision, computed only for some rows of the first group.
+
+    The other rows have the float32 outputs: INT8 chooses its ranges by the whole batch, and extremes would spoil them.
+    """
+    samples, network = truth.samples, truth.original
+    rows = [row for row in rows if row < len(samples.groups[0][0])]
+    noisy = [list(outputs) for outputs in samples.outputs.noisy["fp32"]]
+    answers = network.outputs([each[rows] for each in samples.groups[0]], precision)  # type: ignore[union-attr]
+    for index, answer in enumerate(answers):
+        if noisy[0][index].shape[1:] == answer.shape[1:] and answer.dtype.kind == "f":
+            noisy[0][index] = noisy[0][index].copy()
+            noisy[0][index][rows] = answer
+    outputs = replace(samples.outputs, noisy=samples.outputs.noisy | {precision: noisy})
+    return replace(samples, outputs=outputs)
 
 
 def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str]) -> Truth:
@@ -90,56 +156,139 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
     names = tuple(value.name for value in model.graph.input)
     if names != golden.inputs:
         raise UsageError(f"The golden file {path} has the inputs {golden.inputs}, but the model takes {names}.")
-    extremes = (golden.about.extreme_batches or ()) if "int8" in precisions else ()
-    batches = [index for index in range(len(golden.feeds)) if index not in extremes]
+    samples = golden.samples
+    if "int8" in precisions:
+        samples = _without_extremes(golden)
     return Truth(
         description=f"golden bundle ({golden.about.architecture or 'unknown network'}, PyTorch in float64)",
         outputs=golden.outputs,
-        feeds=[golden.feeds[index] for index in batches],
-        references=golden.references.only(batches),
+        samples=samples,
+        probes=samples.feeds[:1],
+        bundle=golden,
     )
+
+
+def _without_extremes(golden: Golden) -> Samples:
+    extremes, natural = golden.about.extreme_batches or (), golden.about.natural
+    samples = golden.samples
+    if natural and all(group == 0 for group, _ in samples.arrangement):
+        batches = tuple((0, tuple(natural[each % len(natural)] for each in batch)) for _, batch in samples.arrangement)
+        return replace(samples, arrangement=batches)
+    return samples.only([index for index in range(len(samples.arrangement)) if index not in extremes])
 
 
 def onnx_truth(
     path: Path, runner: Runner, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
 ) -> Truth:
-    """Another file's outputs. Its noise is measured by running it without and with graph optimizations."""
-    reference = read_onnx(path)
-    plain, rewritten = (open_runner(reference.SerializeToString(), optimize=optimize) for optimize in (False, True))
+    """Another file, or the file itself: its graph in float64 or, if that fails, its outputs without optimizations."""
+    from resnetx.verification.evaluation.evaluator import UnsupportedGraph
+
+    model = read_onnx(path)
+    plain = open_runner(model.SerializeToString(), optimize=False)
     _check_signature(path, plain, runner)
-    feeds = _feeds_for(runner.inputs, card, sampling, precisions)
     outputs = tuple(output.name for output in plain.outputs)
-    truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
+    has_images = card is not None and card.image_size is not None and card.preprocessing is not None
+    if sampling.images is not None and not has_images:
+        raise UsageError("--images needs a model card, which specifies the preprocessing; this model has none.")
+    pool = [card_samples(card, sampling, precisions)] if card and has_images else foreign_samples(plain.inputs, sampling)
+    graph = ExactGraph(model)
+    known: Original | None = graph
+    try:
+        samples = in_batches(pool, sampling, lambda batch: graph.exact(batch)[0], _graph_references(graph))
+    except UnsupportedGraph:
+        known, rewritten = None, open_runner(model.SerializeToString(), optimize=True)
 
-    def layers(inputs: Sequence[np.ndarray]) -> LayerAnswers:
-        nodes = layer_nodes(reference)
-        shown = expose(reference, *(node.tensor for node in nodes)).SerializeToString()
-        sides = []
-        for optimize in (False, True):
-            run = run_batches(open_runner(shown, optimize=optimize), [list(inputs)])[0]
-            sides.append({node.name: [_double(run[node.tensor])] for node in nodes})
-        return LayerAnswers(truth=sides[0], noisy=sides[1], folded={})
+        def run(feeds: Feeds) -> References:
+            truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
+            return References(truth=truth, noisy={"fp32": noisy})
 
+        samples = in_batches(pool, sampling, None, run)
     return Truth(
-        description=f"{path.name} on ONNX Runtime's cpu provider",
+        description=f"{path.name} {'in float64' if known else 'on the cpu provider of ONNX Runtime'}",
         outputs=outputs,
-        feeds=feeds,
-        references=References(truth=truth, noisy={"fp32": noisy}),
-        layers=layers,
+        samples=samples,
+        probes=_probes(pool, sampling),
+        original=known,
     )
 
 
-def _feeds_for(
-    inputs: Sequence[TensorInfo], card: ModelCard | None, sampling: Sampling, precisions: Sequence[str]
-) -> Feeds:
-    if card is not None and card.image_size is not None and card.preprocessing is not None:
-        samples = network_inputs(card, sampling, precisions=precisions)
-        return [[samples[batch]] for batch in sampling.batches()]
-    if sampling.images is not None:
-        raise UsageError("--images needs a model card, which specifies the preprocessing; this model has none.")
-    sizes = [len(batch) for batch in sampling.batches()]
-    feeds = [random_feeds(inputs, batch=size, seed=sampling.seed + number) for number, size in enumerate(sizes)]
-    return [[feed[info.name] for info in inputs] for feed in feeds]
+def own_truth(
+    path: Path, runner: Runner, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
+) -> Truth:
+    """The file's own graph: without a known network, only the runtime can be verified."""
+    own = onnx_truth(path, runner, card, sampling, precisions=precisions)
+    how = "in float64" if own.original else "on the cpu provider of ONNX Runtime, not optimized"
+    return replace(own, description=f"the file's own graph {how}; no network is known", original=None)
+
+
+def card_samples(
+    card: ModelCard, sampling: Sampling, precisions: Sequence[str], network: Any = None
+) -> np.ndarray:
+    """The distinct samples: natural ones for INT8, which correctly clips others, and loud ones that half precision can hold."""
+    samples = network_inputs(card, sampling)
+    if "int8" in precisions:
+        return samples[list(natural_samples(sampling))]
+    if "fp16" in precisions and network is not None and samples.dtype.kind == "f":
+        largest = network.largest([samples])
+        if largest > LARGEST_HALF:
+            samples = network_inputs(card, sampling, loudness=max(1.0, LOUD * LARGEST_HALF / largest))
+    return samples
+
+
+def in_batches(
+    pool: list[np.ndarray],
+    sampling: Sampling,
+    exact: Callable[[Sequence[np.ndarray]], Outputs] | None,
+    run: Callable[[Feeds], References],
+) -> Samples:
+    """The samples in batches, and the references' outputs for them.
+
+    If an output for a sample does not depend on the others in its batch, each sample is computed only once; `exact`
+    computes one batch, to find out.
+    """
+    count = len(pool[0])
+    batches = [tuple(batch) for batch in sampling.batches(count)]
+    if exact is not None and len(set(sampling.sizes)) > 1:
+        samples = Samples(groups=[pool], outputs=run([pool]), arrangement=tuple((0, batch) for batch in batches))
+        if all(output.ndim and len(output) == count for output in samples.outputs.truth[0]):
+            index = min(range(len(batches)), key=lambda number: abs(len(batches[number]) - 3))
+            if all(map(_same, exact(samples.feeds[index]), samples.references.truth[index])):
+                return samples
+    feeds = [[each[list(batch)] for each in pool] for batch in batches]
+    arrangement = tuple((index, tuple(range(len(batch)))) for index, batch in enumerate(batches))
+    return Samples(groups=feeds, outputs=run(feeds), arrangement=arrangement)
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    return first.shape == second.shape and np.allclose(first, second, rtol=1e-9, atol=1e-9, equal_nan=True)
+
+
+def _torch_references(network: Any, precisions: Sequence[str]) -> Callable[[Feeds], References]:
+    from resnetx.verification.pytorch_reference import run_references
+
+    needed = sorted({SUBSTITUTES.get(name, name) for name in precisions} | {"fp32"})
+    return lambda feeds: run_references(network, feeds, precisions=needed)
+
+
+def _graph_references(graph: ExactGraph) -> Callable[[Feeds], References]:
+    def run(feeds: Feeds) -> References:
+        return References(
+            truth=[graph.exact(batch)[0] for batch in feeds],
+            noisy={
+                "fp32": [graph.run(batch, steps="declared", arithmetic="float32")[0] for batch in feeds],
+                PERTURBED: [graph.perturbed(batch, "fp32", inputs=True)[0] for batch in feeds],
+            },
+        )
+
+    return run
+
+
+def _probes(pool: list[np.ndarray], sampling: Sampling) -> Feeds:
+    """Each sample once: in one batch, or in batches of the only size that the file takes."""
+    count = len(pool[0])
+    size = sampling.sizes[0] if len(set(sampling.sizes)) == 1 else count
+    starts = range(0, count, size)
+    return [[each[[(first + place) % count for place in range(size)]] for each in pool] for first in starts]
 
 
 def _check_signature(path: Path, reference: Runner, runner: Runner) -> None:
@@ -150,20 +299,9 @@ def _check_signature(path: Path, reference: Runner, runner: Runner) -> None:
             raise UsageError(f"{path} cannot be the reference: its {kind} are {theirs}, and the model's are {ours}.")
 
 
-def _by_position(runs: Sequence[dict[str, np.ndarray]], outputs: Sequence[str]) -> list[list[np.ndarray]]:
+def _by_position(runs: Sequence[dict[str, np.ndarray]], outputs: Sequence[str]) -> list[Outputs]:
     return [[_double(run[name]) for name in outputs] for run in runs]
 
 
 def _double(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64) if np.issubdtype(array.dtype, np.floating) else array
-
-
-def require_source(card: ModelCard | None, path: Path) -> ModelCard:
-    """The card, if it describes a network that can be rebuilt; an error otherwise."""
-    if card is None or card.config is None:
-        what = "no model card" if card is None else f"a card of {card.architecture}, which resnetx cannot rebuild"
-        raise GraphError(
-            f"{path} has {what}, so there is no reference for its outputs. Give --golden g.npz or "
-            "--reference OTHER.onnx, or verify it from Python with resnetx.testing.assert_parity(path, module)."
-        )
-    return card

@@ -1,36 +1,28 @@
-"""Verifies a file: the reference, each provider's outputs, the verdict, and the first wrong layer."""
+"""Verifies a file: is it the network, does each provider compute it, and do its outputs agree with the reference?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
+from resnetx.base.precisions import Precision
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
-from resnetx.graph.layers import expose, layer_nodes
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
 from resnetx.inputs.image_folder import read_images
-from resnetx.inputs.sampling import Sampling
-from resnetx.model.layer_names import original_name
+from resnetx.inputs.random_feeds import FREE_SIZE, foreign_samples
+from resnetx.inputs.sampling import Sampling, batch_sizes
 from resnetx.runtime.catalog import open_runner, provider_names, scoped_options
+from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
-from resnetx.verification.checks import DYNAMIC_BATCHES, run_batches
-from resnetx.verification.judge import Reopen, file_logits, judge, telling_batch
-from resnetx.verification.layers import LayerParity, compare_layers
+from resnetx.verification.judged import Judged
+from resnetx.verification.judge import Reopen
 from resnetx.verification.parity import Tolerance
-from resnetx.verification.references import (
-    Truth,
-    golden_truth,
-    module_truth,
-    onnx_truth,
-    require_source,
-    torch_truth,
-)
-from resnetx.verification.result import ProviderVerdict, Verification
+from resnetx.verification.references import Truth, golden_truth, module_truth, onnx_truth, own_truth, torch_truth
+from resnetx.verification.result import Verification
 
 Step = Callable[[str], None]
 
@@ -40,7 +32,7 @@ class VerifyOptions:
     """The reference, the providers, the inputs and the tolerance; None is the default.
 
     A provider option is named `k`, or `provider:k` for that provider only. `module` is a torch module, typed as Any
-    because torch is optional.
+    because torch is optional. `precision` is the one that the file should have; by default, its card's.
     """
 
     module: Any = None
@@ -54,7 +46,7 @@ class VerifyOptions:
     images: np.ndarray | Path | None = None
     seed: int = 0
     tolerance: Tolerance | None = None
-    layers: bool = False
+    precision: Precision | None = None
 
 
 def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: None) -> Verification:
@@ -71,16 +63,17 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         options = replace(options, images=read_images(options.images, card, path))
     openers: list[Reopen] = [partial(open_runner, provider=name, options=scoped[name]) for name in names]
     runners = [opener(file.source) for opener in openers]
-    precisions = [runner.effective_precision for runner in runners]
+    expected = options.precision or stored_precision(file.model.graph)
+    precisions = [options.precision or runner.effective_precision for runner in runners]
     step("computing the reference")
     truth = _truth(file, path, card, runners[0], options, precisions)
+    judged = Judged(model=file.model, card=card, truth=truth, tolerance=options.tolerance)
+    step("comparing the file with the network")
+    own = judged.file(expected)
     verdicts = []
-    for runner, reopen in zip(runners, openers, strict=True):
+    for runner, reopen, precision in zip(runners, openers, precisions, strict=True):
         step(f"verifying on {runner.provider}")
-        verdict = verify_on(
-            runner, file.model, card, truth, reopen=reopen, layers=options.layers, tolerance=options.tolerance
-        )
-        verdicts.append(verdict)
+        verdicts.append(judged.provider(runner, reopen, precision))
     return Verification(
         model=str(path),
         model_sha256=file.sha256,
@@ -88,6 +81,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         reference=truth.description,
         seed=options.seed,
         samples=sum(len(batch[0]) for batch in truth.feeds),
+        file=own,
         verdicts=tuple(verdicts),
     )
 
@@ -108,76 +102,24 @@ def _truth(
     sizes = _sizes(runner, options.batches)
     sampling = Sampling(sizes=sizes, samples=options.samples, images=options.images, seed=options.seed)
     if options.module is not None:
-        return module_truth(options.module, runner, sampling, precisions=precisions)
+        outputs = tuple(output.name for output in runner.outputs)
+        return module_truth(options.module, outputs, foreign_samples(runner.inputs, sampling), sampling, precisions)
     if options.reference is not None:
         return onnx_truth(options.reference, runner, card, sampling, precisions=precisions)
-    return torch_truth(require_source(card, path), sampling, weights=options.weights, precisions=precisions)
-
-
-def verify_on(
-    runner: Runner,
-    model: onnx.ModelProto,
-    card: ModelCard | None,
-    truth: Truth,
-    *,
-    reopen: Reopen,
-    layers: bool = False,
-    tolerance: Tolerance | None = None,
-    precision: str | None = None,
-) -> ProviderVerdict:
-    """Compare one provider with the reference; `reopen` opens the model with more outputs.
-
-    `precision` is that of the expected noise, by default the effective precision of the runner.
-    """
-    precision = precision or runner.effective_precision
-    logits = file_logits(model, reopen)
-    parity, same = judge(runner, truth, card, precision=precision, hidden_logits=logits, tolerance=tolerance)
-    compared: tuple[LayerParity, ...] = ()
-    if layers:
-        feeds = truth.feeds[telling_batch(parity.checks, [len(batch[0]) for batch in truth.feeds])]
-        compared = _layers(model, card, truth, feeds, precision, reopen)
-    return ProviderVerdict(
-        provider=runner.provider,
-        precision=precision,
-        placement=runner.placement,
-        options=dict(runner.options),
-        parity=parity,
-        deterministic=same,
-        layers=compared,
-        notes=() if runner.facts.unpinned is None else (runner.facts.unpinned,),
-    )
-
-
-def _layers(
-    model: onnx.ModelProto,
-    card: ModelCard | None,
-    truth: Truth,
-    feeds: Sequence[np.ndarray],
-    precision: str,
-    reopen: Reopen,
-) -> tuple[LayerParity, ...]:
-    if truth.layers is None:
-        raise UsageError("--layers needs inner tensors, which a golden bundle does not contain; leave one out.")
-    nodes = layer_nodes(model)
-    inner = reopen(expose(model, *(node.tensor for node in nodes)).SerializeToString())
-    run = run_batches(inner, [list(feeds)])[0]
-    config = card.config if card else None
-    return compare_layers(
-        nodes,
-        {node.name: run[node.tensor] for node in nodes},
-        truth.layers(feeds),
-        originals={
-            node.name: original_name(node.name, config.stages, config.classes) if config else None for node in nodes
-        },
-        precision=precision,
-    )
+    if card is not None and card.config is not None:
+        dtype = runner.inputs[0].dtype
+        return torch_truth(card, sampling, weights=options.weights, precisions=precisions, dtype=dtype)
+    if options.weights is not None:
+        raise UsageError(f"--weights needs a model card, which describes the network; {path} has none. Leave it out.")
+    return own_truth(path, runner, card, sampling, precisions=precisions)
 
 
 def _sizes(runner: Runner, asked: tuple[int, ...] | None) -> tuple[int, ...]:
     shape = runner.inputs[0].shape
     fixed = shape[0] if shape and isinstance(shape[0], int) else None
     if asked is None:
-        return DYNAMIC_BATCHES if fixed is None else (fixed,)
+        sides = [size if isinstance(size, int) else FREE_SIZE for size in shape[1:]]
+        return batch_sizes(fixed, pixels=int(np.prod(sides)) // 3)
     if any(size < 1 for size in asked):
         raise UsageError(f"--batch {','.join(map(str, asked))} cannot be run: every size must be 1 or more.")
     if fixed is not None and set(asked) != {fixed}:

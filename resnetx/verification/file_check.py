@@ -1,0 +1,79 @@
+"""Is the file the network? Its graph, weights and inner tensors in float64, compared with what it should be."""
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+from resnetx.base.precisions import EPSILON
+from resnetx.graph.card import ModelCard
+from resnetx.graph.layers import layer_nodes, softmax_input
+from resnetx.verification.checks import verify_classifier, verify_module
+from resnetx.verification.exact_graph import ExactGraph
+from resnetx.verification.layers import Counterpart, compare_file, expected
+from resnetx.verification.parity import Parity
+from resnetx.verification.reference_outputs import References
+from resnetx.verification.references import Truth
+from resnetx.verification.result import FileVerdict
+from resnetx.verification.sketch import NamedSketch, joined
+
+# The least error of an exact comparison: half a rounding of the file's weights.
+FLOOR = 0.5
+
+
+def compare_exactly(
+    model: onnx.ModelProto,
+    truth: Truth,
+    card: ModelCard | None,
+    *,
+    precision: str,
+    originals: Mapping[str, str | None],
+) -> FileVerdict:
+    """Evaluate the graph in float64, without the roundings of its half-precision and INT8 steps.
+
+    What remains are the roundings of its weights: the noise is how far the network moves if its own are rounded once
+    more to `precision`.
+    """
+    from resnetx.verification.evaluation.evaluator import UnsupportedGraph
+
+    original = truth.original
+    assert original is not None
+    logits = None if card is None or card.output == "logits" else softmax_input(model)
+    graph = ExactGraph(model, watched=logits)
+    try:
+        found = [graph.run(feeds, steps="ignored") for feeds in truth.probes]
+    except UnsupportedGraph as error:
+        return FileVerdict(notes=(f"the graph cannot be evaluated in float64: {error}",))
+    exact = [original.exact(feeds) for feeds in truth.probes]
+    moved = [original.perturbed(feeds, precision, inputs=False) for feeds in truth.probes]
+    references = References(truth=[run[0] for run in exact], noisy={"fp32": [run[0] for run in moved]})
+    runs = [dict(zip(graph.outputs, outputs, strict=True)) for outputs, _ in found]
+    if truth.outputs == ("logits",) and card is not None and card.config is not None:
+        inner = [run[graph.outputs[0]] for run in runs] if logits is None else graph.seen
+        checks = verify_classifier(
+            runs, inner, references, output=card.output, precision="fp32", floor=_floor(precision)
+        )
+    else:
+        checks = verify_module(runs, references, names=truth.outputs, precision="fp32", floor=_floor(precision))
+    parity = Parity(precision="float64", checks=checks)
+    tensors = {each.name: each.sketch for each in joined([run[1] for run in found])}
+    layers, left_out = compare_file(
+        model,
+        layer_nodes(model),
+        tensors,
+        _counterparts([run[1] for run in exact], [run[1] for run in moved]),
+        outputs_agree=parity.passed,
+        originals=originals,
+        precision=precision,
+    )
+    return FileVerdict(parity=parity, layers=layers, left_out=left_out)
+
+
+def _floor(precision: str) -> float:
+    return FLOOR * EPSILON.get(precision, EPSILON["fp32"]) / EPSILON["fp32"]
+
+
+def _counterparts(
+    exact: Sequence[Sequence[NamedSketch]], moved: Sequence[Sequence[NamedSketch]]
+) -> list[Counterpart]:
+    pairs = zip(joined(exact), joined(moved), strict=True)
+    return [Counterpart(name=a.name, expected=expected(a.sketch, b.sketch)) for a, b in pairs]

@@ -1,0 +1,106 @@
+"""A file, its reference and what is computed from them once for all providers: the parts of a verdict."""
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cached_property
+
+import onnx
+
+from resnetx.graph.card import ModelCard
+from resnetx.graph.layers import layer_nodes
+from resnetx.model.layer_names import original_name
+from resnetx.runtime.runner import Runner
+from resnetx.verification.file_check import compare_exactly
+from resnetx.verification.golden import Golden
+from resnetx.verification.judge import Reopen, file_logits, judge
+from resnetx.verification.layers import LayerParity
+from resnetx.verification.parity import Tolerance
+from resnetx.verification.references import Truth
+from resnetx.verification.result import FileVerdict, ProviderVerdict
+from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
+
+
+@dataclass(kw_only=True)
+class Judged:
+    """With a `tolerance` of the user, only the outputs are compared."""
+
+    model: onnx.ModelProto
+    card: ModelCard | None
+    truth: Truth
+    tolerance: Tolerance | None = None
+
+    def file(self, precision: str) -> FileVerdict | None:
+        """Is it the network? `precision` is the one that the file should have."""
+        if self.tolerance is not None or self.truth.original is None:
+            return None
+        return compare_exactly(self.model, self.truth, self.card, precision=precision, originals=self.originals)
+
+    def provider(self, runner: Runner, reopen: Reopen, precision: str) -> ProviderVerdict:
+        """Do its outputs agree with the reference, and does it compute the file?"""
+        logits = file_logits(self.model, reopen)
+        parity, same = judge(
+            runner, self.truth, self.card, precision=precision, hidden_logits=logits, tolerance=self.tolerance
+        )
+        graph, bundle = None, self.truth.bundle
+        layers: tuple[LayerParity, ...] = ()
+        notes = [] if runner.facts.unpinned is None else [runner.facts.unpinned]
+        if isinstance(self.answers, GraphAnswers):
+            graph, layers = compare_with_graph(
+                runner, self.answers, precision=precision, reopen=reopen, originals=self.originals
+            )
+        elif self.answers:
+            notes.append(self.answers)
+        elif bundle is not None and self.tolerance is None:
+            layers, note = self._golden_layers(bundle, reopen, precision)
+            notes += note
+        return ProviderVerdict(
+            provider=runner.provider,
+            precision=precision,
+            placement=runner.placement,
+            options=dict(runner.options),
+            parity=parity,
+            graph=graph,
+            deterministic=same,
+            layers=layers,
+            notes=tuple(notes),
+        )
+
+    def _golden_layers(
+        self, bundle: Golden, reopen: Reopen, precision: str
+    ) -> tuple[tuple[LayerParity, ...], list[str]]:
+        """The layers that the bundle knows by name; INT8 has steps that it does not know."""
+        if bundle.layers is None:
+            return (), ["the golden bundle is of version 1: it contains neither layers nor weights, which were not compared"]
+        if precision == "int8":
+            return (), ["a golden bundle knows the layers before quantization only; they were not compared"]
+        rows = compare_inner(
+            self.model,
+            bundle.layers.tensors,
+            [bundle.layers.feeds],
+            precision=precision,
+            reopen=reopen,
+            originals=self.originals,
+        )
+        return rows, [] if rows else ["no layer of the golden bundle is in the file"]
+
+    @cached_property
+    def answers(self) -> GraphAnswers | str | None:
+        """The graph in float64, or why it cannot be evaluated; None if it is not needed."""
+        # A golden bundle is for machines without torch; its own layers are compared.
+        if self.tolerance is not None or self.truth.bundle or importlib.util.find_spec("torch") is None:
+            return None
+        from resnetx.verification.evaluation.evaluator import UnsupportedGraph
+
+        try:
+            return GraphAnswers(self.model, self.truth.probes)
+        except UnsupportedGraph as error:
+            return f"the inner tensors were not compared: {error}"
+
+    @cached_property
+    def originals(self) -> dict[str, str | None]:
+        """The names of the layers in the network's first publication."""
+        config = self.card.config if self.card else None
+        return {
+            node.name: original_name(node.name, config.stages, config.classes) if config else None
+            for node in layer_nodes(self.model)
+        }

@@ -1,0 +1,106 @@
+"""Does the runtime compute the file? Its outputs and inner tensors, compared with the same graph in float64."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+
+from resnetx.graph.layers import LayerNode, expose, layer_nodes
+from resnetx.runtime.file_precision import stored_precision
+from resnetx.runtime.runner import Runner
+from resnetx.verification.checks import run_batches, verify_module
+from resnetx.verification.exact_graph import ExactGraph
+from resnetx.verification.judge import Reopen
+from resnetx.verification.layers import Expected, LayerParity, compare_runtime, expected
+from resnetx.verification.parity import Parity
+from resnetx.verification.reference_outputs import Feeds, Outputs, References
+from resnetx.verification.sketch import Sketch, sketch
+
+if TYPE_CHECKING:
+    from resnetx.verification.evaluation.evaluator import Arithmetic, Steps
+
+# The inner tensors of so many samples are compared, if they have so few elements in one run; else of fewer.
+SAMPLES = 3
+MOST_ELEMENTS = 80_000_000
+
+
+class GraphAnswers:
+    """A graph in float64 on a few samples, and with the roundings of a precision; computed once for all providers."""
+
+    def __init__(self, model: onnx.ModelProto, probes: Feeds) -> None:
+        self.model = model
+        self.stored = stored_precision(model.graph)
+        self._graph = ExactGraph(model)
+        fixed = len(probes) > 1
+        self.feeds = [list(probes[0]) if fixed else [each[:SAMPLES] for each in probes[0]]]
+        self.exact, self.tensors = self._run("kept", "float64")
+        self._noisy: dict[str, tuple[Outputs, dict[str, Expected]]] = {}
+
+    def expected(self, precision: str) -> tuple[Outputs, dict[str, Expected]]:
+        """The outputs with the arithmetic of a runtime that computes in `precision`, and what is expected of tensors."""
+        if precision not in self._noisy:
+            outputs, noisy = self._run(*self._arithmetic(precision))
+            tensors = {name: expected(own, noisy[name]) for name, own in self.tensors.items() if name in noisy}
+            self._noisy[precision] = outputs, tensors
+        return self._noisy[precision]
+
+    def _arithmetic(self, precision: str) -> tuple["Steps", "Arithmetic"]:
+        if precision == "bf16" or precision == "tf32" or (precision == "fp16" and self.stored != "fp16"):
+            return "kept", precision  # type: ignore[return-value]
+        return "declared", "float32"
+
+    def _run(self, steps: "Steps", arithmetic: "Arithmetic") -> tuple[Outputs, dict[str, Sketch]]:
+        outputs, tensors = self._graph.run(self.feeds[0], steps=steps, arithmetic=arithmetic)
+        return outputs, {each.name: each.sketch for each in tensors}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._graph.outputs
+
+
+def compare_with_graph(
+    runner: Runner, answers: GraphAnswers, *, precision: str, reopen: Reopen, originals: Mapping[str, str | None]
+) -> tuple[Parity, tuple[LayerParity, ...]]:
+    """Compare a runner's outputs, and the inner tensors that `reopen` shows, with the graph's own."""
+    outputs, tensors = answers.expected(precision)
+    references = References(truth=[answers.exact], noisy={"fp32": [outputs]})
+    checks = verify_module(run_batches(runner, answers.feeds), references, names=answers.names, precision="fp32")
+    return Parity(precision=precision, checks=checks), compare_inner(
+        answers.model, tensors, answers.feeds, precision=precision, reopen=reopen, originals=originals
+    )
+
+
+def compare_inner(
+    model: onnx.ModelProto,
+    wanted: Mapping[str, Expected],
+    feeds: Feeds,
+    *,
+    precision: str,
+    reopen: Reopen,
+    originals: Mapping[str, str | None],
+) -> tuple[LayerParity, ...]:
+    """Compare the inner tensors of which it is known what they should be."""
+    nodes = [node for node in layer_nodes(model) if node.tensor in wanted]
+    actual: dict[str, Sketch] = {}
+    for group in _groups(nodes, wanted):
+        inner = reopen(expose(model, *(node.tensor for node in group)).SerializeToString())
+        run = run_batches(inner, feeds)[0]
+        actual |= {node.tensor: sketch(run[node.tensor]) for node in group if run[node.tensor].dtype.kind == "f"}
+        inner.close()
+    return compare_runtime(nodes, actual, wanted, originals=originals, precision=precision)
+
+
+def _groups(nodes: Sequence[LayerNode], wanted: Mapping[str, Expected]) -> Iterator[list[LayerNode]]:
+    """Nodes whose tensors fit in memory together."""
+    group: list[LayerNode] = []
+    elements = 0
+    for node in nodes:
+        size = int(np.prod(wanted[node.tensor].exact.shape, dtype=np.int64))
+        if group and elements + size > MOST_ELEMENTS:
+            yield group
+            group, elements = [], 0
+        group.append(node)
+        elements += size
+    if group:
+        yield group
