@@ -16,8 +16,8 @@ from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.layers import expose, layer_nodes
 from resnetx.graph.reading.onnx_file import read_onnx
-from resnetx.inputs.random_feeds import random_feeds
-from resnetx.inputs.sampling import Sampling, network_inputs
+from resnetx.inputs.sampling import Sampling, natural_samples, network_inputs
+from resnetx.inputs.signature_feeds import signature_feeds
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import Runner, TensorInfo
 from resnetx.verification.checks import Feeds, run_batches
@@ -42,7 +42,7 @@ def torch_truth(card: ModelCard, sampling: Sampling, *, weights: str | None, pre
     from resnetx.verification.rebuild import rebuild
 
     deployed = rebuild(card, weights=weights)
-    inputs = network_inputs(card, sampling, precisions=precisions)
+    inputs = _samples(card, sampling, precisions)
     batches = sampling.batches()
     needed = sorted({SUBSTITUTES.get(name, name) for name in precisions} | {"fp32"})
     references = run_references(deployed.with_logits(), [[inputs]], precisions=needed).rearranged(batches)
@@ -133,13 +133,20 @@ def _feeds_for(
     inputs: Sequence[TensorInfo], card: ModelCard | None, sampling: Sampling, precisions: Sequence[str]
 ) -> Feeds:
     if card is not None and card.image_size is not None and card.preprocessing is not None:
-        samples = network_inputs(card, sampling, precisions=precisions)
+        samples = _samples(card, sampling, precisions)
         return [[samples[batch]] for batch in sampling.batches()]
     if sampling.images is not None:
         raise UsageError("--images needs a model card, which specifies the preprocessing; this model has none.")
-    sizes = [len(batch) for batch in sampling.batches()]
-    feeds = [random_feeds(inputs, batch=size, seed=sampling.seed + number) for number, size in enumerate(sizes)]
-    return [[feed[info.name] for info in inputs] for feed in feeds]
+    return [[feed[info.name] for info in inputs] for feed in signature_feeds(inputs, sampling)]
+
+
+def _samples(card: ModelCard, sampling: Sampling, precisions: Sequence[str]) -> np.ndarray:
+    """Every sample; for INT8 only natural ones, because INT8 correctly clips what it was not calibrated on."""
+    samples = network_inputs(card, sampling)
+    natural = natural_samples(sampling)
+    if "int8" in precisions:
+        samples = samples[[natural[index % len(natural)] for index in range(len(samples))]]
+    return samples
 
 
 def _check_signature(path: Path, reference: Runner, runner: Runner) -> None:
