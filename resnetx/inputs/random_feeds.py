@@ -20,25 +20,32 @@ def random_feeds(
 
     A free first dimension is the batch; any other has `free_size`, and equal names have equal sizes.
     """
+    shapes = input_shapes(inputs, batch=batch, free_size=free_size)
+    generator = np.random.default_rng(seed)
+    return {info.name: random_values(shapes[info.name], info.dtype, generator) for info in inputs}
+
+
+def input_shapes(inputs: Sequence[TensorInfo], *, batch: int, free_size: int = FREE_SIZE) -> dict[str, tuple[int, ...]]:
+    """The shape of each input with all free dimensions chosen."""
     sizes: dict[str, int] = {}
     for info in inputs:
         if info.shape and isinstance(info.shape[0], str):
             sizes[info.shape[0]] = batch
-    generator = np.random.default_rng(seed)
-    feeds = {}
+    shapes = {}
     for info in inputs:
         shape = tuple(sizes.get(dim, free_size) if isinstance(dim, str) else dim for dim in info.shape)
         if math.prod(shape) > MOST_ELEMENTS:
             raise GraphError(f"The input {info.name!r} has the shape {shape}, which is too large for random values.")
-        feeds[info.name] = _values(shape, info.dtype, generator)
-    return feeds
+        shapes[info.name] = shape
+    return shapes
 
 
 def has_free_sizes(inputs: Sequence[TensorInfo]) -> bool:
     return any(isinstance(dim, str) for info in inputs for dim in info.shape)
 
 
-def _values(shape: tuple[int, ...], dtype: np.dtype, generator: np.random.Generator) -> np.ndarray:
+def random_values(shape: tuple[int, ...], dtype: np.dtype, generator: np.random.Generator) -> np.ndarray:
+    """Values that most graphs accept: floats in [-2, 2], small integers, the whole range of 8-bit ones."""
     if dtype.kind == "f":
         noise = generator.uniform(-1, 1, shape)
         return (_waves(shape, generator) + noise).astype(dtype)

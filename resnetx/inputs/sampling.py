@@ -1,15 +1,19 @@
-"""The inputs of a verification: batches of samples, and one sample of extreme magnitude."""
+"""The inputs of a verification: distinct samples of every kind, in batches."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from resnetx.graph.card import ModelCard
-from resnetx.inputs.synthetic import card_inputs, probing_images, smooth_images
+from resnetx.inputs.arrangement import arrange
+from resnetx.inputs.samples import KINDS, LOUD, generator_of, kind_of
+from resnetx.inputs.synthetic import card_inputs, channels_first, normalized
 
-# Large enough to leave the usual range of a network, small enough not to overflow float32 in it.
-LARGE = 16.0
+# Batch sizes of a dynamic batch. One of 1 to 3 detects a batch dimension that was fixed or dropped; 8 and 17 detect
+# what only larger batches do, on both sides of the widths of vectors.
+DYNAMIC_SIZES = (1, 2, 3, 8, 17)
+# A batch may have so many pixels, 39 images of 224 x 224: a ResNet-50 in float64 needs about 1 kB for each.
+MOST_PIXELS = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,33 +26,46 @@ class Sampling:
     seed: int = 0
 
     def batches(self) -> list[list[int]]:
-        """The samples of each batch: every sample is used, and the last size is used twice with different samples."""
-        count = self.count
-        batches, first = [], 0
-        sizes = list(self.sizes)
-        while sizes or first < count:
-            size = sizes.pop(0) if sizes else self.sizes[-1]
-            batches.append([(first + index) % count for index in range(size)])
-            first += size
-        return [*batches, [(sample + 1) % count for sample in batches[-1]]]
+        """The samples of each batch: every sample is used, and the last size is run at least twice."""
+        return arrange(self.sizes, self.count, seed=self.seed)
 
     @property
     def count(self) -> int:
+        """The number of distinct samples: one of each kind by default."""
         if self.images is not None:
             return len(self.images)
-        return max(self.samples or sum(self.sizes), 2)
+        return max(self.samples or len(KINDS), 2)
 
 
-def network_inputs(card: ModelCard, sampling: Sampling, *, precisions: Sequence[str]) -> np.ndarray:
-    """All samples in the file's input form: the user's images, or test images and, in float32, an extreme one."""
-    assert card.image_size is not None
-    images = sampling.images
-    if images is None and "int8" in precisions:
-        # Extremes are outside of any calibration data, so INT8 clips them correctly.
-        images = smooth_images(sampling.count, card.image_size, sampling.seed)
-    elif images is None:
-        images = probing_images(sampling.count, card.image_size, sampling.seed)
-    inputs = card_inputs(card, images)
-    if card.input != "uint8" and sampling.images is None and set(precisions) <= {"fp32"}:
-        inputs[0] *= LARGE
-    return inputs
+def batch_sizes(fixed: int | None, *, pixels: int) -> tuple[int, ...]:
+    """The default sizes for samples of so many pixels: those that fit in memory, but always 1 and 2."""
+    if fixed is not None:
+        return (fixed,)
+    most = max(2, MOST_PIXELS // max(1, pixels))
+    return tuple(sorted({min(size, most) for size in DYNAMIC_SIZES}))
+
+
+def network_inputs(card: ModelCard, sampling: Sampling, *, loudness: float = LOUD) -> np.ndarray:
+    """All samples in the file's input form: the user's images, or a sample of each kind in turn.
+
+    Loud samples have `loudness` times the range of ordinary ones. Raw pixels cannot be loud; theirs are saturated.
+    """
+    assert card.image_size is not None and card.preprocessing is not None
+    if sampling.images is not None:
+        return card_inputs(card, sampling.images)
+    shape, preprocessing = (card.image_size, card.image_size, 3), card.preprocessing
+    drawn = [(kind_of(sample), generator_of(sampling.seed, sample)) for sample in range(sampling.count)]
+    if card.input == "uint8":
+        return np.stack([kind.image(shape, generator) for kind, generator in drawn])
+
+    def ordinary(pattern: np.ndarray) -> np.ndarray:
+        return normalized(127.5 + 127.5 * pattern, preprocessing)
+
+    samples = [kind.tensor(shape, generator, loudness=loudness, ordinary=ordinary) for kind, generator in drawn]
+    return channels_first(np.stack(samples))
+
+
+def natural_samples(sampling: Sampling) -> tuple[int, ...]:
+    """The samples that look like photographs; the user's images all do."""
+    samples = range(sampling.count)
+    return tuple(sample for sample in samples if sampling.images is not None or kind_of(sample).natural)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from resnetx.graph.card import ModelCard
+from resnetx.inputs.patterns import smooth, to_pixels
 from resnetx.model.preprocessing import Preprocessing
 
 
@@ -23,12 +24,6 @@ def smooth_images(count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.stack([_smooth(size, 3 + 2 * (index % 4), generator) for index in range(count)])
 
 
-def probing_images(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """`count` images for a verification: smooth and extreme ones alternate, so that a few include both."""
-    smooth, extremes = smooth_images(count, size, seed), extreme_images(count, size)
-    return np.stack([(smooth if index % 2 == 0 else extremes)[index // 2] for index in range(count)])
-
-
 def extreme_images(count: int, size: int) -> np.ndarray:
     """One hot pixel, all white, all black, repeated."""
     kinds = (_hot_pixel, _white, _black)
@@ -43,22 +38,23 @@ def card_inputs(card: ModelCard, images: np.ndarray) -> np.ndarray:
 
 def network_input(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Raw pixels (N, H, W, 3) as inputs of the network: float32 (N, 3, H, W)."""
+    return channels_first(normalized(images, preprocessing))
+
+
+def normalized(images: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Pixels (..., 3) in the range of the network's input, in float64."""
     pixels = images[..., ::-1] if preprocessing.order == "BGR" else images
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
-    scaled = (pixels * preprocessing.scale - mean) / std
-    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
+    values: np.ndarray = (pixels * preprocessing.scale - mean) / std
+    return values
+
+
+def channels_first(images: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
 def _smooth(size: int, cells: int, generator: np.random.Generator) -> np.ndarray:
-    """A coarse grid of random colours, interpolated."""
-    grid = generator.uniform(0, 255, (cells, cells, 3))
-    place = np.linspace(0, cells - 1, size)
-    low = np.minimum(place.astype(int), cells - 2)
-    share = (place - low)[:, None]
-    rows = grid[low] * (1 - share[..., None]) + grid[low + 1] * share[..., None]
-    image = rows[:, low] * (1 - share) + rows[:, low + 1] * share
-    rounded: np.ndarray = np.rint(image).astype(np.uint8)
-    return rounded
+    return to_pixels(smooth((size, size, 3), generator, cells=cells))
 
 
 def _black(size: int) -> np.ndarray:
