@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
+    from resnetx.base.precisions import Precision
     from resnetx.verification.result import Verification
 
 
@@ -32,11 +33,13 @@ def assert_parity(
     seed: int = 0,
     atol: float | None = None,
     rtol: float | None = None,
+    precision: "Precision | None" = None,
     layers: bool = False,
 ) -> "Verification":
     """Verify `model` and raise an AssertionError that shows the table if it fails.
 
-    `truth` is a torch module, or the path of a golden bundle; the default is the network of the model card.
+    `truth` is a torch module, or the path of a golden bundle; the default is the network of the model card. With
+    `layers` the error also shows every layer.
     """
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions, verify_file
@@ -54,19 +57,19 @@ def assert_parity(
         samples=samples,
         seed=seed,
         tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
-        layers=layers,
+        precision=precision,
     )
     result = verify_file(Path(model), options)
     if not result.passed:
-        raise ParityError("\n" + _table(result), result)
+        raise ParityError("\n" + _table(result, layers=layers), result)
     return result
 
 
-def _table(result: Any) -> str:
+def _table(result: Any, *, layers: bool) -> str:
     from resnetx.report.console import ReportConsole
     from resnetx.report.verification import render_verification
 
     console = ReportConsole(width=100, no_color=True)
     with console.capture() as capture:
-        console.print(render_verification(result))
+        console.print(render_verification(result, layers=layers))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -9,7 +9,7 @@ from resnetx.graph.card import ModelCard
 from resnetx.inputs.sampling import Sampling
 from resnetx.inputs.timed import POOL
 from resnetx.runtime.catalog import open_runner
-from resnetx.verification.golden import GoldenAbout, write_golden
+from resnetx.verification.golden import Golden, GoldenAbout, write_golden
 from resnetx.verification.references import Truth, onnx_truth, torch_truth
 
 
@@ -32,14 +32,13 @@ def write_truths(order: TruthOrder) -> dict[int, Path] | str:
     for size in order.batches:
         own = [index for index, feeds in enumerate(truth.feeds) if len(feeds[0]) == size]
         files[size] = Path(order.folder) / f"{size}.npz"
-        write_golden(
-            files[size],
+        golden = Golden(
+            about=GoldenAbout(reference=truth.description),
             inputs=(order.input_name,),
             outputs=truth.outputs,
-            feeds=[truth.feeds[index] for index in own],
-            references=truth.references.only(own),
-            about=GoldenAbout(reference=truth.description),
+            samples=truth.samples.only(own),
         )
+        write_golden(files[size], golden)
     return files
 
 

@@ -138,7 +138,7 @@ class Worker:
         """Verify the timed runner on new inputs, as `resnetx verify` does."""
         golden = read_golden(Path(request["golden"]))
         reference = golden.about.reference or "a golden file"
-        truth = Truth(description=reference, outputs=golden.outputs, feeds=golden.feeds, references=golden.references)
+        truth = Truth(description=reference, outputs=golden.outputs, samples=golden.samples, probes=[])
         precision = self._runner.effective_precision
         parity, _ = judge(
             self._runner, truth, self._card, precision=precision, hidden_logits=self._hidden_logits, run=self._run()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from resnetx.base.precisions import PRECISIONS, Precision
 from resnetx.errors import UsageError
 
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
@@ -61,6 +62,15 @@ def parse_batch(text: str) -> int | None:
         return int(text)
     except ValueError as error:
         raise UsageError(f"--batch takes a number or the word dynamic; found {text!r}.") from error
+
+
+def parse_precision(text: str | None) -> Precision | None:
+    if text is None:
+        return None
+    found = next((name for name in PRECISIONS if name == text.strip().lower()), None)
+    if found is None:
+        raise UsageError(f"--precision is one of {', '.join(PRECISIONS)}; found {text[:40]!r}.")
+    return found
 
 
 def parse_share(text: str, option: str) -> float:

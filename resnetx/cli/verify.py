@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile, ProviderOptions, parse_ints, parse_pairs
+from resnetx.cli.options import JsonFile, ProviderOptions, parse_ints, parse_pairs, parse_precision
 
 
 def verify(
@@ -31,9 +31,11 @@ def verify(
         ),
     ] = None,
     provider_option: ProviderOptions = None,
-    batch: Annotated[str | None, typer.Option(metavar="N,N,...", help="Batch sizes to run.  [default: 1,2,3]")] = None,
+    batch: Annotated[
+        str | None, typer.Option(metavar="N,N,...", help="Batch sizes to run.  [default: 1,2,3,8,17]")
+    ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: the sum of the batch sizes]")
+        int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: one of each kind]")
     ] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Verify on the images of this folder.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic inputs.")] = 0,
@@ -43,18 +45,23 @@ def verify(
     rtol: Annotated[
         float | None, typer.Option(min=0, help="Relative tolerance, instead of multiples of PyTorch's error.")
     ] = None,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="Also compare layer by layer, and name the first wrong one.")
-    ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="P",
+            help="The precision that the file should have: fp32, fp16, bf16 or int8.  [default: that of most weights]",
+        ),
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also show every layer that was compared.")] = False,
     json_file: JsonFile = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
     ] = None,
 ) -> None:
-    """Compare an ONNX file's outputs with PyTorch in float64.
+    """Compare an ONNX file with its network, and each provider's results with PyTorch in float64.
 
-    Errors are given in multiples of the error that PyTorch itself makes in the precision of the provider; up to 8 of
-    them pass.
+    The file's weights, graph and inner tensors are compared with the network's; then each provider's outputs and
+    inner tensors. Errors are given in multiples of the error that PyTorch itself makes; up to 8 of them pass.
 
     Exit status: 0 the file passes on every provider; 1 it fails; 2 the verification could not run.
     """
@@ -78,7 +85,7 @@ def verify(
         images=images,
         seed=seed,
         tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
-        layers=layers,
+        precision=parse_precision(precision),
     )
     with show_progress() as progress:
         result = verify_file(model, options, step=progress.step)
@@ -86,5 +93,5 @@ def verify(
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     if junit:
         write_whole(junit, render_junit(result))
-    console().print(render_verification(result))
+    console().print(render_verification(result, layers=layers))
     raise typer.Exit(0 if result.passed else 1)

@@ -21,8 +21,8 @@ from resnetx.graph.card import embed_card, parity_suffix
 from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
 from resnetx.graph.float16 import convert_precision
 from resnetx.graph.layers import check_structure, softmax_input
-from resnetx.inputs.random_feeds import samples_like
 from resnetx.inputs.sampling import Sampling, batch_sizes, natural_samples
+from resnetx.inputs.signature_feeds import feeds_like
 from resnetx.model.deploy import Deployed
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.engine import newest_opset
@@ -98,7 +98,7 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
             data += suffix
             with temporary.open("ab") as stream:
                 stream.write(suffix)
-        result = Export(
+        exported = Export(
             path=path,
             written=all(part is None or part.passed for part in (own, verdict)),
             size_bytes=len(data),
@@ -110,9 +110,9 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
             file=own,
             verdict=verdict,
         )
-        if not result.written:
+        if not exported.written:
             temporary.unlink()
-    return result
+    return exported
 
 
 def _verify(
@@ -139,8 +139,8 @@ def _truth(subject: Subject, runner: Runner, options: ExportOptions) -> tuple[Tr
     if isinstance(module, Deployed):
         return deployed_truth(module, card, sampling, precisions=[options.precision]), sampling
     assert subject.outputs is not None
-    example = [tensor.numpy() for tensor in subject.example]
-    return module_truth(module, subject.outputs, samples_like(example, sampling), sampling, [options.precision]), sampling
+    feeds = feeds_like([tensor.numpy() for tensor in subject.example], runner.inputs, sampling)
+    return module_truth(module, subject.outputs, feeds, sampling, precisions=[options.precision]), sampling
 
 
 def _bundle(judged: Judged, subject: Subject, sampling: Sampling) -> Golden:

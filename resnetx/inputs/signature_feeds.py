@@ -6,7 +6,7 @@ import numpy as np
 
 from resnetx.inputs.patterns import Shape
 from resnetx.inputs.random_feeds import FREE_SIZE, input_shapes, random_values
-from resnetx.inputs.samples import LOUD, Kind, generator_of, kind_of
+from resnetx.inputs.samples import LOUD, ORDINARY, Kind, generator_of, kind_of
 from resnetx.inputs.sampling import Sampling
 from resnetx.runtime.runner import TensorInfo
 
@@ -41,6 +41,29 @@ def signature_feeds(
             feed[info.name] = np.stack([drawn[number, sample, shape[1:]] for sample in batch])
         feeds.append(feed)
     return feeds
+
+
+def feeds_like(
+    example: Sequence[np.ndarray], inputs: Sequence[TensorInfo], sampling: Sampling
+) -> list[list[np.ndarray]]:
+    """As `signature_feeds`, but floats have the example's magnitude, and wide integers are drawn from its elements."""
+    generator = np.random.default_rng(sampling.seed)
+    result = []
+    for feed in signature_feeds(inputs, sampling):
+        batch = []
+        for own, info in zip(example, inputs, strict=True):
+            values = feed[info.name]
+            if own.dtype.kind == "f":
+                spread = float(own.std()) or 1.0
+                # Random numbers and normalized images are of the ordinary magnitude.
+                usual = 0.1 < spread < 10 * ORDINARY
+                batch.append(values if usual else (values * (spread / ORDINARY)).astype(info.dtype))
+            elif own.dtype.itemsize > 1 and own.size:
+                batch.append(generator.choice(own.reshape(-1), values.shape))
+            else:
+                batch.append(values)
+        result.append(batch)
+    return result
 
 
 def _is_batch(info: TensorInfo, inputs: Sequence[TensorInfo]) -> bool:

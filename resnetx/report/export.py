@@ -8,7 +8,7 @@ from rich.text import Text
 
 from resnetx.conversion.result import Export
 from resnetx.graph.card import ModelCard
-from resnetx.verification.parity import Parity
+from resnetx.verification.parity import Check, Parity
 
 UNTRAINED = "random, from seed {seed}: NOT TRAINED, for tests and benchmarks only"
 
@@ -31,7 +31,7 @@ def render_export(export: Export) -> RenderableType:
             rows.add_row("simplified", Text(f"{before} -> {after} nodes"))
         else:
             rows.add_row("simplified", Text(f"no, the graph is as exported: {export.simplification.reason}", "yellow"))
-    rows.add_row("verified", _verdict(export.parity))
+    rows.add_row("verified", _verdict(export))
     return Group(_headline(export), rows)
 
 
@@ -62,8 +62,9 @@ def _about(card: ModelCard) -> list[tuple[str, Text]]:
     return rows
 
 
-def _verdict(parity: Parity | None) -> Text:
-    if parity is None:
+def _verdict(export: Export) -> Text:
+    parity, file, verdict = export.parity, export.file, export.verdict
+    if parity is None or verdict is None:
         return Text("no: --no-verify was given", "yellow")
     lines = []
     for output in parity.outputs:
@@ -75,7 +76,17 @@ def _verdict(parity: Parity | None) -> Text:
         else:
             words = f"{output}: max error {worst.metrics.max_abs:.2g}, {worst.multiple:.2f} times PyTorch's own"
             lines.append(Text(f"{words} {parity.precision} error ({worst.allowed:g} allowed)", "green"))
-    lines.append(
-        Text(f"on distinct images in batches of {', '.join(map(str, parity.batches))}, against float64", "dim")
-    )
+    if file is not None:
+        lines += [Text(problem, "bold red") for problem in file.problems]
+        lines += [Text(f"{c.output} in float64: {c.reason}", "bold red") for c in _failed(file.parity)]
+    lines += [Text(f"{c.output}, compared with the graph: {c.reason}", "bold red") for c in _failed(verdict.graph)]
+    for part in (file, verdict):
+        if part is not None and part.first_fault is not None:
+            lines.append(Text(f"the first wrong layer is {part.first_fault.name}", "bold red"))
+    batches = ", ".join(map(str, parity.batches))
+    lines.append(Text(f"on distinct images in batches of {batches}, against float64", "dim"))
     return Text("\n").join(lines)
+
+
+def _failed(parity: Parity | None) -> list[Check]:
+    return [] if parity is None else [check for check in parity.checks if not check.passed]

@@ -1,44 +1,77 @@
 """A verification's result as tables."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from resnetx.verification.layers import LayerParity
-from resnetx.verification.parity import Check
-from resnetx.verification.result import ProviderVerdict, Verification
+from resnetx.verification.parity import Check, Parity
+from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
+
+# Of problems and remarks, which a file of unknown origin may have thousands of.
+MOST_LINES = 12
 
 
-def render_verification(result: Verification) -> RenderableType:
-    """The verdict, a table per provider, and the layers if requested."""
+def render_verification(result: Verification, *, layers: bool = False) -> RenderableType:
+    """The verdict: the file, a table for each provider, and with `layers` every layer that was compared."""
     head = Text.assemble((result.model, "bold"), f"  {result.architecture}")
     parts: list[RenderableType] = [head, Text(f"against {result.reference}, {result.samples} samples", "dim")]
+    if result.file is not None:
+        parts += [Text(), *_file(result.file, layers=layers)]
     for verdict in result.verdicts:
-        parts += [Text(), *_provider(verdict)]
-    verdict_line = Text("\nPASSED", "bold green") if result.passed else Text("\nFAILED", "bold red")
-    return Group(*parts, verdict_line)
+        parts += [Text(), *_provider(verdict, layers=layers)]
+    parts.append(Text("\nPASSED", "bold green") if result.passed else Text("\nFAILED", "bold red"))
+    return Group(*parts)
 
 
-def _provider(verdict: ProviderVerdict) -> list[RenderableType]:
+def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text.assemble(("the file", "bold"), " in float64, compared with the network")]
+    if file.parity is not None:
+        parts += _checks(file.parity)
+    parts += _lines(file.problems, "red")
+    parts += _lines(file.notes, "yellow")
+    parts += _layers(file.layers, file.first_fault, shown=layers)
+    if layers and file.left_out:
+        parts.append(Text(f"{len(file.left_out)} nodes were left out: {', '.join(file.left_out)}", "dim"))
+    return parts
+
+
+def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]:
     placement = ", ".join(f"{count} nodes on {name}" for name, count in verdict.placement)
-    head = Text.assemble((verdict.provider, "bold"), f" in {verdict.precision}  ", (placement, "dim"))
+    parts: list[RenderableType] = [
+        Text.assemble((verdict.provider, "bold"), f" in {verdict.precision}  ", (placement, "dim")),
+        *_checks(verdict.parity),
+    ]
+    if verdict.graph is not None and not verdict.graph.passed:
+        parts.append(Text("compared with the file's own graph in float64:"))
+        parts += _checks(verdict.graph)
+    if not verdict.deterministic:
+        parts.append(Text("two runs of the same input differ in rounding", "yellow"))
+    parts += _lines(verdict.notes, "yellow")
+    parts += _layers(verdict.layers, verdict.first_fault, shown=layers)
+    return parts
+
+
+def _checks(parity: Parity) -> list[RenderableType]:
+    """One row for each output and batch size, that of the worst batch."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("output", overflow="fold")
     for name in ("batch", "max error", "x PyTorch's", "SQNR dB", "cosine", "top-1", "top-5"):
         table.add_column(name, justify="right")
     table.add_column("")
-    for check in verdict.parity.checks:
+    worst: dict[tuple[str, int], Check] = {}
+    for check in parity.checks:
+        other = worst.setdefault((check.output, check.batch), check)
+        if (not check.passed, check.multiple or 0.0) > (not other.passed, other.multiple or 0.0):
+            worst[check.output, check.batch] = check
+    for check in worst.values():
         table.add_row(*_row(check))
-    parts: list[RenderableType] = [head, table]
-    parts += [Text(f"{c.output}, batch {c.batch}: {c.reason}", "red") for c in verdict.parity.checks if c.reason]
-    if not verdict.deterministic:
-        parts.append(Text("two runs of the same input differ in rounding", "yellow"))
-    parts += [Text(note, "yellow") for note in verdict.notes]
-    if verdict.layers:
-        parts += [Text(), _layers(verdict.layers), _first_fault(verdict)]
-    elif not verdict.passed:
-        parts.append(Text("run with --layers to find the first wrong layer", "dim"))
-    return parts
+    reasons = [f"{check.output}, batch {check.batch}: {check.reason}" for check in worst.values() if check.reason]
+    explained = sum(check.explained for check in parity.checks)
+    ties = [f"{explained} elements differ because a rounding decides a tie"] if explained else []
+    return [table, *_lines(reasons, "red"), *_lines(ties, "dim")]
 
 
 def _row(check: Check) -> tuple[Text | str, ...]:
@@ -64,24 +97,31 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.0%}"
 
 
-def _layers(layers: tuple[LayerParity, ...]) -> Table:
+def _lines(sentences: Sequence[str], style: str) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(sentence, style) for sentence in sentences[:MOST_LINES]]
+    return [*lines, Text(f"and {len(sentences) - MOST_LINES} more", style)] if len(sentences) > MOST_LINES else lines
+
+
+def _layers(layers: Sequence[LayerParity], fault: LayerParity | None, *, shown: bool) -> list[RenderableType]:
+    if not layers:
+        return []
+    parts: list[RenderableType] = [Text(), _table(layers)] if shown else []
+    if fault is None:
+        return [*parts, Text(f"{len(layers)} layers stay within the noise floor", "green")]
+    name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
+    return [*parts, Text(f"the first wrong layer is {name} ({fault.multiple:.3g} times the noise)", "bold red")]
+
+
+def _table(layers: Sequence[LayerParity]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("layer", overflow="fold")
     table.add_column("original name", overflow="fold")
     table.add_column("type")
     table.add_column("error", justify="right")
-    table.add_column("x PyTorch's", justify="right")
+    table.add_column("x the noise", justify="right")
     table.add_column("")
     for layer in layers:
         mark = Text("ok", "green") if layer.passed else Text("FAILED", "bold red")
         original = Text(layer.original or "", "dim")
         table.add_row(Text(layer.name), original, layer.op, f"{layer.error:.1e}", f"{layer.multiple:.3g}", mark)
     return table
-
-
-def _first_fault(verdict: ProviderVerdict) -> Text:
-    fault = verdict.first_fault
-    if fault is None:
-        return Text("every layer stays within the noise floor", "green")
-    name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
-    return Text(f"the first wrong layer is {name} ({fault.multiple:.3g} times PyTorch's)", "bold red")

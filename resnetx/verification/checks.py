@@ -1,6 +1,7 @@
 """Compares an exported file with its reference, on several batch sizes and distinct inputs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
 
 import numpy as np
@@ -12,6 +13,7 @@ from resnetx.runtime.runner import Runner
 from resnetx.verification.noise import FLOOR_ROUNDINGS, Noise, expected_noise
 from resnetx.verification.parity import Check, Sway, Tolerance, judge_exact, judge_floats, judge_top_k
 from resnetx.verification.reference_outputs import PERTURBED, Feeds, References
+
 
 def run_batches(
     runner: Runner, feeds: Feeds, run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]] | None = None
@@ -43,8 +45,7 @@ def verify_module(
             checks += _judge_batches(name, truth, noise, actual, precision, tolerance, sways)
         else:
             checks += [
-                judge_exact(name, truth=a, actual=b, sway=sway)
-                for a, b, sway in zip(truth, actual, sways, strict=True)
+                judge_exact(name, truth=a, actual=b, sway=sway) for a, b, sway in zip(truth, actual, sways, strict=True)
             ]
     return tuple(checks)
 
@@ -99,7 +100,7 @@ def _judge_batches(
     return [
         judge_floats(name, truth=exact, actual=answer, noise=own, precision=precision, tolerance=tolerance, sway=sway)
         for exact, answer, own, sway in zip(
-            truth, actual, noise or [None] * len(truth), sways or [None] * len(truth), strict=True
+            truth, actual, noise or repeat(None, len(truth)), sways or repeat(None, len(truth)), strict=True
         )
     ]
 

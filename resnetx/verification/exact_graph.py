@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from resnetx.base.precisions import EPSILON
-from resnetx.verification.reference_outputs import Outputs, Trace
+from resnetx.verification.reference_outputs import Trace
 from resnetx.verification.sketch import NamedSketch, sketch
 
 if TYPE_CHECKING:

@@ -72,8 +72,6 @@ def _floor(precision: str) -> float:
     return FLOOR * EPSILON.get(precision, EPSILON["fp32"]) / EPSILON["fp32"]
 
 
-def _counterparts(
-    exact: Sequence[Sequence[NamedSketch]], moved: Sequence[Sequence[NamedSketch]]
-) -> list[Counterpart]:
+def _counterparts(exact: Sequence[Sequence[NamedSketch]], moved: Sequence[Sequence[NamedSketch]]) -> list[Counterpart]:
     pairs = zip(joined(exact), joined(moved), strict=True)
     return [Counterpart(name=a.name, expected=expected(a.sketch, b.sketch)) for a, b in pairs]

@@ -1,4 +1,4 @@
-"""The golden bundle: samples, PyTorch's outputs, layers and weights, so that a machine without torch can verify a file."""
+"""The golden bundle: samples, PyTorch's outputs, layers and weights, to verify a file on a machine without torch."""
 
 import json
 import zipfile
@@ -18,7 +18,7 @@ from resnetx.verification.reference_outputs import References, Samples
 from resnetx.verification.sketch import PROJECTIONS, Sketch, canonical_shape
 
 # Version 1 had neither layers nor weights, and each batch had samples of its own.
-SCHEMA = "resnetx.golden/2"
+SCHEMA: Literal["resnetx.golden/2"] = "resnetx.golden/2"
 MAX_BYTES = 4 * 2**30
 TRUTH = "float64"
 

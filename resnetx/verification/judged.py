@@ -22,12 +22,13 @@ from resnetx.verification.runtime_check import GraphAnswers, compare_inner, comp
 
 @dataclass(kw_only=True)
 class Judged:
-    """With a `tolerance` of the user, only the outputs are compared."""
+    """With a `tolerance` of the user, only the outputs are compared; `inner`: inner tensors as well."""
 
     model: onnx.ModelProto
     card: ModelCard | None
     truth: Truth
     tolerance: Tolerance | None = None
+    inner: bool = True
 
     def file(self, precision: str) -> FileVerdict | None:
         """Is it the network? `precision` is the one that the file should have."""
@@ -50,7 +51,7 @@ class Judged:
             )
         elif self.answers:
             notes.append(self.answers)
-        elif bundle is not None and self.tolerance is None:
+        elif bundle is not None and self.inner and self.tolerance is None:
             layers, note = self._golden_layers(bundle, reopen, precision)
             notes += note
         return ProviderVerdict(
@@ -70,7 +71,9 @@ class Judged:
     ) -> tuple[tuple[LayerParity, ...], list[str]]:
         """The layers that the bundle knows by name; INT8 has steps that it does not know."""
         if bundle.layers is None:
-            return (), ["the golden bundle is of version 1: it contains neither layers nor weights, which were not compared"]
+            return (), [
+                "the golden bundle is of version 1: it contains neither layers nor weights, which were not compared"
+            ]
         if precision == "int8":
             return (), ["a golden bundle knows the layers before quantization only; they were not compared"]
         rows = compare_inner(
@@ -87,7 +90,12 @@ class Judged:
     def answers(self) -> GraphAnswers | str | None:
         """The graph in float64, or why it cannot be evaluated; None if it is not needed."""
         # A golden bundle is for machines without torch; its own layers are compared.
-        if self.tolerance is not None or self.truth.bundle or importlib.util.find_spec("torch") is None:
+        if (
+            self.tolerance is not None
+            or not self.inner
+            or self.truth.bundle
+            or importlib.util.find_spec("torch") is None
+        ):
             return None
         from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 

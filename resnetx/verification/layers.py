@@ -133,7 +133,11 @@ def compare_file(
     is a step that the network does not have; if what follows is right again, it is not wrong.
     """
     floor = EPSILON.get(precision, EPSILON["fp32"]) / 2
-    nearest = {node.name: _nearest(found[node.tensor], network) for node in nodes if node.tensor in found}
+    by_form: dict[tuple[int, int, int], list[Counterpart]] = {}
+    for each in network:
+        by_form.setdefault(each.expected.exact.form, []).append(each)
+    alike = {node.name: by_form.get(found[node.tensor].form, []) for node in nodes if node.tensor in found}
+    nearest = {node.name: _nearest(found[node.tensor], alike[node.name]) for node in nodes if node.tensor in found}
     deviations = {
         node.name: deviation(found[node.tensor], best.expected, floor=floor)
         for node in nodes
@@ -152,7 +156,7 @@ def compare_file(
             if not (few and node.op in LINEAR) and (outputs_agree or node.tensor in followed):
                 left_out[node.name] = "the network computes no such tensor by itself, and what follows is right"
                 continue
-            namesake = _nearest(own, [each for each in network if _base(node.name) == each.name])
+            namesake = _nearest(own, [each for each in alike[node.name] if _base(node.name) == each.name])
             if namesake is not None:
                 measured = deviation(own, namesake.expected, floor=floor)
             elif measured is None or not measured.error < ALIKE:
@@ -167,9 +171,8 @@ def first_fault(layers: Sequence[LayerParity]) -> LayerParity | None:
     return next((layer for layer in layers if not layer.passed), None)
 
 
-def _nearest(own: Sketch, network: Sequence[Counterpart]) -> Counterpart | None:
-    """By the first sample: tensors that agree there are compared in full."""
-    alike = [each for each in network if each.expected.exact.form == own.form]
+def _nearest(own: Sketch, alike: Sequence[Counterpart]) -> Counterpart | None:
+    """By the first samples: tensors that agree there are compared in full."""
 
     def distance(each: Counterpart) -> float:
         with np.errstate(invalid="ignore", over="ignore"):
@@ -193,9 +196,7 @@ def _base(name: str) -> str:
     return re.sub(r"_\d+$", "", name)
 
 
-def _row(
-    node: LayerNode, measured: Deviation, own: Sketch, originals: Mapping[str, str | None]
-) -> LayerParity:
+def _row(node: LayerNode, measured: Deviation, own: Sketch, originals: Mapping[str, str | None]) -> LayerParity:
     return LayerParity(
         name=node.name,
         op=node.op,

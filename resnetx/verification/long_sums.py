@@ -19,12 +19,17 @@ LONG = 64
 aten = torch.ops.aten
 
 
-class OneByOne(TorchDispatchMode):
+class OneByOne(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """`found` says whether any long sum was met."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and torch would import its compiler, which takes two seconds."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         replacement = REPLACEMENTS.get(func.overloadpacket)
@@ -57,7 +62,9 @@ def _pool(x: Tensor, kernel: Sequence[int], *rest: object) -> Tensor | None:
     return _mean(x, (-2, -1), True) if sides == tuple(x.shape[-2:]) else None
 
 
-def _vector_norm(x: Tensor, order: float = 2, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor | None:
+def _vector_norm(
+    x: Tensor, order: float = 2, dims: Sequence[int] | None = None, keepdim: bool = False
+) -> Tensor | None:
     if order != 2:
         return None
     squares = _sum(x * x, dims, keepdim)

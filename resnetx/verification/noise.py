@@ -1,4 +1,4 @@
-"""The error to expect of a correct runtime: PyTorch's own in that precision, sample by sample and element by element."""
+"""The error to expect of a correct runtime: PyTorch's own in that precision, for each sample and element."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,8 +99,10 @@ def _by_element(errors: Sequence[np.ndarray], samples: Sequence[np.ndarray]) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.concatenate([error / _column(own, error) for error, own in zip(errors, samples, strict=True)])
     usual: np.ndarray = np.sqrt(np.mean(np.square(np.nan_to_num(ratios, posinf=0.0, neginf=0.0)), axis=0))
-    return np.maximum(usual, 1.0)
+    larger: np.ndarray = np.maximum(usual, 1.0)
+    return larger
 
 
 def _column(samples: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return samples.reshape(-1, *[1] * (like.ndim - 1)) if like.ndim else samples.reshape(())
+    column: np.ndarray = samples.reshape(-1, *[1] * (like.ndim - 1)) if like.ndim else samples.reshape(())
+    return column

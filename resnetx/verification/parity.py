@@ -20,8 +20,8 @@ Sway = Callable[[], np.ndarray]
 # Correct runtimes add in another order than torch. benchmarks/parity_noise.py prints the effect: the largest of ONNX
 # Runtime's 252 logit errors was 1.8 times torch's own, and the smallest fault in the tests' corpus is at 37 times.
 MAX_MULTIPLE = 8.0
-# Of 60 normal errors the largest is 2.9 times their RMS, of 8,000 4.2 times; so much above the bound of samples, divided
-# by this, an element may be. Honest elements stay below half of it.
+# Of 60 normal errors the largest is 2.9 times their RMS, of 8,000 4.2 times. An element may be above the bound of
+# samples by that factor, divided by this number; honest elements stay below half of it.
 ELEMENT_SPREAD = 1.7
 # INT8's noise is that of PyTorch with weights and activations rounded to 256 steps. Its ranges are exact, so a
 # calibrated file has about four times the error; the SQNR must reach a minimum in any case.

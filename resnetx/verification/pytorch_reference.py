@@ -54,9 +54,7 @@ class Network:
         """The outputs and the inner tensors in float64."""
         return trace_network(copy.deepcopy(self.module).double(), feeds, wrapper=self.wrapper)
 
-    def perturbed(
-        self, feeds: Feeds, precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0
-    ) -> Trace:
+    def perturbed(self, feeds: Feeds, precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0) -> Trace:
         """As `exact`, but each parameter, and each input if `inputs`, is off by up to a rounding of `precision`."""
         generator = torch.Generator().manual_seed(seed)
         size = factor * EPSILON[precision]

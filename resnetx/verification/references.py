@@ -15,18 +15,14 @@ from resnetx.base.precisions import SUBSTITUTES
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
-from resnetx.inputs.random_feeds import foreign_samples
-from resnetx.inputs.samples import LOUD
-from resnetx.inputs.sampling import Sampling, natural_samples, network_inputs
+from resnetx.inputs.sampling import Sampling
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import Runner
 from resnetx.verification.checks import run_batches
 from resnetx.verification.exact_graph import ExactGraph
+from resnetx.verification.feeds import card_feeds, foreign_feeds, grouped, probe_batches
 from resnetx.verification.golden import Golden, read_golden
 from resnetx.verification.reference_outputs import PERTURBED, Feeds, Outputs, References, Samples, Trace
-
-# Half precision ends at 65,504.
-LARGEST_HALF = 2.0e4
 
 
 class Original(Protocol):
@@ -88,35 +84,34 @@ def deployed_truth(
     from resnetx.verification.pytorch_reference import Network
 
     network = Network(deployed.with_logits(), wrapper="network")
-    images = card_samples(card, sampling, precisions, network)
-    # A file may have been converted to half precision with its inputs.
-    pool = [images if dtype is None or dtype.kind != "f" else images.astype(dtype)]
-    samples = in_batches(pool, sampling, network.outputs, _torch_references(network, precisions))
+    feeds = card_feeds(card, sampling, precisions, network, dtype=dtype)
+    samples = grouped(feeds, sampling, network.outputs, _torch_references(network, precisions))
     return Truth(
         description="PyTorch in float64",
         outputs=("logits",),
         samples=samples,
-        probes=_probes(pool, sampling),
+        probes=probe_batches(samples, sampling),
         original=network,
         module=deployed,
     )
 
 
 def module_truth(
-    module: Any, outputs: tuple[str, ...], pool: list[np.ndarray], sampling: Sampling, precisions: Sequence[str]
+    module: Any, outputs: tuple[str, ...], feeds: Feeds, sampling: Sampling, *, precisions: Sequence[str]
 ) -> Truth:
-    """A torch module of the user, in evaluation mode, on the samples of `pool`, one array for each input."""
+    """A torch module of the user, in evaluation mode."""
     import copy
 
     from resnetx.verification.pytorch_reference import Network
 
     own = copy.deepcopy(module).cpu().float().eval()
     network = Network(own)
+    samples = grouped(feeds, sampling, network.outputs, _torch_references(network, precisions))
     return Truth(
         description=f"{type(module).__name__} in PyTorch, float64",
         outputs=outputs,
-        samples=in_batches(pool, sampling, network.outputs, _torch_references(network, precisions)),
-        probes=_probes(pool, sampling),
+        samples=samples,
+        probes=probe_batches(samples, sampling),
         original=network,
         module=own,
     )
@@ -190,11 +185,18 @@ def onnx_truth(
     has_images = card is not None and card.image_size is not None and card.preprocessing is not None
     if sampling.images is not None and not has_images:
         raise UsageError("--images needs a model card, which specifies the preprocessing; this model has none.")
-    pool = [card_samples(card, sampling, precisions)] if card and has_images else foreign_samples(plain.inputs, sampling)
+    if has_images:
+        assert card is not None
+        feeds = card_feeds(card, sampling, precisions, dtype=plain.inputs[0].dtype)
+    else:
+        feeds = foreign_feeds(plain.inputs, sampling, precisions)
     graph = ExactGraph(model)
     known: Original | None = graph
     try:
-        samples = in_batches(pool, sampling, lambda batch: graph.exact(batch)[0], _graph_references(graph))
+        any_size = bool(plain.inputs[0].shape) and isinstance(plain.inputs[0].shape[0], str)
+        samples = grouped(
+            feeds, sampling, lambda batch: graph.exact(batch)[0], _graph_references(graph), any_size=any_size
+        )
     except UnsupportedGraph:
         known, rewritten = None, open_runner(model.SerializeToString(), optimize=True)
 
@@ -202,12 +204,12 @@ def onnx_truth(
             truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
             return References(truth=truth, noisy={"fp32": noisy})
 
-        samples = in_batches(pool, sampling, None, run)
+        samples = grouped(feeds, sampling, None, run)
     return Truth(
         description=f"{path.name} {'in float64' if known else 'on the cpu provider of ONNX Runtime'}",
         outputs=outputs,
         samples=samples,
-        probes=_probes(pool, sampling),
+        probes=probe_batches(samples, sampling),
         original=known,
     )
 
@@ -219,48 +221,6 @@ def own_truth(
     own = onnx_truth(path, runner, card, sampling, precisions=precisions)
     how = "in float64" if own.original else "on the cpu provider of ONNX Runtime, not optimized"
     return replace(own, description=f"the file's own graph {how}; no network is known", original=None)
-
-
-def card_samples(
-    card: ModelCard, sampling: Sampling, precisions: Sequence[str], network: Any = None
-) -> np.ndarray:
-    """The distinct samples: natural ones for INT8, which correctly clips others, and loud ones that half precision can hold."""
-    samples = network_inputs(card, sampling)
-    if "int8" in precisions:
-        return samples[list(natural_samples(sampling))]
-    if "fp16" in precisions and network is not None and samples.dtype.kind == "f":
-        largest = network.largest([samples])
-        if largest > LARGEST_HALF:
-            samples = network_inputs(card, sampling, loudness=max(1.0, LOUD * LARGEST_HALF / largest))
-    return samples
-
-
-def in_batches(
-    pool: list[np.ndarray],
-    sampling: Sampling,
-    exact: Callable[[Sequence[np.ndarray]], Outputs] | None,
-    run: Callable[[Feeds], References],
-) -> Samples:
-    """The samples in batches, and the references' outputs for them.
-
-    If an output for a sample does not depend on the others in its batch, each sample is computed only once; `exact`
-    computes one batch, to find out.
-    """
-    count = len(pool[0])
-    batches = [tuple(batch) for batch in sampling.batches(count)]
-    if exact is not None and len(set(sampling.sizes)) > 1:
-        samples = Samples(groups=[pool], outputs=run([pool]), arrangement=tuple((0, batch) for batch in batches))
-        if all(output.ndim and len(output) == count for output in samples.outputs.truth[0]):
-            index = min(range(len(batches)), key=lambda number: abs(len(batches[number]) - 3))
-            if all(map(_same, exact(samples.feeds[index]), samples.references.truth[index])):
-                return samples
-    feeds = [[each[list(batch)] for each in pool] for batch in batches]
-    arrangement = tuple((index, tuple(range(len(batch)))) for index, batch in enumerate(batches))
-    return Samples(groups=feeds, outputs=run(feeds), arrangement=arrangement)
-
-
-def _same(first: np.ndarray, second: np.ndarray) -> bool:
-    return first.shape == second.shape and np.allclose(first, second, rtol=1e-9, atol=1e-9, equal_nan=True)
 
 
 def _torch_references(network: Any, precisions: Sequence[str]) -> Callable[[Feeds], References]:
@@ -281,14 +241,6 @@ def _graph_references(graph: ExactGraph) -> Callable[[Feeds], References]:
         )
 
     return run
-
-
-def _probes(pool: list[np.ndarray], sampling: Sampling) -> Feeds:
-    """Each sample once: in one batch, or in batches of the only size that the file takes."""
-    count = len(pool[0])
-    size = sampling.sizes[0] if len(set(sampling.sizes)) == 1 else count
-    starts = range(0, count, size)
-    return [[each[[(first + place) % count for place in range(size)]] for each in pool] for first in starts]
 
 
 def _check_signature(path: Path, reference: Runner, runner: Runner) -> None:

@@ -88,9 +88,9 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
-        rows = [(data["file"], self.file)] if self.file is not None else []
-        for row, verdict in [*rows, *zip(data["verdicts"], self.verdicts, strict=True)]:
-            assert verdict is not None
+        parts: list[tuple[dict[str, Any], FileVerdict | ProviderVerdict]]
+        parts = list(zip(data["verdicts"], self.verdicts, strict=True))
+        for row, verdict in [*parts, (data["file"], self.file)] if self.file else parts:
             fault = verdict.first_fault
             row["passed"] = verdict.passed
             row["first_fault"] = None if fault is None else fault.name

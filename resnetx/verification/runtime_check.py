@@ -1,7 +1,7 @@
 """Does the runtime compute the file? Its outputs and inner tensors, compared with the same graph in float64."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx
@@ -38,7 +38,7 @@ class GraphAnswers:
         self._noisy: dict[str, tuple[Outputs, dict[str, Expected]]] = {}
 
     def expected(self, precision: str) -> tuple[Outputs, dict[str, Expected]]:
-        """The outputs with the arithmetic of a runtime that computes in `precision`, and what is expected of tensors."""
+        """The outputs with the arithmetic of a runtime that computes in `precision`, and what tensors should be."""
         if precision not in self._noisy:
             outputs, noisy = self._run(*self._arithmetic(precision))
             tensors = {name: expected(own, noisy[name]) for name, own in self.tensors.items() if name in noisy}
@@ -46,8 +46,8 @@ class GraphAnswers:
         return self._noisy[precision]
 
     def _arithmetic(self, precision: str) -> tuple["Steps", "Arithmetic"]:
-        if precision == "bf16" or precision == "tf32" or (precision == "fp16" and self.stored != "fp16"):
-            return "kept", precision  # type: ignore[return-value]
+        if precision in ("bf16", "tf32") or (precision == "fp16" and self.stored != "fp16"):
+            return "kept", cast("Arithmetic", precision)
         return "declared", "float32"
 
     def _run(self, steps: "Steps", arithmetic: "Arithmetic") -> tuple[Outputs, dict[str, Sketch]]:

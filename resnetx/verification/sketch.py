@@ -1,6 +1,7 @@
 """Sketches of inner tensors: a few random projections per channel, which compare tensors without keeping them."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,7 +64,7 @@ def canonical_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Samples, channels and the rest: a pooled map (N, C, 1, 1) is the same as (N, C)."""
     if len(shape) < 2:
         return (shape[0] if shape else 1, 1, 1)
-    return (shape[0], shape[1], int(np.prod(shape[2:], dtype=np.int64)))
+    return (shape[0], shape[1], math.prod(shape[2:]))
 
 
 def squares(values: np.ndarray) -> np.ndarray:
@@ -77,4 +78,5 @@ def _signs(count: int) -> np.ndarray:
     """Random signs, the same on every machine and with every version of numpy."""
     raw = hashlib.shake_128(str(count).encode()).digest(-(-count * PROJECTIONS // 8))
     bits = np.unpackbits(np.frombuffer(raw, np.uint8))[: count * PROJECTIONS]
-    return (bits.reshape(count, PROJECTIONS) * 2.0 - 1.0) / np.sqrt(PROJECTIONS)
+    signs: np.ndarray = (bits.reshape(count, PROJECTIONS) * 2.0 - 1.0) / np.sqrt(PROJECTIONS)
+    return signs

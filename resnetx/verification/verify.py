@@ -13,15 +13,23 @@ from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
 from resnetx.inputs.image_folder import read_images
-from resnetx.inputs.random_feeds import FREE_SIZE, foreign_samples
+from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.inputs.sampling import Sampling, batch_sizes
 from resnetx.runtime.catalog import open_runner, provider_names, scoped_options
 from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
-from resnetx.verification.judged import Judged
+from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
+from resnetx.verification.judged import Judged
 from resnetx.verification.parity import Tolerance
-from resnetx.verification.references import Truth, golden_truth, module_truth, onnx_truth, own_truth, torch_truth
+from resnetx.verification.references import (
+    Truth,
+    golden_truth,
+    module_truth,
+    onnx_truth,
+    own_truth,
+    torch_truth,
+)
 from resnetx.verification.result import Verification
 
 Step = Callable[[str], None]
@@ -32,7 +40,8 @@ class VerifyOptions:
     """The reference, the providers, the inputs and the tolerance; None is the default.
 
     A provider option is named `k`, or `provider:k` for that provider only. `module` is a torch module, typed as Any
-    because torch is optional. `precision` is the one that the file should have; by default, its card's.
+    because torch is optional. `precision` is the one that the file should have; by default, that of most of its
+    weights. `layers`: also compare inner tensors.
     """
 
     module: Any = None
@@ -47,6 +56,7 @@ class VerifyOptions:
     seed: int = 0
     tolerance: Tolerance | None = None
     precision: Precision | None = None
+    layers: bool = True
 
 
 def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: None) -> Verification:
@@ -67,7 +77,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     precisions = [options.precision or runner.effective_precision for runner in runners]
     step("computing the reference")
     truth = _truth(file, path, card, runners[0], options, precisions)
-    judged = Judged(model=file.model, card=card, truth=truth, tolerance=options.tolerance)
+    judged = Judged(model=file.model, card=card, truth=truth, tolerance=options.tolerance, inner=options.layers)
     step("comparing the file with the network")
     own = judged.file(expected)
     verdicts = []
@@ -103,7 +113,8 @@ def _truth(
     sampling = Sampling(sizes=sizes, samples=options.samples, images=options.images, seed=options.seed)
     if options.module is not None:
         outputs = tuple(output.name for output in runner.outputs)
-        return module_truth(options.module, outputs, foreign_samples(runner.inputs, sampling), sampling, precisions)
+        feeds = foreign_feeds(runner.inputs, sampling, precisions)
+        return module_truth(options.module, outputs, feeds, sampling, precisions=precisions)
     if options.reference is not None:
         return onnx_truth(options.reference, runner, card, sampling, precisions=precisions)
     if card is not None and card.config is not None:
