@@ -28,6 +28,7 @@ HEAVY = {
         "runtime/pytorch",
         "verification/pytorch_reference.py",
         "verification/rebuild.py",
+        "verification/evaluation",
         "conversion",
         "benchmark/peak_kernels.py",
         "api.py",

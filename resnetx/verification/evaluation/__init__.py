@@ -1,0 +1,1 @@
+"""Evaluates an ONNX graph operator by operator in float64, or in a simulated lower precision."""

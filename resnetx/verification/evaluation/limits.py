@@ -1,0 +1,33 @@
+"""What the evaluator refuses: operators it does not know, and tensors and loops that are too large."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+# Of one tensor. A batch of 17 images of 224x224 needs 110 MB for the largest one of a ResNet.
+MAX_BYTES = 2**31
+# Of all loops of one run together.
+MAX_ITERATIONS = 10_000
+# Of a graph whose functions are inlined, and of functions inside functions.
+MAX_NODES = 200_000
+MAX_DEPTH = 32
+
+
+class UnsupportedGraph(Exception):
+    """The graph can't be evaluated; the message names the first operator that prevents it."""
+
+    def __init__(self, message: str, *, operator: str = "") -> None:
+        super().__init__(f"{operator}: {message}" if operator else message)
+        self.operator = operator
+        self.reason = message
+
+
+def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def refuse_large(shape: Sequence[int], bytes_each: int = 8) -> None:
+    """Called with the shape of a tensor before it is made."""
+    if math.prod(shape) * bytes_each > MAX_BYTES:
+        raise UnsupportedGraph(f"a tensor of shape {list(shape)} takes more than {MAX_BYTES:,} bytes")
