@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 
 # Of one tensor. A batch of 17 images of 224x224 needs 110 MB for the largest one of a ResNet.
 MAX_BYTES = 2**31
@@ -24,7 +24,7 @@ class UnsupportedGraph(Exception):
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:
-    return tuple(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+    return tuple(np.broadcast_shapes(*map(tuple, shapes)))
 
 
 def refuse_large(shape: Sequence[int], bytes_each: int = 8) -> None:
