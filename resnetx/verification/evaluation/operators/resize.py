@@ -54,8 +54,14 @@ NEAREST: dict[str, Callable[[Tensor], Tensor]] = {
     "round_prefer_ceil": lambda at: torch.floor(at + 0.5),
     "floor": torch.floor,
     "ceil": torch.ceil,
-    "simple": torch.trunc,
 }
+
+
+def _nearest_mode(call: Call, axis: Axis) -> str:
+    """Before opset 11 it was not specified; ONNX Runtime takes the element above where it leaves some out."""
+    if call.opset >= 11:
+        return call.text("nearest_mode", "round_prefer_floor")
+    return "ceil" if axis.scale < 1 else "floor"
 
 
 def _linear(distance: Tensor) -> Tensor:
@@ -104,8 +110,9 @@ def _interpolate(call: Call, x: Tensor, axes: list[Axis]) -> Tensor:
         elif axis.size == axis.wanted and axis.scale == 1:
             continue
         if mode == "nearest":
-            rounding = NEAREST[call.text("nearest_mode", "round_prefer_floor") if call.opset >= 11 else "floor"]
-            x = x.index_select(axis.dim, rounding(at).to(torch.int64).clamp(0, axis.size - 1))
+            # As far as float32 tells: a scale of 0.7 that is stored as 0.69999999 means its ties to be ties.
+            places = NEAREST[_nearest_mode(call, axis)](at.to(torch.float32))
+            x = x.index_select(axis.dim, places.to(torch.int64).clamp(0, axis.size - 1))
         elif mode in ("linear", "cubic", "bilinear"):
             values = x if x.is_floating_point() else x.to(torch.float64)
             matrix = _weights(call, axis, at).to(values.dtype)

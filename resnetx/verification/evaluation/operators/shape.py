@@ -88,13 +88,15 @@ def slice_(call: Call, x: Tensor, *inputs: Tensor | None) -> Tensor:
         dim = normal_axis(axis, x.dim())
         if step == 0:
             raise ValueError("a step of 0")
-        # Python's own rules for starts and ends out of range are those of ONNX.
-        backwards_to_the_first = step < 0 and end < -x.shape[dim]
-        chosen = slice(start, None if backwards_to_the_first else end, step).indices(x.shape[dim])
+        size = x.shape[dim]
+        # Unlike in Python, a backwards slice that starts before the first element starts at it.
+        lowest, highest = (0, size) if step > 0 else (-1, size - 1)
+        start = min(max(start + size if start < 0 else start, 0), highest)
+        end = min(max(end + size if end < 0 else end, lowest), highest)
         if step > 0:
-            x = x[(slice(None),) * dim + (slice(chosen[0], max(chosen[0], chosen[1]), step),)]
+            x = x[(slice(None),) * dim + (slice(start, max(start, end), step),)]
         else:
-            x = x.index_select(dim, torch.tensor(list(range(*chosen)), dtype=torch.int64))
+            x = x.index_select(dim, torch.arange(start, min(start, end), step))
     return x
 
 

@@ -1,0 +1,99 @@
+"""What the comparison of a file's weights and structure with the network's found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+SCHEMA = "resnetx.structure/1"
+Side = Literal["network", "file"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Something about a layer that is not the network's. A weight has the worst element's place and numbers."""
+
+    layer: str
+    what: str
+    expected: str
+    found: str
+    place: tuple[int, ...] | None = None
+    roundings: float | None = None
+    unit: str | None = None
+    count: int | None = None
+    total: int | None = None
+
+    def __str__(self) -> str:
+        if self.place is None:
+            return f"{self.layer}: {self.what} is {self.found}, the network's is {self.expected}"
+        place = f"[{', '.join(map(str, self.place))}]" if self.place else ""
+        text = f"{self.layer}.{self.what}{place} is {self.found}, the network's is {self.expected}"
+        if self.roundings is not None:
+            text += f" ({amount(self.roundings)} roundings of {self.unit})"
+        if self.total is not None and self.total > 1:
+            text += f"; {self.count:,} of {self.total:,} elements differ"
+        return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unrecognized:
+    """An operation of one side without a counterpart on the other, which is left to the numeric checks."""
+
+    side: Side
+    layer: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.layer} of the {self.side}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounded:
+    """A place where the file rounds an activation to a lower precision; `layer` made it, where that is known."""
+
+    node: str
+    layer: str | None
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureComparison:
+    """`proved` are the layers of the network whose weights, attributes and inputs all agree with the file's.
+
+    `stored` is the coarsest format of each compared layer's weights in the file.
+    """
+
+    proved: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    unrecognized: tuple[Unrecognized, ...]
+    stored: Mapping[str, str]
+    rounded: tuple[Rounded, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is known to be wrong; what was not recognized is neither right nor wrong."""
+        return not self.differences
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole file is proved to be the network."""
+        return not self.differences and not self.unrecognized
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "passed": self.passed} | asdict(self)
+
+
+def amount(number: float) -> str:
+    """A count of roundings for people: 86,000 rather than 86,123.4."""
+    if number != number or number in (float("inf"), float("-inf")):
+        return "infinitely many"
+    if number < 10:
+        return f"{number:.1f}"
+    if number >= 1e15:
+        return f"{number:.2g}"
+    digits = len(str(int(number)))
+    return f"{round(int(number), min(0, 2 - digits)):,}"
+
+
+def in_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Each name once, in the order of its first appearance."""
+    return tuple(dict.fromkeys(name for name in names if name))
