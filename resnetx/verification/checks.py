@@ -73,11 +73,11 @@ def verify_classifier(
         noise = _noise(references, precision, lambda batch: softmax(batch[0]), floor)
         answers = [run[output] for run in runs]
         return (*checks, *_judge_batches(output, truth, noise, answers, precision, tolerance))
-    scores, best = [run["scores"] for run in runs], [_best(batch, k) for batch in truth]
-    noise = _noise(references, precision, lambda batch: _best(softmax(batch[0]), k), floor)
+    scores, best = [run["scores"] for run in runs], [best_of(batch, k) for batch in truth]
+    noise = _noise(references, precision, lambda batch: best_of(softmax(batch[0]), k), floor)
     checks += _judge_batches("scores", best, noise, scores, precision, tolerance)
     for probabilities, run in zip(truth, runs, strict=True):
-        error = np.abs(run["scores"] - _best(probabilities, k)) if run["scores"].shape[1:] == (k,) else np.ones(1)
+        error = np.abs(run["scores"] - best_of(probabilities, k)) if run["scores"].shape[1:] == (k,) else np.ones(1)
         allowed = 2 * float(error.max()) + float(np.finfo(np.float32).eps)
         checks.append(judge_top_k("indices", truth=probabilities, indices=run["indices"], k=k, tolerance=allowed))
     return tuple(checks)
@@ -123,7 +123,7 @@ def _noise(
     return expected_noise(truth, answers, response, precision=precision, factor=factor, floor=floor)
 
 
-def _best(probabilities: np.ndarray, k: int) -> np.ndarray:
+def best_of(probabilities: np.ndarray, k: int) -> np.ndarray:
     return -np.sort(-probabilities, axis=1)[:, :k]
 
 

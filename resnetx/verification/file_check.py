@@ -1,20 +1,26 @@
 """Is the file the network? Its graph, weights and inner tensors in float64, compared with what it should be."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
 
 from resnetx.base.precisions import EPSILON
 from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
-from resnetx.verification.checks import verify_classifier, verify_module
+from resnetx.model.preprocessing import top_k
+from resnetx.verification.checks import best_of, softmax, verify_classifier, verify_module
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.layers import Counterpart, compare_file, expected
 from resnetx.verification.parity import Parity
 from resnetx.verification.reference_outputs import References
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict
-from resnetx.verification.sketch import NamedSketch, joined
+from resnetx.verification.sketch import NamedSketch, joined, sketch
+
+if TYPE_CHECKING:
+    from resnetx.verification.evaluation.evaluator import Steps
 
 # The least error of an exact comparison: half a rounding of the file's weights.
 FLOOR = 0.5
@@ -28,11 +34,12 @@ def compare_exactly(
     precision: str,
     originals: Mapping[str, str | None],
 ) -> FileVerdict:
-    """Evaluate the graph in float64, without the roundings of its half-precision and INT8 steps.
+    """Evaluate the graph in float64, without the roundings of its half-precision and INT8 steps if they are expected.
 
     What remains are the roundings of its weights: the noise is how far the network moves if its own are rounded once
     more to `precision`.
     """
+    steps: "Steps" = "kept" if precision == "fp32" else "ignored"
     from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
     original = truth.original
@@ -40,11 +47,13 @@ def compare_exactly(
     logits = None if card is None or card.output == "logits" else softmax_input(model)
     graph = ExactGraph(model, watched=logits)
     try:
-        found = [graph.run(feeds, steps="ignored") for feeds in truth.probes]
+        found = [graph.run(feeds, steps=steps) for feeds in truth.probes]
     except UnsupportedGraph as error:
         return FileVerdict(notes=(f"the graph cannot be evaluated in float64: {error}",))
     exact = [original.exact(feeds) for feeds in truth.probes]
     moved = [original.perturbed(feeds, precision, inputs=False) for feeds in truth.probes]
+    if card is not None and card.output != "logits" and truth.outputs == ("logits",):
+        exact, moved = ([(run[0], (*run[1], *_behind_logits(run[0][0], card.output))) for run in side] for side in (exact, moved))
     references = References(truth=[run[0] for run in exact], noisy={"fp32": [run[0] for run in moved]})
     runs = [dict(zip(graph.outputs, outputs, strict=True)) for outputs, _ in found]
     if truth.outputs == ("logits",) and card is not None and card.config is not None:
@@ -68,10 +77,18 @@ def compare_exactly(
     return FileVerdict(parity=parity, layers=layers, left_out=left_out)
 
 
+def _behind_logits(logits: np.ndarray, output: str) -> tuple[NamedSketch, ...]:
+    """The network is traced up to its logits; this is what its output form makes of them."""
+    probabilities = softmax(logits)
+    whole = NamedSketch(name="softmax", sketch=sketch(probabilities), op="softmax")
+    k = top_k(output)
+    return (whole, NamedSketch(name="topk", sketch=sketch(best_of(probabilities, k)), op="topk")) if k else (whole,)
+
+
 def _floor(precision: str) -> float:
     return FLOOR * EPSILON.get(precision, EPSILON["fp32"]) / EPSILON["fp32"]
 
 
 def _counterparts(exact: Sequence[Sequence[NamedSketch]], moved: Sequence[Sequence[NamedSketch]]) -> list[Counterpart]:
     pairs = zip(joined(exact), joined(moved), strict=True)
-    return [Counterpart(name=a.name, expected=expected(a.sketch, b.sketch)) for a, b in pairs]
+    return [Counterpart(name=a.name, op=a.op, expected=expected(a.sketch, b.sketch)) for a, b in pairs]

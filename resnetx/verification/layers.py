@@ -46,9 +46,10 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Counterpart:
-    """A tensor of the network, by the module or call that computes it."""
+    """A tensor of the network, by the module or call that computes it, and the operator's name."""
 
     name: str
+    op: str
     expected: Expected
 
 
@@ -130,40 +131,70 @@ def compare_file(
     """Compare a file's inner tensors with the network's, both in float64; also return what was left out, and why.
 
     A tensor's counterpart is the network's tensor that is nearest to it in value, whatever their names. What has none
-    is a step that the network does not have; if what follows is right again, it is not wrong.
+    is a step that the network does not have; if what follows is right again, it is not wrong. If the outputs are wrong,
+    a tensor must be that of the module which the node is named after.
     """
     floor = EPSILON.get(precision, EPSILON["fp32"]) / 2
-    by_form: dict[tuple[int, int, int], list[Counterpart]] = {}
-    for each in network:
-        by_form.setdefault(each.expected.exact.form, []).append(each)
-    alike = {node.name: by_form.get(found[node.tensor].form, []) for node in nodes if node.tensor in found}
-    nearest = {node.name: _nearest(found[node.tensor], alike[node.name]) for node in nodes if node.tensor in found}
+    by_form: dict[tuple[int, int, int], list[int]] = {}
+    for number, each in enumerate(network):
+        by_form.setdefault(each.expected.exact.form, []).append(number)
+    nodes = [node for node in nodes if node.tensor in found]
+    alike = {node.name: by_form.get(found[node.tensor].form, []) for node in nodes}
+    nearest = {node.name: _nearest(found[node.tensor], network, alike[node.name]) for node in nodes}
     deviations = {
-        node.name: deviation(found[node.tensor], best.expected, floor=floor)
+        name: deviation(found[node.tensor], network[best].expected, floor=floor)
         for node in nodes
-        if node.tensor in found and (best := nearest[node.name]) is not None
+        if (best := nearest[name := node.name]) is not None
     }
     good = {node.tensor for node in nodes if node.name in deviations and deviations[node.name].small}
     followed = _followed_by(model, good)
-    rows, left_out = [], {}
+    rows: list[LayerParity] = []
+    anonymous: list[LayerParity] = []
+    left_out: dict[str, str] = {}
     for node in nodes:
-        if node.tensor not in found:
-            continue
-        own = found[node.tensor]
-        measured = deviations.get(node.name)
-        if measured is None or not measured.small:
+        own, measured = found[node.tensor], deviations.get(node.name)
+        namesakes = [number for number in alike[node.name] if network[number].name == _base(node.name)]
+        if measured is not None and measured.small:
+            best = nearest[node.name]
+            assert best is not None
+            if not outputs_agree and namesakes and not _plausible(node, best, namesakes, network):
+                other = _nearest(own, network, [number for number in namesakes if number != best] or namesakes)
+                assert other is not None
+                measured = deviation(own, network[_normalized(other, network)].expected, floor=floor)
+        else:
             few = measured is not None and measured.channels <= max(FEW_CHANNELS, 1 / own.form[1])
             if not (few and node.op in LINEAR) and (outputs_agree or node.tensor in followed):
                 left_out[node.name] = "the network computes no such tensor by itself, and what follows is right"
                 continue
-            namesake = _nearest(own, [each for each in alike[node.name] if _base(node.name) == each.name])
+            namesake = _nearest(own, network, namesakes)
             if namesake is not None:
-                measured = deviation(own, namesake.expected, floor=floor)
-            elif measured is None or not measured.error < ALIKE:
-                left_out[node.name] = "the network computes no tensor that resembles it"
+                measured = deviation(own, network[namesake].expected, floor=floor)
+            else:
+                left_out[node.name] = "the network computes no such tensor by that name"
+                if measured is not None and measured.error < ALIKE:
+                    anonymous.append(_row(node, measured, own, originals))
                 continue
         rows.append(_row(node, measured, own, originals))
+    if all(row.passed for row in rows):
+        # The names say nothing: what resembles a tensor of the network is that tensor with an error.
+        left_out = {name: why for name, why in left_out.items() if name not in {row.name for row in anonymous}}
+        order = {node.name: number for number, node in enumerate(nodes)}
+        rows = sorted([*rows, *anonymous], key=lambda row: order[row.name])
     return tuple(rows), left_out
+
+
+def _plausible(node: LayerNode, best: int, namesakes: Sequence[int], network: Sequence[Counterpart]) -> bool:
+    """Whether a node computes its module, the module with its BatchNorm, or these with an activation."""
+    if best in namesakes:
+        # A convolution whose BatchNorm is not in the file at all.
+        return node.normalized or _normalized(best, network) == best
+    return any(best - number in (1, 2) for number in namesakes) and node.op in LINEAR
+
+
+def _normalized(number: int, network: Sequence[Counterpart]) -> int:
+    """The BatchNorm that follows a tensor of the network, or the tensor itself."""
+    following = number + 1
+    return following if following < len(network) and "batch_norm" in network[following].op else number
 
 
 def first_fault(layers: Sequence[LayerParity]) -> LayerParity | None:
@@ -171,15 +202,15 @@ def first_fault(layers: Sequence[LayerParity]) -> LayerParity | None:
     return next((layer for layer in layers if not layer.passed), None)
 
 
-def _nearest(own: Sketch, alike: Sequence[Counterpart]) -> Counterpart | None:
+def _nearest(own: Sketch, network: Sequence[Counterpart], numbers: Sequence[int]) -> int | None:
     """By the first samples: tensors that agree there are compared in full."""
 
-    def distance(each: Counterpart) -> float:
+    def distance(number: int) -> float:
         with np.errstate(invalid="ignore", over="ignore"):
-            value = float(np.square(own.values[:2] - each.expected.exact.values[:2]).sum())
+            value = float(np.square(own.values[:2] - network[number].expected.exact.values[:2]).sum())
         return value if np.isfinite(value) else float("inf")
 
-    return min(alike, key=distance, default=None)
+    return min(numbers, key=distance, default=None)
 
 
 def _followed_by(model: onnx.ModelProto, good: set[str]) -> set[str]:

@@ -28,7 +28,7 @@ def trace_network(
         def record(op: str, output: Tensor) -> None:
             path, leaf = stack[-1]
             name = path if leaf else f"{path}.{op}".strip(".")
-            recorded.append(NamedSketch(name=name, sketch=sketch(output.double().numpy())))
+            recorded.append(NamedSketch(name=name, sketch=sketch(output.double().numpy()), op=op))
 
         with _Recorder(record, batch=len(tensors[0]) if tensors and tensors[0].dim() else 1):
             result = module(*tensors)

@@ -32,10 +32,11 @@ class Sketch:
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSketch:
-    """An inner tensor by the name of the module, call or node that computes it."""
+    """An inner tensor by the name of the module, call or node that computes it, and the operator's name."""
 
     name: str
     sketch: Sketch
+    op: str = ""
 
 
 def joined(batches: Sequence[Sequence[NamedSketch]]) -> tuple[NamedSketch, ...]:
@@ -46,7 +47,7 @@ def joined(batches: Sequence[Sequence[NamedSketch]]) -> tuple[NamedSketch, ...]:
         if all(each.name == group[0].name and each.sketch.form[1:] == first.form[1:] for each in group):
             values = np.concatenate([each.sketch.values for each in group])
             whole = Sketch(shape=(len(values), *first.shape[1:]), values=values)
-            result.append(NamedSketch(name=group[0].name, sketch=whole))
+            result.append(NamedSketch(name=group[0].name, sketch=whole, op=group[0].op))
     return tuple(result)
 
 

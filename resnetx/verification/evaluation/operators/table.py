@@ -11,6 +11,7 @@ from resnetx.verification.evaluation.operators import (
     pooling,
     quantization,
     quantized_layers,
+    random,
     reduction,
     resize,
     shape,
@@ -18,7 +19,7 @@ from resnetx.verification.evaluation.operators import (
 
 _STANDARD = (
     *(elementwise, activation, convolution, pooling, reduction, normalization),
-    *(shape, indexing, resize, quantization, quantized_layers),
+    *(shape, indexing, resize, quantization, quantized_layers, random),
 )
 OPERATORS: dict[tuple[str, str], Operator] = {
     **{("", name): function for module in _STANDARD for name, function in module.TABLE.items()},
