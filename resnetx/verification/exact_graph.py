@@ -13,7 +13,7 @@ import onnx
 from onnx import numpy_helper
 
 from resnetx.base.precisions import EPSILON
-from resnetx.verification.reference_outputs import Trace
+from resnetx.verification.reference_outputs import Trace, Traces
 from resnetx.verification.sketch import NamedSketch, sketch
 
 if TYPE_CHECKING:
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExactGraph:
-    """A graph; sketches bear the names of its tensors. `seen` are the values of the tensor `watched`, run by run."""
+    """A graph; sketches bear the names of its tensors. Of the `watched` tensors, the values are kept as well."""
 
     model: onnx.ModelProto
-    watched: str | None = None
-    seen: list[np.ndarray] = field(default_factory=list)
+    watched: tuple[str, ...] = ()
+    values: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    _traces: Traces = field(default_factory=Traces)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -39,31 +40,33 @@ class ExactGraph:
     def outputs(self) -> tuple[str, ...]:
         return tuple(value.name for value in self.model.graph.output)
 
-    def exact(self, feeds: Sequence[np.ndarray], *, steps: "Steps" = "kept") -> Trace:
-        return self.run(feeds, steps=steps)
+    def exact(self, feeds: Sequence[np.ndarray]) -> Trace:
+        """The outputs and inner tensors in float64, with the roundings that the file asks for."""
+        return self.run(feeds)
 
-    def perturbed(
-        self, feeds: Sequence[np.ndarray], precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0
-    ) -> Trace:
-        """As `exact`, but each parameter, and each input if `inputs`, is off by up to a rounding of `precision`."""
-        generator = np.random.default_rng(seed)
-        size = factor * EPSILON[precision]
-        if inputs:
-            feeds = [feed * _near_one(feed, size, generator) if feed.dtype.kind == "f" else feed for feed in feeds]
-        moved = ExactGraph(perturbed_weights(self.model, size, generator))
-        return moved.run(feeds)
+    def perturbed(self, feeds: Sequence[np.ndarray], precision: str) -> Trace:
+        """As `exact`, but each float weight is off by up to a rounding of `precision`."""
+        moved = ExactGraph(perturbed_weights(self.model, EPSILON[precision], np.random.default_rng(0)))
+        return self._traces.get(feeds, precision, lambda: moved.run(feeds))
 
     def run(
         self, feeds: Sequence[np.ndarray], *, steps: "Steps" = "kept", arithmetic: "Arithmetic" = "float64"
     ) -> Trace:
+        return self._traces.get(feeds, (steps, arithmetic), lambda: self._evaluate(feeds, steps, arithmetic))
+
+    def value(self, name: str, feeds: Sequence[np.ndarray]) -> np.ndarray:
+        """A watched tensor in the last run of these feeds."""
+        return self.values[name, id(feeds[0])]
+
+    def _evaluate(self, feeds: Sequence[np.ndarray], steps: "Steps", arithmetic: "Arithmetic") -> Trace:
         from resnetx.verification.evaluation.evaluator import Evaluator
 
         sketches: list[NamedSketch] = []
 
         def watch(name: str, tensor: Any) -> None:
             array = tensor.numpy()
-            if name == self.watched:
-                self.seen.append(array.copy())
+            if name in self.watched:
+                self.values[name, id(feeds[0])] = array.copy()
             if array.dtype.kind == "f" and array.ndim:
                 sketches.append(NamedSketch(name=name, sketch=sketch(array)))
 

@@ -58,16 +58,16 @@ def grouped(
     """The batches, and the references' outputs for them.
 
     If the reference takes batches of any size, and an output for a sample does not depend on the others in its batch,
-    each sample is computed only once; `exact` computes one batch, to find out.
+    each sample is computed only once; `exact` computes one batch, to find out, and is None where that is known.
     """
     batches = [tuple(batch) for batch in sampling.batches()]
-    pool = _pool(feeds, batches) if exact is not None and any_size else None
-    if pool is not None and exact is not None:
+    pool = _pool(feeds, batches) if any_size else None
+    if pool is not None:
         count = len(pool[0])
         samples = Samples(groups=[pool], outputs=run([pool]), arrangement=tuple((0, batch) for batch in batches))
         if all(output.ndim and len(output) == count for output in samples.outputs.truth[0]):
             index = min(range(len(batches)), key=lambda number: abs(len(batches[number]) - 3))
-            if all(map(_same, exact(samples.feeds[index]), samples.references.truth[index])):
+            if exact is None or all(map(_same, exact(samples.feeds[index]), samples.references.truth[index])):
                 return samples
     arrangement = tuple((index, tuple(range(len(batch)))) for index, batch in enumerate(batches))
     return Samples(groups=feeds, outputs=run(feeds), arrangement=arrangement)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
 
 from resnetx.base.precisions import EPSILON
 from resnetx.graph.card import ModelCard
@@ -27,7 +26,7 @@ FLOOR = 0.5
 
 
 def compare_exactly(
-    model: onnx.ModelProto,
+    graph: ExactGraph,
     truth: Truth,
     card: ModelCard | None,
     *,
@@ -39,25 +38,31 @@ def compare_exactly(
     What remains are the roundings of its weights: the noise is how far the network moves if its own are rounded once
     more to `precision`.
     """
-    steps: "Steps" = "kept" if precision == "fp32" else "ignored"
+    steps: Steps = "kept" if precision == "fp32" else "ignored"
     from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
     original = truth.original
     assert original is not None
+    model = graph.model
     logits = None if card is None or card.output == "logits" else softmax_input(model)
-    graph = ExactGraph(model, watched=logits)
     try:
         found = [graph.run(feeds, steps=steps) for feeds in truth.probes]
     except UnsupportedGraph as error:
         return FileVerdict(notes=(f"the graph cannot be evaluated in float64: {error}",))
     exact = [original.exact(feeds) for feeds in truth.probes]
-    moved = [original.perturbed(feeds, precision, inputs=False) for feeds in truth.probes]
+    moved = [original.perturbed(feeds, precision) for feeds in truth.probes]
     if card is not None and card.output != "logits" and truth.outputs == ("logits",):
-        exact, moved = ([(run[0], (*run[1], *_behind_logits(run[0][0], card.output))) for run in side] for side in (exact, moved))
+        exact, moved = (
+            [(run[0], (*run[1], *_behind_logits(run[0][0], card.output))) for run in side] for side in (exact, moved)
+        )
     references = References(truth=[run[0] for run in exact], noisy={"fp32": [run[0] for run in moved]})
     runs = [dict(zip(graph.outputs, outputs, strict=True)) for outputs, _ in found]
     if truth.outputs == ("logits",) and card is not None and card.config is not None:
-        inner = [run[graph.outputs[0]] for run in runs] if logits is None else graph.seen
+        inner = (
+            [run[graph.outputs[0]] for run in runs]
+            if logits is None
+            else [graph.value(logits, feeds) for feeds in truth.probes]
+        )
         checks = verify_classifier(
             runs, inner, references, output=card.output, precision="fp32", floor=_floor(precision)
         )

@@ -7,9 +7,10 @@ from functools import cached_property
 import onnx
 
 from resnetx.graph.card import ModelCard
-from resnetx.graph.layers import layer_nodes
+from resnetx.graph.layers import layer_nodes, softmax_input
 from resnetx.model.layer_names import original_name
 from resnetx.runtime.runner import Runner
+from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.file_check import compare_exactly
 from resnetx.verification.golden import Golden
 from resnetx.verification.judge import Reopen, file_logits, judge
@@ -34,7 +35,7 @@ class Judged:
         """Is it the network? `precision` is the one that the file should have."""
         if self.tolerance is not None or self.truth.original is None:
             return None
-        return compare_exactly(self.model, self.truth, self.card, precision=precision, originals=self.originals)
+        return compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
 
     def provider(self, runner: Runner, reopen: Reopen, precision: str) -> ProviderVerdict:
         """Do its outputs agree with the reference, and does it compute the file?"""
@@ -87,6 +88,11 @@ class Judged:
         return rows, [] if rows else ["no layer of the golden bundle is in the file"]
 
     @cached_property
+    def graph(self) -> ExactGraph:
+        logits = softmax_input(self.model)
+        return ExactGraph(self.model, watched=() if logits is None else (logits,))
+
+    @cached_property
     def answers(self) -> GraphAnswers | str | None:
         """The graph in float64, or why it cannot be evaluated; None if it is not needed."""
         # A golden bundle is for machines without torch; its own layers are compared.
@@ -100,7 +106,7 @@ class Judged:
         from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
         try:
-            return GraphAnswers(self.model, self.truth.probes)
+            return GraphAnswers(self.graph, self.truth.probes)
         except UnsupportedGraph as error:
             return f"the inner tensors were not compared: {error}"
 

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resnetx.base.precisions import EPSILON
 from resnetx.verification.long_sums import OneByOne
 from resnetx.verification.network_trace import largest_magnitude, outputs_of, tensors_of, trace_network
-from resnetx.verification.reference_outputs import PERTURBED, Outputs, References, Trace
+from resnetx.verification.reference_outputs import PERTURBED, Outputs, References, Trace, Traces
 
 TORCH_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Perturbed runs for the movement of single elements, and their size: what a correct runtime may be off by.
@@ -26,12 +26,15 @@ class Network:
 
     module: nn.Module
     wrapper: str = ""
+    _traces: Traces = field(default_factory=Traces)
 
     def outputs(self, feeds: Feeds, precision: str | None = None) -> Outputs:
         """The outputs in float64, or in `precision`."""
+        if precision is None:
+            return self.exact(feeds)[0]
         if precision == "int8":
             return _run(fake_quantized(self.module), feeds, torch.float32)
-        dtype = torch.float64 if precision is None else TORCH_TYPES[precision]
+        dtype = TORCH_TYPES[precision]
         module = self.module if dtype == torch.float32 else copy.deepcopy(self.module).to(dtype)
         return _run(module, feeds, dtype)
 
@@ -52,10 +55,19 @@ class Network:
 
     def exact(self, feeds: Feeds) -> Trace:
         """The outputs and the inner tensors in float64."""
-        return trace_network(copy.deepcopy(self.module).double(), feeds, wrapper=self.wrapper)
 
-    def perturbed(self, feeds: Feeds, precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0) -> Trace:
-        """As `exact`, but each parameter, and each input if `inputs`, is off by up to a rounding of `precision`."""
+        def compute() -> Trace:
+            return trace_network(copy.deepcopy(self.module).double(), feeds, wrapper=self.wrapper)
+
+        return self._traces.get(feeds, "exact", compute)
+
+    def perturbed(self, feeds: Feeds, precision: str) -> Trace:
+        """As `exact`, but each parameter, or the inputs without any, is off by up to a rounding of `precision`."""
+        inputs = not any(True for _ in self.module.parameters())
+        return self._traces.get(feeds, precision, lambda: self.moved(feeds, precision, inputs=inputs))
+
+    def moved(self, feeds: Feeds, precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0) -> Trace:
+        """As `perturbed`, by up to `factor` roundings, and each input too if `inputs`."""
         generator = torch.Generator().manual_seed(seed)
         size = factor * EPSILON[precision]
         if precision == "int8":
@@ -74,13 +86,13 @@ class Network:
 
 
 def run_references(network: Network, batches: Sequence[Feeds], *, precisions: Sequence[str] = ("fp32",)) -> References:
-    """Run every batch in float64, in each of `precisions`, and with perturbed parameters and inputs."""
+    """Run every batch in float64, in each of `precisions`, and with perturbed parameters."""
     truth = [network.outputs(feeds) for feeds in batches]
     noisy = {
         name: [network.noisy(feeds, name, exact) for feeds, exact in zip(batches, truth, strict=True)]
         for name in precisions
     }
-    noisy[PERTURBED] = [network.perturbed(feeds, "fp32", inputs=True)[0] for feeds in batches]
+    noisy[PERTURBED] = [network.perturbed(feeds, "fp32")[0] for feeds in batches]
     return References(truth=truth, noisy=noisy, sway=lambda index: sway(network, batches[index], truth[index]))
 
 
@@ -91,7 +103,7 @@ def sway(network: Network, feeds: Feeds, truth: Outputs) -> Outputs:
     """
     moved = [np.zeros(exact.shape) for exact in truth]
     for seed in range(SWAYS):
-        outputs, _ = network.perturbed(feeds, "fp32", inputs=True, factor=SWAY_ROUNDINGS, seed=seed)
+        outputs, _ = network.moved(feeds, "fp32", inputs=True, factor=SWAY_ROUNDINGS, seed=seed)
         for far, output, exact in zip(moved, outputs, truth, strict=True):
             with np.errstate(invalid="ignore"):
                 np.fmax(far, np.abs(output.astype(np.float64) - exact), out=far)

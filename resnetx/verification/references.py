@@ -31,10 +31,8 @@ class Original(Protocol):
     def exact(self, feeds: Sequence[np.ndarray]) -> Trace:
         """The outputs and inner tensors."""
 
-    def perturbed(
-        self, feeds: Sequence[np.ndarray], precision: str, *, inputs: bool, factor: float = 1.0, seed: int = 0
-    ) -> Trace:
-        """The same, with each parameter, and each input if `inputs`, off by up to a rounding of `precision`."""
+    def perturbed(self, feeds: Sequence[np.ndarray], precision: str) -> Trace:
+        """The same, with each parameter off by up to a rounding of `precision`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +83,8 @@ def deployed_truth(
 
     network = Network(deployed.with_logits(), wrapper="network")
     feeds = card_feeds(card, sampling, precisions, network, dtype=dtype)
-    samples = grouped(feeds, sampling, network.outputs, _torch_references(network, precisions))
+    # Its own networks treat samples independently.
+    samples = grouped(feeds, sampling, None, _torch_references(network, precisions))
     return Truth(
         description="PyTorch in float64",
         outputs=("logits",),
@@ -204,7 +203,7 @@ def onnx_truth(
             truth, noisy = (_by_position(run_batches(one, feeds), outputs) for one in (plain, rewritten))
             return References(truth=truth, noisy={"fp32": noisy})
 
-        samples = grouped(feeds, sampling, None, run)
+        samples = grouped(feeds, sampling, None, run, any_size=False)
     return Truth(
         description=f"{path.name} {'in float64' if known else 'on the cpu provider of ONNX Runtime'}",
         outputs=outputs,
@@ -236,7 +235,7 @@ def _graph_references(graph: ExactGraph) -> Callable[[Feeds], References]:
             truth=[graph.exact(batch)[0] for batch in feeds],
             noisy={
                 "fp32": [graph.run(batch, steps="declared", arithmetic="float32")[0] for batch in feeds],
-                PERTURBED: [graph.perturbed(batch, "fp32", inputs=True)[0] for batch in feeds],
+                PERTURBED: [graph.perturbed(batch, "fp32")[0] for batch in feeds],
             },
         )
 

@@ -28,19 +28,30 @@ MOST_ELEMENTS = 80_000_000
 class GraphAnswers:
     """A graph in float64 on a few samples, and with the roundings of a precision; computed once for all providers."""
 
-    def __init__(self, model: onnx.ModelProto, probes: Feeds) -> None:
-        self.model = model
-        self.stored = stored_precision(model.graph)
-        self._graph = ExactGraph(model)
-        fixed = len(probes) > 1
-        self.feeds = [list(probes[0]) if fixed else [each[:SAMPLES] for each in probes[0]]]
-        self.exact, self.tensors = self._run("kept", "float64")
+    def __init__(self, graph: ExactGraph, probes: Feeds) -> None:
+        self.model = graph.model
+        self.stored = stored_precision(graph.model.graph)
+        self._graph = graph
+        self.feeds, self.exact, self.tensors = self._few(list(probes[0]), fixed=len(probes) > 1)
         self._noisy: dict[str, tuple[Outputs, dict[str, Expected]]] = {}
+
+    def _few(self, probe: list[np.ndarray], *, fixed: bool) -> tuple[Feeds, Outputs, dict[str, Sketch]]:
+        """The first samples of a probe: from the run of all, if they are independent of each other."""
+        few = probe if fixed else [each[:SAMPLES] for each in probe]
+        outputs, tensors = self._graph.run(probe)
+        count = len(probe[0])
+        if few is not probe and all(each.sketch.shape[0] == count for each in tensors):
+            cut = {each.name: each.sketch.first(SAMPLES) for each in tensors}
+            return [few], [output[:SAMPLES] for output in outputs], cut
+        outputs, tensors = self._graph.run(few)
+        return [few], outputs, {each.name: each.sketch for each in tensors}
 
     def expected(self, precision: str) -> tuple[Outputs, dict[str, Expected]]:
         """The outputs with the arithmetic of a runtime that computes in `precision`, and what tensors should be."""
         if precision not in self._noisy:
-            outputs, noisy = self._run(*self._arithmetic(precision))
+            steps, arithmetic = self._arithmetic(precision)
+            outputs, found = self._graph.run(self.feeds[0], steps=steps, arithmetic=arithmetic)
+            noisy = {each.name: each.sketch for each in found}
             tensors = {name: expected(own, noisy[name]) for name, own in self.tensors.items() if name in noisy}
             self._noisy[precision] = outputs, tensors
         return self._noisy[precision]
@@ -49,10 +60,6 @@ class GraphAnswers:
         if precision in ("bf16", "tf32") or (precision == "fp16" and self.stored != "fp16"):
             return "kept", cast("Arithmetic", precision)
         return "declared", "float32"
-
-    def _run(self, steps: "Steps", arithmetic: "Arithmetic") -> tuple[Outputs, dict[str, Sketch]]:
-        outputs, tensors = self._graph.run(self.feeds[0], steps=steps, arithmetic=arithmetic)
-        return outputs, {each.name: each.sketch for each in tensors}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ class Sketch:
     def form(self) -> tuple[int, int, int]:
         return canonical_shape(self.shape)
 
+    def first(self, count: int) -> "Sketch":
+        """The sketch of the first samples."""
+        return Sketch(shape=(count, *self.shape[1:]), values=self.values[:count])
+
     @property
     def energy(self) -> np.ndarray:
         """The sum of squares of each sample's channels, (N, C)."""
