@@ -311,6 +311,18 @@ def _copied(a: _Arguments) -> Operand:
     return operand if isinstance(operand, str | Parameter) else a.value()
 
 
+def _as_strided(a: _Arguments) -> str:
+    """Axes of length one may have any stride; PyTorch restores the memory format of pooled maps in this way."""
+    if a.shape != a.builder.shapes[a.value()] or a["storage_offset"]:
+        raise Unknown
+    dense = 1
+    for length, stride in zip(reversed(a.shape), reversed(a["stride"]), strict=True):
+        if length != 1 and stride != dense:
+            raise Unknown
+        dense *= length
+    return a.value()
+
+
 def _same(a: _Arguments) -> str:
     return a.value("input") if "input" in a.given else a.value()
 
@@ -374,6 +386,7 @@ ATEN: dict[str, Handler] = {
     "select": _handler(_select),
     "constant_pad_nd": _handler(_pad),
     "expand": _handler(_expand),
+    "as_strided": _handler(_as_strided),
     "topk": _handler(_topk),
     "_to_copy": _handler(_copied),
     **dict.fromkeys(("detach", "alias", "clone", "contiguous", "lift_fresh", "dropout"), _identity),

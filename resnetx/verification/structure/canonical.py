@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from resnetx.verification.structure import affine
 from resnetx.verification.structure.graph import Graph, Op
-from resnetx.verification.structure.parameters import constant
+from resnetx.verification.structure.parameters import reshaped
 from resnetx.verification.structure.spelled_out import PATTERNS
 
 Merge = Callable[[Op, Op, Graph], "list[Op] | None"]
@@ -70,6 +70,9 @@ def _is_identity(op: Op, graph: Graph) -> bool:
         return shape is not None and shape == graph.shapes.get(op.output) and op.attributes["step"] == 1
     if op.kind == "concat":
         return len(op.inputs) == 1
+    if op.kind in ("avg_pool", "max_pool"):
+        window = (*op.attributes["kernel"], *op.attributes["strides"])
+        return set(window) == {1} and not any(op.attributes["pads"])
     return affine.is_identity(op)
 
 
@@ -218,6 +221,24 @@ def _linear_behind_reshape(op: Op, before: Op, graph: Graph) -> list[Op] | None:
     return [replace(op, inputs=before.inputs, outputs=(inner,)), replace(before, inputs=(inner,), outputs=op.outputs)]
 
 
+def _affine_behind_reshape(op: Op, before: Op, graph: Graph) -> list[Op] | None:
+    """What differs along the last axis only doesn't mind how the others are arranged."""
+    shape, last = graph.shapes.get(before.inputs[0]), graph.shapes.get(before.output)
+    if shape is None or last is None or shape[-1:] != last[-1:] or graph.shapes.get(op.output) != last:
+        return None
+    parameters = [affine.full(item) for item in op.parameters.values()]
+    if any(math.prod(item.shape) not in (1, item.shape[-1]) for item in parameters if item.shape):
+        return None
+    line = (1,) * (len(shape) - 1)
+    turned = {name: reshaped(item, (*line, item.shape[-1])) for name, item in zip(op.parameters, parameters, strict=True)}
+    inner = f"{op.output}/unshaped"
+    graph.shapes[inner] = shape
+    return [
+        replace(op, inputs=before.inputs, outputs=(inner,), parameters=turned),
+        replace(before, inputs=(inner,), outputs=op.outputs),
+    ]
+
+
 def _move_strides(graph: Graph) -> None:
     """A 1x1 convolution that strides reads the pixels that a stride of the convolution before it would have left."""
     uses, producers = graph.uses(), graph.producers()
@@ -247,13 +268,6 @@ def _move_strides(graph: Graph) -> None:
         producers = graph.producers()
 
 
-def scalar(name: str, value: float) -> affine.Parameter:
-    """One number as a parameter."""
-    import numpy as np
-
-    return constant(name, np.asarray(value, np.float64))
-
-
 # What is merged: the operation before, the operation, how, and whether the first must have no other reader.
 MERGES: dict[tuple[str, str], tuple[Merge | None, bool]] = {
     ("clip", "clip"): (_clips, True),
@@ -270,4 +284,5 @@ MERGES: dict[tuple[str, str], tuple[Merge | None, bool]] = {
     ("pad", "conv"): (_padded, False),
     ("pad", "avg_pool"): (_padded, False),
     ("reshape", "linear"): (_linear_behind_reshape, False),
+    ("reshape", "affine"): (_affine_behind_reshape, True),
 }

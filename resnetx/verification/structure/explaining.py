@@ -7,9 +7,7 @@ from resnetx.verification.structure.evaluate import equivalent
 from resnetx.verification.structure.graph import FOREIGN, Op
 from resnetx.verification.structure.matching import UNREACHED, Matching
 from resnetx.verification.structure.pairs import COMMUTATIVE, different_attributes
-from resnetx.verification.structure.result import Difference, Unrecognized
-
-NOTHING = "nothing"
+from resnetx.verification.structure.result import NOTHING, Difference, Unrecognized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +35,7 @@ def explain_all(matching: Matching) -> None:
 
 def _explain(matching: Matching, op: Op) -> None:
     twins = matching.twins(op)
-    if op.parameters and not op.opaque:
+    if op.parameters and not op.opaque and op.kind != "affine":
         comparable = [other for other in twins if matching.pairs.comparable(op, other)]
         if comparable:
             _compare(matching, op, _closest(matching, op, comparable))
@@ -46,8 +44,9 @@ def _explain(matching: Matching, op: Op) -> None:
         if moved is not None:
             _compare_inputs(matching, op, moved)
             return
-        alike = [other for other in twins if other.layer == op.layer or len(twins) == 1]
-        if alike and _decided(alike[0]):
+        # Another shape may be several layers in one, unless it has the very name.
+        alike = [other for other in twins if other.layer == op.layer]
+        if alike:
             _compare(matching, op, alike[0])
             return
     gap = _gap(matching, op)
@@ -61,10 +60,6 @@ def _explain(matching: Matching, op: Op) -> None:
             matching.not_found(op, "no operation of the file is known to do this")
         else:
             matching.bind(op, rewired, [_wiring(matching, op, rewired)])
-
-
-def _decided(op: Op) -> bool:
-    return op.kind in ("conv", "linear")
 
 
 def _closest(matching: Matching, op: Op, candidates: Sequence[Op]) -> Op:
@@ -96,6 +91,24 @@ def _compare(matching: Matching, op: Op, other: Op) -> None:
 
 def _extra(layer: str, found: str) -> Difference:
     return Difference(layer=layer, what="extra node", expected=NOTHING, found=found)
+
+
+def _extra_between(matching: Matching, extra: Sequence[Op], reader: Op | None) -> Difference:
+    """Named after the layer that ends with the extra operations, if they bear its name, or that reads them."""
+    inside = {name for op in extra for name in op.outputs}
+    before = [name for op in extra for name in op.inputs if name not in inside]
+    makers = [matching.makers.get(name) for value in before for name in matching.image.get(value, ())]
+    maker = next((op for op in makers if op is not None), None)
+    if maker is not None and (reader is None or extra[-1].layer == maker.layer):
+        return _extra(maker.layer, f"{_listed(extra)} behind it")
+    return _extra(reader.layer if reader else "the input", f"{_listed(extra)} before it")
+
+
+def _follow(matching: Matching, name: str, before: str, behind: str) -> None:
+    """Extra operations that all other readers see, too, are reported once."""
+    if not matching.free(matching.readers[before]) and before not in matching.file.outputs:
+        matching.to_file[name] = behind
+        matching.image[behind].append(name)
 
 
 def _wiring(matching: Matching, op: Op, other: Op) -> Difference:
@@ -139,9 +152,11 @@ def _compare_inputs(matching: Matching, op: Op, other: Op) -> None:
         verdict = _same(matching, gap)
         matching.used.update(map(id, extra))
         if verdict is True:
+            _follow(matching, name, expected, found)
             continue
         if verdict is False or not any(FOREIGN in each.kind for each in extra):
-            differences.append(_extra(op.layer, f"{_listed(extra)} before it"))
+            differences.append(_extra_between(matching, extra, op))
+            _follow(matching, name, expected, found)
         else:
             undecided = True
             matching.unrecognized.append(_not_known(extra, f"it stands before {op.layer}, where the network has nothing"))
@@ -263,11 +278,10 @@ def _difference(matching: Matching, network: Sequence[Op], file: Sequence[Op], g
     if not network and not file:
         return None
     if not network:
-        reader = next((op for op in matching.network.ops if gap.value in op.inputs), None)
-        first = gap.network[-1] if gap.network else None
-        maker = matching.makers.get(gap.value)
-        layer = first.layer if first else reader.layer if reader else maker.layer if maker else "the output"
-        return _extra(layer, f"{_listed(file)} {'before' if reader or first else 'behind'} it")
+        reader = gap.network[0] if gap.network else next(
+            (op for op in matching.network.ops if gap.value in op.inputs), None
+        )
+        return _extra_between(matching, file, reader)
     first_op = network[0]
     if not file:
         return Difference(

@@ -18,7 +18,7 @@ TORCH_PREFIX = "torch."
 ONNX_PREFIX = "onnx."
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Op:
     """One operation. `layer` is its name for people, `sources` the names of all that became part of it.
 

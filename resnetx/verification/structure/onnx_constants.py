@@ -27,7 +27,9 @@ STORAGES = {
 }
 # What may be computed from the shape of a tensor and still be a shape.
 OF_SHAPES = frozenset(
-    ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Add", "Sub", "Mul", "Div", "Cast", "Identity", "Reshape")
+    
+    ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Add", "Sub", "Mul", "Div", "Mod", "Cast", "Identity", "Reshape")
+
 )
 # What is computed by evaluating the node: its result is no larger than its inputs together.
 EVALUATED = OF_SHAPES | {"Sqrt", "Neg", "Reciprocal", "Pow", "Exp", "Abs", "Transpose", "Flatten", "Split"}

@@ -19,6 +19,7 @@ class Pairs:
     def __init__(self, network: Graph, file: Graph) -> None:
         self.network, self.file = network, file
         self._mismatches: dict[tuple[int, int], dict[str, Mismatch]] = {}
+        self._different: set[tuple[int, int]] = set()
         self._kept: list[tuple[Op, Op]] = []
 
     def comparable(self, op: Op, other: Op) -> bool:
@@ -54,7 +55,15 @@ class Pairs:
         return expected.mismatch(full(found) if found is not None else _neutral_of(expected.shape, name, neutral))
 
     def same_parameters(self, op: Op, other: Op) -> bool:
-        return self.comparable(op, other) and not self.mismatches(op, other)
+        if not self.comparable(op, other):
+            return False
+        key = id(op), id(other)
+        if key not in self._mismatches and key not in self._different:
+            weight, found = op.parameters.get("weight"), other.parameters.get("weight")
+            if weight is not None and found is not None and not weight.same(full(found)):
+                self._different.add(key)
+                self._kept.append((op, other))
+        return key not in self._different and not self.mismatches(op, other)
 
     def exact(self, op: Op, other: Op) -> bool:
         """Whether they are the same but for their inputs."""

@@ -52,15 +52,12 @@ class Parameter:
 
     def value(self) -> np.ndarray:
         """The parameter in float64."""
-        array = self.read().astype(np.float64)
-        return array if self.factor is None else array * self.factor
+        with np.errstate(all="ignore"):
+            array = self.read().astype(np.float64)
+            return array if self.factor is None else array * self.factor
 
     def size_of_terms(self) -> np.ndarray:
         return np.abs(self.value()) if self.magnitude is None else self.magnitude
-
-    def stored_error(self) -> np.ndarray:
-        """How far the stored format may be from the exact number."""
-        return np.zeros(self.shape) if self.error is None else self.error if self.error.shape else self.error
 
     def allowed(self, value: np.ndarray, factor: np.ndarray | None, step: np.ndarray | None) -> np.ndarray | float:
         """How far rounding to the stored format moves `value`, a part of the parameter with its `factor` and `step`."""
@@ -90,13 +87,16 @@ class Parameter:
     def _part(
         self, start: int, array: np.ndarray, factor: np.ndarray | None, step: np.ndarray | None, count: int = 1
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray | float]]:
-        value = array.astype(np.float64)
-        if factor is not None:
-            value = value * factor
-        if self.error is not None:
-            yield start, value, self.error[start : start + count] if self.error.ndim else self.error
-        else:
-            yield start, value, self.allowed(value, factor, step)
+        with np.errstate(all="ignore"):
+            value = array.astype(np.float64)
+            if factor is not None:
+                value = value * factor
+            own = self.error
+            if own is None:
+                error = self.allowed(value, factor, step)
+            else:
+                error = own[start : start + count] if own.ndim else own
+        yield start, value, error
 
     def mismatch(self, found: "Parameter") -> Mismatch | None:
         """Where `found`, of a file, is not this parameter of the network."""
@@ -135,7 +135,28 @@ class Parameter:
         return worst and replace(worst, count=count)
 
     def same(self, found: "Parameter") -> bool:
-        return self.shape == found.shape and self.mismatch(found) is None
+        """Whether there is no mismatch; most other weights are told by their first filter."""
+        if self.shape != found.shape:
+            return False
+        if len(self.shape) > 1 and self.shape[0] > 1 and self.first().mismatch(found.first()) is not None:
+            return False
+        return self.mismatch(found) is None
+
+    def first(self) -> "Parameter":
+        """The first filter alone."""
+
+        def part(array: np.ndarray | None) -> np.ndarray | None:
+            return array[:1] if array is not None and array.ndim == len(self.shape) else array
+
+        return replace(
+            self,
+            shape=(1, *self.shape[1:]),
+            read=lambda: self.read()[:1],
+            factor=part(self.factor),
+            step=part(self.step),
+            magnitude=part(self.magnitude),
+            error=part(self.error),
+        )
 
 
 class NetworkParameter(Protocol):
@@ -183,7 +204,8 @@ def error_of(parameter: Parameter) -> np.ndarray:
     """What the stored format allows, for every element."""
     if parameter.error is not None:
         return parameter.error
-    allowed = parameter.allowed(parameter.value(), parameter.factor, parameter.step)
+    with np.errstate(all="ignore"):
+        allowed = parameter.allowed(parameter.value(), parameter.factor, parameter.step)
     return np.broadcast_to(np.asarray(allowed), parameter.shape)
 
 

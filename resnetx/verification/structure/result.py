@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+# What stands in the place of an extra or a missing operation.
+NOTHING = "nothing"
 SCHEMA = "resnetx.structure/1"
 Side = Literal["network", "file"]
 
@@ -23,6 +25,10 @@ class Difference:
     total: int | None = None
 
     def __str__(self) -> str:
+        if self.found == NOTHING:
+            return f"{self.layer}: the file has nothing in the place of {self.expected}"
+        if self.expected == NOTHING:
+            return f"{self.layer}: the file has {self.found}, where the network has nothing"
         if self.place is None:
             return f"{self.layer}: {self.what} is {self.found}, the network's is {self.expected}"
         place = f"[{', '.join(map(str, self.place))}]" if self.place else ""
