@@ -32,6 +32,7 @@ from resnetx.verification.judged import Judged
 from resnetx.verification.references import Truth, deployed_truth, module_truth, with_precision
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers
+from resnetx.verification.structure.module_structure import parameter_sketch
 
 Step = Callable[[str], None]
 
@@ -156,7 +157,14 @@ def _bundle(judged: Judged, subject: Subject, sampling: Sampling) -> Golden:
     if isinstance(answers, GraphAnswers):
         layers = GoldenLayers(feeds=answers.feeds[0], tensors=answers.expected("fp32")[1])
     samples = with_precision(truth, "int8", natural_samples(sampling))
-    return Golden(about=about, inputs=subject.inputs, outputs=truth.outputs, samples=samples, layers=layers)
+    return Golden(
+        about=about,
+        inputs=subject.inputs,
+        outputs=truth.outputs,
+        samples=samples,
+        layers=layers,
+        structure=parameter_sketch(subject.module, subject.example),
+    )
 
 
 def _of_batch(tensor: Tensor, batch: int) -> Tensor:

@@ -77,12 +77,13 @@ def _verdict(export: Export) -> Text:
             words = f"{output}: max error {worst.metrics.max_abs:.2g}, {worst.multiple:.2f} times PyTorch's own"
             lines.append(Text(f"{words} {parity.precision} error ({worst.allowed:g} allowed)", "green"))
     if file is not None:
-        lines += [Text(problem, "bold red") for problem in file.problems]
+        differences = file.structure.differences if file.structure is not None else ()
+        lines += [Text(str(problem), "bold red") for problem in (*differences, *file.problems)]
         lines += [Text(f"{c.output} in float64: {c.reason}", "bold red") for c in _failed(file.parity)]
     lines += [Text(f"{c.output}, compared with the graph: {c.reason}", "bold red") for c in _failed(verdict.graph)]
     for part in (file, verdict):
-        if part is not None and part.first_fault is not None:
-            lines.append(Text(f"the first wrong layer is {part.first_fault.name}", "bold red"))
+        if part is not None and part.wrong_layer is not None:
+            lines.append(Text(f"the first wrong layer is {part.wrong_layer}", "bold red"))
     batches = ", ".join(map(str, parity.batches))
     lines.append(Text(f"on distinct images in batches of {batches}, against float64", "dim"))
     return Text("\n").join(lines)

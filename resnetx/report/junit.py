@@ -29,7 +29,7 @@ def _suite(result: Verification, verdict: ProviderVerdict) -> ElementTree.Elemen
             name=printable(f"{check.output} batch {check.batch}"),
         )
         if not check.passed:
-            fault = verdict.first_fault
-            first = "" if fault is None else f"; the first wrong layer is {fault.name}"
+            fault = result.wrong_layer
+            first = "" if fault is None else f"; the first wrong layer is {fault}"
             ElementTree.SubElement(case, "failure", message=printable(f"{check.reason}{first}"))
     return suite

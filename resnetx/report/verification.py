@@ -9,6 +9,7 @@ from rich.text import Text
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Check, Parity
 from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
+from resnetx.verification.structure.result import StructureComparison
 
 # Of problems and remarks, which a file of unknown origin may have thousands of.
 MOST_LINES = 12
@@ -30,11 +31,26 @@ def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
     parts: list[RenderableType] = [Text.assemble(("the file", "bold"), " in float64, compared with the network")]
     if file.parity is not None:
         parts += _checks(file.parity)
+    if file.structure is not None:
+        parts += _structure(file.structure)
     parts += _lines(file.problems, "red")
     parts += _lines(file.notes, "yellow")
     parts += _layers(file.layers, file.first_fault, shown=layers)
     if layers and file.left_out:
         parts.append(Text(f"{len(file.left_out)} nodes were left out: {', '.join(file.left_out)}", "dim"))
+    return parts
+
+
+def _structure(structure: StructureComparison) -> list[RenderableType]:
+    """What was proved without running anything, what differs, and what was left to the numbers."""
+    parts = _lines([str(difference) for difference in structure.differences], "red")
+    if not structure.differences:
+        parts.append(Text(f"{len(structure.proved)} layers have the network's weights, attributes and inputs", "green"))
+    if structure.unrecognized:
+        names = ", ".join(each.layer for each in structure.unrecognized[:MOST_LINES])
+        more = len(structure.unrecognized) - MOST_LINES
+        words = f"not recognized, left to the numbers: {names}" + (f" and {more} more" if more > 0 else "")
+        parts.append(Text(words, "yellow"))
     return parts
 
 

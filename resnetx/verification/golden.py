@@ -3,7 +3,7 @@
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from resnetx.errors import FileError
 from resnetx.verification.layers import Expected
 from resnetx.verification.reference_outputs import References, Samples
 from resnetx.verification.sketch import PROJECTIONS, Sketch, canonical_shape
+from resnetx.verification.structure.sketch import Sketch as StructureSketch
 
 # Version 1 had neither layers nor weights, and each batch had samples of its own.
 SCHEMA: Literal["resnetx.golden/2"] = "resnetx.golden/2"
@@ -89,12 +90,14 @@ class Golden:
     outputs: tuple[str, ...]
     samples: Samples
     layers: GoldenLayers | None = None
+    structure: StructureSketch | None = None
 
 
 def write_golden(path: Path, golden: Golden) -> None:
     """One array for each group, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, ...
 
-    Layers are `layers/input/NAME` and, by number, `layer/0/exact` and `layer/0/noise`.
+    Layers are `layers/input/NAME` and, by number, `layer/0/exact` and `layer/0/noise`; weights and graph `structure`
+    and `structure/NAME`.
     """
     samples, layers = golden.samples, golden.layers
     contents = _Contents(
@@ -118,6 +121,9 @@ def write_golden(path: Path, golden: Golden) -> None:
         for number, each in enumerate(layers.tensors.values()):
             arrays[f"layer/{number}/exact"] = each.exact.values.astype(np.float32)
             arrays[f"layer/{number}/noise"] = each.noise.astype(np.float32)
+    if golden.structure is not None:
+        arrays["structure"] = np.array(json.dumps(golden.structure.structure))
+        arrays |= {f"structure/{name}": array for name, array in golden.structure.arrays.items()}
     # A stream, because numpy adds a suffix to a path.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -156,7 +162,13 @@ def _read(arrays: Any) -> Golden:
     if about.layers:
         tensors = {each.name: _expected(arrays, number, each) for number, each in enumerate(about.layers)}
         layers = GoldenLayers(feeds=[arrays[f"layers/input/{name}"] for name in about.inputs], tensors=tensors)
-    return _golden(arrays, about, groups, arrangement=about.arrangement, layers=layers)
+    structure = None
+    if "structure" in arrays.files:
+        names = [name for name in arrays.files if name.startswith("structure/")]
+        parts = {name.removeprefix("structure/"): arrays[name] for name in names}
+        structure = StructureSketch(structure=json.loads(str(arrays["structure"])), arrays=parts)
+    golden = _golden(arrays, about, groups, arrangement=about.arrangement, layers=layers)
+    return replace(golden, structure=structure)
 
 
 def _golden(

@@ -1,11 +1,13 @@
 """A file, its reference and what is computed from them once for all providers: the parts of a verdict."""
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import cast
 
 import onnx
 
+from resnetx.base.precisions import Precision
 from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
 from resnetx.model.layer_names import original_name
@@ -19,6 +21,8 @@ from resnetx.verification.parity import Tolerance
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
+from resnetx.verification.structure.result import StructureComparison
+from resnetx.verification.structure.sketch import compare_with_sketch
 
 
 @dataclass(kw_only=True)
@@ -33,9 +37,30 @@ class Judged:
 
     def file(self, precision: str) -> FileVerdict | None:
         """Is it the network? `precision` is the one that the file should have."""
-        if self.tolerance is not None or self.truth.original is None:
+        if self.tolerance is not None:
             return None
-        return compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
+        verdict = FileVerdict()
+        if self.truth.original is not None and self.inner:
+            verdict = compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
+        structure = self._structure(precision)
+        if verdict.parity is None and structure is None and not verdict.notes:
+            return None
+        return replace(verdict, structure=structure)
+
+    def _structure(self, precision: str) -> StructureComparison | None:
+        """The weights and the graph beside the network's own, from the module or from a golden bundle."""
+        expected = cast(Precision, precision)
+        if self.truth.module is not None:
+            import torch
+
+            from resnetx.verification.structure.module_structure import compare_structure
+
+            example = [torch.from_numpy(array) for array in self.truth.probes[0]]
+            return compare_structure(self.model, self.truth.module, example, precision=expected)
+        bundle = self.truth.bundle
+        if bundle is not None and bundle.structure is not None:
+            return compare_with_sketch(self.model, bundle.structure, precision=expected)
+        return None
 
     def provider(self, runner: Runner, reopen: Reopen, precision: str) -> ProviderVerdict:
         """Do its outputs agree with the reference, and does it compute the file?"""

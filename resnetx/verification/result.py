@@ -6,6 +6,7 @@ from typing import Any
 
 from resnetx.verification.layers import LayerParity, first_fault
 from resnetx.verification.parity import Parity, json_safe
+from resnetx.verification.structure.result import StructureComparison
 
 # Version 2 adds `file`, and `graph` and layers to every verdict.
 SCHEMA = "resnetx.verify/2"
@@ -13,12 +14,13 @@ SCHEMA = "resnetx.verify/2"
 
 @dataclass(frozen=True, kw_only=True)
 class FileVerdict:
-    """Whether the file is the network: its outputs and inner tensors in float64, and what else differs.
+    """Whether the file is the network: its weights and graph, and its outputs and inner tensors in float64.
 
-    `left_out` are nodes whose tensors were not compared, and why. `problems` are differences that were found without
-    running anything; `notes` say what could not be compared.
+    `left_out` are nodes whose tensors were not compared, and why. `problems` are claims of the card that the file
+    contradicts; `notes` say what could not be compared.
     """
 
+    structure: StructureComparison | None = None
     parity: Parity | None = None
     layers: tuple[LayerParity, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -27,12 +29,21 @@ class FileVerdict:
 
     @property
     def passed(self) -> bool:
-        outputs = self.parity is None or self.parity.passed
-        return outputs and not self.problems and all(layer.passed for layer in self.layers)
+        parts = (self.structure, self.parity)
+        equal = all(part is None or part.passed for part in parts)
+        return equal and not self.problems and all(layer.passed for layer in self.layers)
 
     @property
     def first_fault(self) -> LayerParity | None:
         return first_fault(self.layers)
+
+    @property
+    def wrong_layer(self) -> str | None:
+        """The first wrong layer: by its numbers or, if no number shows it, by its weights or its place in the graph."""
+        if self.first_fault is not None:
+            return self.first_fault.name
+        differences = self.structure.differences if self.structure is not None else ()
+        return next((difference.layer for difference in differences), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +72,10 @@ class ProviderVerdict:
     def first_fault(self) -> LayerParity | None:
         return first_fault(self.layers)
 
+    @property
+    def wrong_layer(self) -> str | None:
+        return None if self.first_fault is None else self.first_fault.name
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
@@ -81,18 +96,17 @@ class Verification:
         return file and bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
 
     @property
-    def first_fault(self) -> LayerParity | None:
+    def wrong_layer(self) -> str | None:
         """The first wrong layer of the file or, if that is right, of a provider."""
-        own = None if self.file is None else self.file.first_fault
-        return own or next((fault for verdict in self.verdicts if (fault := verdict.first_fault)), None)
+        parts = (*(() if self.file is None else (self.file,)), *self.verdicts)
+        return next((part.wrong_layer for part in parts if part.wrong_layer is not None), None)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)
         parts: list[tuple[dict[str, Any], FileVerdict | ProviderVerdict]]
         parts = list(zip(data["verdicts"], self.verdicts, strict=True))
         for row, verdict in [*parts, (data["file"], self.file)] if self.file else parts:
-            fault = verdict.first_fault
             row["passed"] = verdict.passed
-            row["first_fault"] = None if fault is None else fault.name
+            row["first_fault"] = verdict.wrong_layer
         result: dict[str, Any] = json_safe({"schema": SCHEMA, "passed": self.passed, **data})
         return result
