@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnetx.inputs.samples import KINDS, generator_of
 from resnetx.inputs.signature_feeds import as_image
-from resnetx.verification.activity import Activity, in_type_of, observe
+from resnetx.verification.activity import Activity, Reached, Unit, in_type_of, observe
 from resnetx.verification.channels import Layer, observed
 from resnetx.verification.coverage_result import Coverage
 
@@ -34,16 +34,13 @@ MARGIN = 0.05
 RANDOM_FIRST = 8
 FORWARD_AND_BACKWARD = 3
 
-# A piece of one channel: the layer, the index of the piece, the channel.
-Unit = tuple[Layer, int, int]
-
 
 def measure_coverage(module: nn.Module, inputs: Sequence[np.ndarray], *, wrapper: str = "") -> Coverage:
     """The channels of a network in evaluation mode that its inputs reach; an array of samples for each of its inputs.
 
     `wrapper` is a path prefix that the names of layers don't have.
     """
-    return observe(module, [torch.from_numpy(array) for array in inputs], wrapper=wrapper).coverage()
+    return Reached(observe(module, [torch.from_numpy(array) for array in inputs], wrapper=wrapper)).coverage()
 
 
 def cover(
@@ -97,10 +94,9 @@ class _Search:
         self.passes_left = budget
         self.limit = limit
         self.generator = generator_of(seed, len(KINDS))
-        self.before = observe(module, inputs, wrapper=wrapper)
+        self.before = Reached(observe(module, inputs, wrapper=wrapper))
         # With what was found.
-        self.activity = Activity()
-        self.activity.add(self.before)
+        self.reached = self.before.copy()
         self.found: list[_Found] = []
         # The mean magnitude of each layer, so that the distances of different layers compare.
         self.magnitudes: dict[Layer, Tensor] = {}
@@ -113,24 +109,21 @@ class _Search:
 
     def best(self, most: int) -> tuple[list[list[Tensor]], Coverage]:
         """The samples that reach the most, and the coverage with them."""
-        activity = Activity()
-        activity.add(self.before)
+        reached = self.before.copy()
         chosen: list[list[Tensor]] = []
         rest = list(self.found)
-        while rest and len(chosen) < most and activity.coverage().share < self.share:
-            gains = [int(activity.gains(found.activity)) for found in rest]
+        while rest and len(chosen) < most and reached.coverage().share < self.share:
+            gains = [int(reached.gains(found.activity)) for found in rest]
             best = int(np.argmax(gains))
             if not gains[best]:
                 break
             found = rest.pop(best)
-            activity.add(found.activity)
+            reached.add(found.activity)
             chosen.append(found.inputs)
-        return chosen, replace(activity.coverage(), added=len(chosen))
+        return chosen, replace(reached.coverage(), added=len(chosen))
 
     def _goes_on(self, cost: int) -> bool:
-        return (
-            cost <= self.passes_left and bool(self.activity.missing()) and self.activity.coverage().share < self.share
-        )
+        return cost <= self.passes_left and bool(self.reached.missing()) and self.reached.coverage().share < self.share
 
     def _try(self, candidates: Sequence[Tensor], groups: Sequence[Sequence[Unit]] = ()) -> Tensor:
         """Run candidates and keep those that reach something new. Returns their distances from their units."""
@@ -144,12 +137,12 @@ class _Search:
         self.passes_left -= len(candidates[0])
         allowed = activity.largest() <= self.limit  # false for NaN
         while True:
-            gains = self.activity.gains(activity) * allowed
+            gains = self.reached.gains(activity) * allowed
             best = int(gains.argmax())
             if not gains[best]:
                 return torch.where(allowed, distances, math.inf)
             one = activity.only(best)
-            self.activity.add(one)
+            self.reached.add(one)
             self.found.append(_Found([tensor[best : best + 1] for tensor in candidates], one))
 
     # Along gradients.
@@ -159,7 +152,7 @@ class _Search:
         cost = IMAGES * (FORWARD_AND_BACKWARD + len(LENGTHS))
         while self._goes_on(cost):
             # The first layers first: what they pass on decides what later ones can reach.
-            units = sorted((unit for unit in self.activity.missing() if tries[unit] < TRIES), key=tries.__getitem__)
+            units = sorted((unit for unit in self.reached.missing() if tries[unit] < TRIES), key=tries.__getitem__)
             if not units:
                 return
             start = tries[units[0]] % len(self.inputs[0])
@@ -179,7 +172,7 @@ class _Search:
                 distances = self._try(candidates, groups * len(LENGTHS)).view(len(LENGTHS), -1)
                 nearest = distances.argmin(0) * len(groups) + torch.arange(len(groups))
                 samples = [tensor[nearest] for tensor in candidates]
-                missing = set(self.activity.missing())
+                missing = set(self.reached.missing())
                 groups = [[unit for unit in group if unit in missing] for group in groups]
                 if not any(groups):
                     break

@@ -7,11 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Uncovered:
-    """The channels of a layer that no input reaches, and what never happens there ("is never above 0")."""
+    """The channels of a layer that no input reaches: `state` is "never above 0" or "constant"."""
 
     layer: str
     channels: tuple[int, ...]
-    never: str
+    state: str
 
     def describe(self, *, most: int = 8) -> str:
         """`layer1.0.relu: channels 3, 7-9 are never above 0`, with the first `most` ranges."""
@@ -21,8 +21,8 @@ class Uncovered:
         ]
         ranges = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
         more = f" and {len(ranges) - most} more ranges" if len(ranges) > most else ""
-        channels = "channel" if len(self.channels) == 1 else "channels"
-        return f"{self.layer}: {channels} {', '.join(ranges[:most])}{more} {self.never}"
+        channels, verb = ("channel", "is") if len(self.channels) == 1 else ("channels", "are")
+        return f"{self.layer}: {channels} {', '.join(ranges[:most])}{more} {verb} {self.state}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,6 @@ class Coverage:
             "covered": self.covered,
             "added": self.added,
             "uncovered": [
-                {"layer": each.layer, "channels": list(each.channels), "never": each.never} for each in self.uncovered
+                {"layer": each.layer, "channels": list(each.channels), "state": each.state} for each in self.uncovered
             ],
         }
