@@ -84,7 +84,7 @@ class _Observer(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "").rstrip("_")
+        name = getattr(func, "__name__", "").strip("_")  # relu_ and F._threshold too
         pieces = _pieces(name, args, kwargs)
         if pieces:
             self._show(name, pieces, args[0] if args else kwargs.get("input"))  # before it is changed in place

@@ -26,8 +26,8 @@ UNITS = 64
 STEPS = 3
 # Tries of a channel, each from another sample.
 TRIES = 3
-# The lengths of a step that are tried, in spreads of an ordinary sample. The last ones reach beyond ordinary inputs.
-LENGTHS = (0.5, 4.0, 32.0, 256.0)
+# So many lengths of a step are tried, from half the spread of an ordinary sample up to the largest element.
+LENGTHS = 4
 # How far beyond the edge of its piece a value should come, in mean magnitudes of its layer.
 MARGIN = 0.05
 # Random inputs are tried first, because one of them can reach many channels.
@@ -149,7 +149,7 @@ class _Search:
 
     def _climb(self) -> None:
         tries: Counter[Unit] = Counter()
-        cost = IMAGES * (FORWARD_AND_BACKWARD + len(LENGTHS))
+        cost = IMAGES * (FORWARD_AND_BACKWARD + LENGTHS)
         while self._goes_on(cost):
             # The first layers first: what they pass on decides what later ones can reach.
             units = sorted((unit for unit in self.reached.missing() if tries[unit] < TRIES), key=tries.__getitem__)
@@ -167,9 +167,9 @@ class _Search:
                 gradients = self._gradients(samples, groups)
                 if gradients is None:
                     return
-                steps = [self._step(samples, gradients, length) for length in LENGTHS]
+                steps = [self._step(samples, gradients, length) for length in range(LENGTHS)]
                 candidates = [torch.cat(parts) for parts in zip(*steps, strict=True)]
-                distances = self._try(candidates, groups * len(LENGTHS)).view(len(LENGTHS), -1)
+                distances = self._try(candidates, groups * LENGTHS).view(LENGTHS, -1)
                 nearest = distances.argmin(0) * len(groups) + torch.arange(len(groups))
                 samples = [tensor[nearest] for tensor in candidates]
                 missing = set(self.reached.missing())
@@ -213,14 +213,15 @@ class _Search:
         distances = (low + margin - values).relu() + (values - high + margin).relu()
         return total.index_add(0, samples, distances.amin(1) / scale)
 
-    def _step(self, samples: Sequence[Tensor], gradients: Sequence[Tensor | None], length: float) -> list[Tensor]:
+    def _step(self, samples: Sequence[Tensor], gradients: Sequence[Tensor | None], length: int) -> list[Tensor]:
         moved = []
         for tensor, gradient, ordinary in zip(samples, gradients, self.inputs, strict=True):
             if gradient is None:
                 moved.append(tensor)
                 continue
-            step = length * _spread(ordinary) * gradient.sign().double()
-            moved.append(_within(tensor.double() - step, ordinary))
+            spread = _spread(ordinary)
+            lengths = np.geomspace(spread / 2, max(spread, _largest(ordinary)), LENGTHS)
+            moved.append(_within(tensor.double() - lengths[length] * gradient.sign().double(), ordinary))
         return moved
 
     # At random.
@@ -239,7 +240,7 @@ class _Search:
         gain, colour = self.generator.uniform(-1, 1, (2, shape[-1]))
         pattern = gain * kind.pattern(shape, self.generator) + colour * self.generator.integers(0, 2)
         spread = _spread(ordinary)
-        loudest = math.log10(max(1.0, float(ordinary.double().abs().max()) / spread))
+        loudest = math.log10(max(1.0, _largest(ordinary) / spread))
         values = float(ordinary[0].double().mean()) + spread * 10 ** self.generator.uniform(0, loudest) * pattern
         return _within(torch.from_numpy(values.transpose(axes).reshape(sample.shape)), ordinary)
 
@@ -253,10 +254,14 @@ def _spread(ordinary: Tensor) -> float:
     return float(ordinary[0].double().std(correction=0)) or 1.0
 
 
+def _largest(ordinary: Tensor) -> float:
+    return float(ordinary.double().abs().max())
+
+
 def _within(values: Tensor, ordinary: Tensor) -> Tensor:
     """Values in the type and range of the input."""
     if ordinary.is_floating_point():
-        bound = float(ordinary.double().abs().max())
+        bound = _largest(ordinary)
         return values.clamp(-bound, bound).to(ordinary.dtype)
     limits = torch.iinfo(ordinary.dtype)
     return values.round().clamp(limits.min, limits.max).to(ordinary.dtype)
