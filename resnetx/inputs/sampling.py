@@ -12,7 +12,7 @@ from resnetx.inputs.synthetic import card_inputs, channels_first, normalized
 # Batch sizes of a dynamic batch. One of 1 to 3 detects a batch dimension that was fixed or dropped; 8 and 17 detect
 # what only larger batches do, on both sides of the widths of vectors.
 DYNAMIC_SIZES = (1, 2, 3, 8, 17)
-# A batch may have so many pixels, 39 images of 224 x 224: a ResNet-50 in float64 needs about 1 kB for each.
+# A batch may have so many pixels, 39 images of 224 x 224: a ResNet-50 in float64 needs almost 1 kB for each (measured).
 MOST_PIXELS = 2_000_000
 
 
@@ -41,8 +41,13 @@ def batch_sizes(fixed: int | None, *, pixels: int) -> tuple[int, ...]:
     """The default sizes for samples of so many pixels: those that fit in memory, but always 1 and 2."""
     if fixed is not None:
         return (fixed,)
-    most = max(2, MOST_PIXELS // max(1, pixels))
+    most = max(2, samples_at_once(pixels))
     return tuple(sorted({min(size, most) for size in DYNAMIC_SIZES}))
+
+
+def samples_at_once(pixels: int) -> int:
+    """How many samples of so many pixels may be run together, so that they fit in memory."""
+    return max(1, MOST_PIXELS // max(1, pixels))
 
 
 def network_inputs(card: ModelCard, sampling: Sampling, *, loudness: float = LOUD) -> np.ndarray:

@@ -75,7 +75,7 @@ def _draw(
     kind: Kind, shape: tuple[int, ...], info: TensorInfo, generator: np.random.Generator, loudness: float
 ) -> np.ndarray:
     """One sample of an input."""
-    image, axes = _as_image(shape)
+    image, axes = as_image(shape)
     if 0 in image:
         return np.zeros(shape, info.dtype)
     if info.dtype.kind == "f":
@@ -90,7 +90,7 @@ def _draw(
     return values.transpose(axes).reshape(shape).astype(info.dtype)
 
 
-def _as_image(shape: tuple[int, ...]) -> tuple[Shape, tuple[int, int, int]]:
+def as_image(shape: tuple[int, ...]) -> tuple[Shape, tuple[int, int, int]]:
     """The height, width and channels of a sample, and the axes of the sample in those of the image."""
     if len(shape) == 3 and shape[-1] <= MOST_COLOURS < min(shape[:2]):
         return (shape[0], shape[1], shape[2]), (0, 1, 2)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetx.graph.card import ModelCard, Weights
@@ -63,6 +63,7 @@ def test_each_kind_of_float_has_its_range(preprocessing: Preprocessing, size: in
     assert all((samples[name] > 0).any() and (samples[name] < 0).any() for name in ("loud", "sparse", "quiet"))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_high_frequencies_are_excited(seed: int) -> None:
     samples = floats(seed=seed)
@@ -73,6 +74,7 @@ def test_high_frequencies_are_excited(seed: int) -> None:
     assert high_band(samples["stripes"]) > 0.6
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_no_filter_of_high_frequency_misses_the_textured_image(seed: int) -> None:
     """Kernels that smooth images hide answer at least a thirtieth as strongly as a kernel that passes everything."""
@@ -93,6 +95,7 @@ def test_no_filter_of_high_frequency_misses_the_textured_image(seed: int) -> Non
         assert strength["stripes"] > 0.15, name
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32))
 def test_stripes_have_phases_of_their_own_for_each_colour(seed: int) -> None:
     image = floats(UNIT, size=64, seed=seed)["stripes"]
@@ -145,6 +148,7 @@ def test_images_of_the_user_are_the_only_samples() -> None:
     assert sampling.count == 3 and {sample for batch in sampling.batches() for sample in batch} == {0, 1, 2}
 
 
+@settings(deadline=None)
 @given(st.floats(1, 1e6))
 def test_the_loudness_is_the_callers(loudness: float) -> None:
     sampling = Sampling(sizes=(1,), samples=2)
@@ -223,6 +227,7 @@ class TestSignatures:
         feed = signature_feeds([info], Sampling(sizes=(8,)))[0]["x"]
         assert (feed.min(), feed.max()) == (-128, 127)
 
+    @settings(deadline=None)
     @given(st.lists(st.one_of(st.integers(0, 4), st.sampled_from(["n", "h", "w"])), max_size=5), st.integers(0, 3))
     def test_any_shape(self, dims: list[int | str], seed: int) -> None:
         info = TensorInfo("x", FLOAT, tuple(dims))
