@@ -31,3 +31,10 @@ def refuse_large(shape: Sequence[int], bytes_each: int = 8) -> None:
     """Called with the shape of a tensor before it is made."""
     if math.prod(shape) * bytes_each > MAX_BYTES:
         raise UnsupportedGraph(f"a tensor of shape {list(shape)} takes more than {MAX_BYTES:,} bytes")
+
+
+def must_fit(x: torch.Tensor, *others: torch.Tensor | None) -> None:
+    """What is added to a tensor, or scales it, must not make it larger."""
+    for other in others:
+        if other is not None and broadcast_shape(x.shape, other.shape) != tuple(x.shape):
+            raise ValueError(f"parameters of shape {list(other.shape)} for an input of shape {list(x.shape)}")

@@ -10,6 +10,8 @@ from torch import Tensor
 from resnetx.verification.evaluation.call import Settings
 
 LONG = 64
+# So many running sums are held at a time.
+_CHUNK = 2**20
 
 
 def total(x: Tensor, dims: Sequence[int], settings: Settings, *, keepdim: bool = False) -> Tensor:
@@ -22,11 +24,17 @@ def total(x: Tensor, dims: Sequence[int], settings: Settings, *, keepdim: bool =
         return x.sum(dims, keepdim=keepdim)
     kept = [dim for dim in range(x.dim()) if dim not in dims]
     rows = x.permute(*kept, *dims).reshape(-1, count)
-    # numpy's running sum is the one that stays in float32: torch's has a float64 accumulator.
-    added = [np.add.accumulate(row, dtype=np.float32)[-1] for row in rows.numpy()]
     shape = [1 if dim in dims else size for dim, size in enumerate(x.shape)]
-    sums = torch.from_numpy(np.asarray(added, np.float32)).reshape(shape)
+    sums = torch.from_numpy(_one_by_one(rows.numpy())).reshape(shape)
     return sums if keepdim else sums.reshape([x.shape[dim] for dim in kept])
+
+
+def _one_by_one(rows: np.ndarray) -> np.ndarray:
+    """The sum of each row. numpy's running sum is the one that stays in float32: torch's has a float64 accumulator."""
+    together = max(_CHUNK // rows.shape[1], 1)
+    chunks = [rows[start : start + together] for start in range(0, len(rows), together)]
+    sums = [np.add.accumulate(chunk, axis=1, dtype=np.float32)[:, -1] for chunk in chunks]
+    return np.concatenate([np.zeros(0, np.float32), *sums])
 
 
 def average(x: Tensor, dims: Sequence[int], settings: Settings, *, keepdim: bool = False) -> Tensor:

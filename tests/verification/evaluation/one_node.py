@@ -18,13 +18,14 @@ def node_model(
     outputs: int = 1,
     opset: int = 20,
     domain: str = "",
+    more: Mapping[str, Any] | None = None,
     **attributes: Any,
 ) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """A model of one node, and what to feed it."""
+    """A model of one node, and what to feed it; `more` holds attributes named like this function's arguments."""
     names = [f"i{index}" if each is not None else "" for index, each in enumerate(inputs)]
     feeds = {name: each for name, each in zip(names, inputs, strict=True) if each is not None}
     written = [f"o{index}" for index in range(outputs)]
-    node = helper.make_node(operator, names, written, name="only", domain=domain, **attributes)
+    node = helper.make_node(operator, names, written, name="only", domain=domain, **attributes, **(more or {}))
     graph = helper.make_graph(
         [node],
         "one_node",

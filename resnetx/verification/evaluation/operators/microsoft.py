@@ -23,10 +23,7 @@ def _activated(call: Call, x: Tensor, parameters: list[float]) -> Tensor:
 def fused_conv(
     call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = None, summand: Tensor | None = None
 ) -> Tensor:
-    result = convolve(call, x, weight, bias)
-    if summand is not None:
-        broadcast(result, summand)
-        result = result + summand
+    result = added(convolve(call, x, weight, bias), summand)
     return _activated(call, result, call.numbers("activation_params") or [])
 
 
@@ -52,12 +49,20 @@ def fused_matmul(call: Call, a: Tensor, b: Tensor) -> Tensor:
     return matmul(arranged(a, "A"), arranged(b, "B")) * call.number("alpha", 1.0)
 
 
+def added(x: Tensor, *others: Tensor | None) -> Tensor:
+    for other in others:
+        if other is not None:
+            broadcast(x, other)
+            x = x + other
+    return x
+
+
 def bias_gelu(call: Call, x: Tensor, bias: Tensor) -> Tensor:
-    return gelu(x + bias)
+    return gelu(added(x, bias))
 
 
 def fast_gelu(call: Call, x: Tensor, bias: Tensor | None = None) -> Tensor:
-    return gelu_by_tanh(x if bias is None else x + bias)
+    return gelu_by_tanh(added(x, bias))
 
 
 def quick_gelu(call: Call, x: Tensor) -> Tensor:
@@ -65,7 +70,7 @@ def quick_gelu(call: Call, x: Tensor) -> Tensor:
 
 
 def bias_add(call: Call, x: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
-    return x + bias + skip
+    return added(x, bias, skip)
 
 
 def bias_softmax(call: Call, x: Tensor, bias: Tensor) -> Tensor:
@@ -74,12 +79,11 @@ def bias_softmax(call: Call, x: Tensor, bias: Tensor) -> Tensor:
     if not call.integer("is_inner_broadcast", 1):
         # The bias lacks the dimension of a batch that is repeated inside: it is matched from the left.
         bias = bias.reshape(*bias.shape, *[1] * (x.dim() - bias.dim()))
-    broadcast(x, bias)
-    return torch.softmax((x + bias).flatten(axis), -1).reshape(x.shape)
+    return torch.softmax(added(x, bias).flatten(axis), -1).reshape(x.shape)
 
 
 def bias_split_gelu(call: Call, x: Tensor, bias: Tensor) -> Tensor:
-    left, right = (x + bias).chunk(2, -1)
+    left, right = added(x, bias).chunk(2, -1)
     return left * gelu(right)
 
 

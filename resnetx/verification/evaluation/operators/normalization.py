@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from resnetx.verification.evaluation.call import Call, Result, Table, normal_axis
+from resnetx.verification.evaluation.limits import must_fit
 from resnetx.verification.evaluation.sums import average, total
 
 
 def _per_channel(x: Tensor, values: Tensor) -> Tensor:
+    if values.dim() != 1 or len(values) not in (1, x.shape[min(1, x.dim() - 1)]):
+        raise ValueError(f"parameters of shape {list(values.shape)} for an input of shape {list(x.shape)}")
     return values.reshape(-1, *[1] * (x.dim() - 2)) if x.dim() > 1 else values
 
 
@@ -37,9 +40,11 @@ def batch_norm(
     )
 
 
-def _statistics(call: Call, x: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Mean and variance over `dims`, which stay."""
+def _statistics(call: Call, x: Tensor, dims: Sequence[int], *, by_squares: bool = False) -> tuple[Tensor, Tensor]:
+    """Mean and variance over `dims`, which stay; `by_squares` as the mean square less the square of the mean."""
     mean = average(x, dims, call.settings, keepdim=True)
+    if by_squares:
+        return mean, average(x.square(), dims, call.settings, keepdim=True) - mean.square()
     return mean, average((x - mean).square(), dims, call.settings, keepdim=True)
 
 
@@ -49,8 +54,14 @@ def instance_norm(call: Call, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     return normal * _per_channel(x, scale) + _per_channel(x, bias)
 
 
+def _last_dims(call: Call, x: Tensor, *parameters: Tensor | None) -> range:
+    """Those from the axis on, over which the parameters have to spread."""
+    must_fit(x, *parameters)
+    return range(normal_axis(call.integer("axis", -1), x.dim()), x.dim())
+
+
 def layer_norm(call: Call, x: Tensor, scale: Tensor | None, bias: Tensor | None = None) -> Result:
-    dims = range(normal_axis(call.integer("axis", -1), x.dim()), x.dim())
+    dims = _last_dims(call, x, scale, bias)
     mean, variance = _statistics(call, x, dims)
     inverse = 1 / torch.sqrt(variance + call.number("epsilon", 1e-5))
     result = (x - mean) * inverse
@@ -62,7 +73,8 @@ def layer_norm(call: Call, x: Tensor, scale: Tensor | None, bias: Tensor | None 
 def group_norm(call: Call, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     groups = call.integer("num_groups", 1)
     grouped = x.reshape(x.shape[0], groups, -1)
-    mean, variance = _statistics(call, grouped, [2])
+    # ONNX defines it by the mean square, and runtimes compute it so; in float64 both are the same.
+    mean, variance = _statistics(call, grouped, [2], by_squares=call.settings.one_by_one)
     normal = (grouped - mean) / torch.sqrt(variance + call.number("epsilon", 1e-5))
     if call.opset < 21:  # one scale for each group
         return (normal * scale.reshape(-1, 1) + bias.reshape(-1, 1)).reshape(x.shape)
@@ -70,7 +82,7 @@ def group_norm(call: Call, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
 
 
 def rms_norm(call: Call, x: Tensor, scale: Tensor) -> Result:
-    dims = range(normal_axis(call.integer("axis", -1), x.dim()), x.dim())
+    dims = _last_dims(call, x, scale)
     mean_square = average(x.square(), dims, call.settings, keepdim=True)
     inverse = 1 / torch.sqrt(mean_square + call.number("epsilon", 1e-5))
     result = x * inverse * scale
@@ -115,6 +127,7 @@ def skip_layer_norm(
     bias: Tensor | None = None,
 ) -> Result:
     """com.microsoft's sum and normalization in one; its fourth output is the sum."""
+    must_fit(x, skip, gamma, bias)
     summed = x + skip
     summed = summed if bias is None else summed + bias
     mean, variance = _statistics(call, summed, [summed.dim() - 1])
@@ -124,6 +137,7 @@ def skip_layer_norm(
 
 
 def skip_rms_norm(call: Call, x: Tensor, skip: Tensor, gamma: Tensor, bias: Tensor | None = None) -> Result:
+    must_fit(x, skip, gamma, bias)
     summed = x + skip
     summed = summed if bias is None else summed + bias
     mean_square = average(summed.square(), [summed.dim() - 1], call.settings, keepdim=True)

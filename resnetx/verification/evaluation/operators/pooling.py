@@ -14,6 +14,8 @@ from resnetx.verification.evaluation.limits import refuse_large
 from resnetx.verification.evaluation.operators.convolution import pad_ends, window_pads
 from resnetx.verification.evaluation.sums import LONG, average
 
+# Of a window that is added place by place: one of 1024x1024.
+MAX_PLACES = 2**20
 MAX_POOLS: dict[int, Callable[..., tuple[Tensor, Tensor]]] = {
     1: functional.max_pool1d_with_indices,
     2: functional.max_pool2d_with_indices,
@@ -51,6 +53,7 @@ class Windows:
         """For each window, how many of its places lie on the input (and, with `pads`, on the declared padding)."""
         result = torch.ones((), dtype=torch.float64)
         for axis, size in enumerate(sizes):
+            refuse_large([self.counts[axis], self.kernel[axis]])
             low, high = (-self.begins[axis], size + self.ends[axis]) if pads else (0, size)
             starts = torch.arange(self.counts[axis]) * self.strides[axis] - self.begins[axis]
             at = starts[:, None] + torch.arange(self.kernel[axis]) * self.dilations[axis]
@@ -123,6 +126,8 @@ def window_sums(call: Call, x: Tensor, windows: Windows) -> Tensor:
     long = call.settings.one_by_one and math.prod(windows.kernel) > LONG
     if len(windows.kernel) == 2 and set(windows.dilations) == {1} and not long:
         return functional.avg_pool2d(padded, windows.kernel, windows.strides, divisor_override=1)
+    if math.prod(windows.kernel) > MAX_PLACES:
+        raise NotImplementedError(f"windows of {math.prod(windows.kernel):,} places")
     result = torch.zeros([*x.shape[:2], *windows.counts], dtype=x.dtype)
     for place in windows.places():
         result += windows.at(padded, place)

@@ -5,6 +5,7 @@ from onnx import TensorProto
 from torch import Tensor
 
 from resnetx.verification.evaluation.call import Call, Result, Table, normal_axis
+from resnetx.verification.evaluation.limits import must_fit, refuse_large
 from resnetx.verification.evaluation.rounding import FORMATS, SMALL_FLOATS, round_to
 from resnetx.verification.evaluation.tensors import FLOATS, INTEGER_RANGES, STORAGE
 
@@ -14,8 +15,13 @@ def spread(parameter: Tensor, x: Tensor, axis: int, block: int = 0) -> Tensor:
     if parameter.numel() == 1 and not block:
         return parameter.reshape(())
     axis = normal_axis(axis, x.dim())
+    if not block and (parameter.dim() != 1 or len(parameter) != x.shape[axis]):
+        raise ValueError(f"parameters of shape {list(parameter.shape)} for axis {axis} of {list(x.shape)}")
     if block:
-        return parameter.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
+        refuse_large([*parameter.shape, block])
+        parameter = parameter.repeat_interleave(block, axis).narrow(axis, 0, x.shape[axis])
+        must_fit(x, parameter)
+        return parameter
     return parameter.reshape([-1 if dim == axis else 1 for dim in range(x.dim())])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resnetx.verification.evaluation.call import Call, Operator, Result, Table, given
-from resnetx.verification.evaluation.limits import refuse_large
+from resnetx.verification.evaluation.limits import must_fit, refuse_large
 from resnetx.verification.evaluation.operators.activation import leaky_relu
 from resnetx.verification.evaluation.operators.convolution import convolve, matmul
 from resnetx.verification.evaluation.operators.elementwise import broadcast
@@ -31,6 +31,7 @@ def _rows(zero: Tensor | None) -> Tensor | None:
 
 def _matrix_centred(x: Tensor, zero: Tensor | None) -> Tensor:
     wide = x.to(torch.float64)
+    must_fit(x, zero)
     return wide if zero is None else wide - zero.to(torch.float64)
 
 
@@ -80,6 +81,7 @@ def qlinear_matmul(
     product = matmul_integer(call, a, b, a_zero, b_zero)
     left = _rows(a_scale)
     assert left is not None
+    must_fit(product, left, b_scale)
     real = product * left.double() * b_scale.double()
     return quantized(call, real, y_scale.double(), y_zero, call.type_of(7), axis=-2)
 
@@ -101,6 +103,7 @@ def qgemm(
     # The scales and zero points of B belong to its columns, as they are multiplied.
     right = right.transpose(0, 1) if call.integer("transB", 0) else right
     product = matmul(left, _matrix_centred(right, b_zero))
+    must_fit(product, c, b_scale)
     summed = product if c is None else product + c.to(torch.float64)
     real = summed * (call.number("alpha", 1.0) * a_scale.double() * b_scale.double())
     return real if y_scale is None else quantized(call, real, y_scale.double(), y_zero, call.type_of(8), axis=-1)
@@ -116,7 +119,9 @@ def matmul_integer_to_float(
     b_zero: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    real = matmul_integer(call, a, b, a_zero, b_zero) * (a_scale.double() * b_scale.double())
+    product = matmul_integer(call, a, b, a_zero, b_zero)
+    must_fit(product, a_scale, b_scale, bias)
+    real = product * (a_scale.double() * b_scale.double())
     return real if bias is None else real + bias.double()
 
 
