@@ -35,12 +35,19 @@ class LayerNode:
 
 
 def layer_nodes(model: onnx.ModelProto) -> tuple[LayerNode, ...]:
-    """Every named node with an output, in the graph's order."""
+    """Every named node whose output depends on the graph's inputs, in the graph's order."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    computed = {value.name for value in model.graph.input if value.name not in constants}
+    for node in model.graph.node:
+        # What a subgraph reads from outside is not among the inputs of its node.
+        subgraph = any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute)
+        if subgraph or any(name in computed for name in node.input):
+            computed.update(node.output)
     normalized = {node.input[0] for node in model.graph.node if node.op_type == "BatchNormalization"}
     return tuple(
         LayerNode(name=node.name, op=node.op_type, tensor=node.output[0], normalized=node.output[0] in normalized)
         for node in model.graph.node
-        if node.name and node.output and node.output[0] and not _makes_bfloat16(node)
+        if node.name and node.output and node.output[0] in computed and not _makes_bfloat16(node)
     )
 
 

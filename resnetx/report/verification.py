@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.verification.coverage_result import Coverage
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Check, Parity
 from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
@@ -13,6 +14,7 @@ from resnetx.verification.structure.result import StructureComparison
 
 # Of problems and remarks, which a file of unknown origin may have thousands of.
 MOST_LINES = 12
+MOST_UNCOVERED = 3
 
 
 def render_verification(result: Verification, *, layers: bool = False) -> RenderableType:
@@ -28,13 +30,15 @@ def render_verification(result: Verification, *, layers: bool = False) -> Render
 
 
 def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
-    parts: list[RenderableType] = [Text.assemble(("the file", "bold"), " in float64, compared with the network")]
+    parts: list[RenderableType] = [Text.assemble(("the file", "bold"), ", compared with the network")]
     if file.parity is not None:
         parts += _checks(file.parity)
     if file.structure is not None:
         parts += _structure(file.structure)
     parts += _lines(file.problems, "red")
     parts += _lines(file.notes, "yellow")
+    if file.coverage is not None:
+        parts += _coverage(file.coverage)
     parts += _layers(file.layers, file.first_fault, shown=layers)
     if layers and file.left_out:
         parts.append(Text(f"{len(file.left_out)} nodes were left out: {', '.join(file.left_out)}", "dim"))
@@ -52,6 +56,15 @@ def _structure(structure: StructureComparison) -> list[RenderableType]:
         words = f"not recognized, left to the numbers: {names}" + (f" and {more} more" if more > 0 else "")
         parts.append(Text(words, "yellow"))
     return parts
+
+
+def _coverage(coverage: Coverage) -> list[RenderableType]:
+    """The share of channels that the inputs reach; what they don't reach counts only for its weights."""
+    added = f", {coverage.added} of them added for it" if coverage.added else ""
+    parts: list[RenderableType] = [
+        Text(f"the inputs{added} reach {coverage.share:.1%} of the network's channels", "dim")
+    ]
+    return [*parts, *_lines([each.describe() for each in coverage.uncovered], "dim", most=MOST_UNCOVERED)]
 
 
 def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]:
@@ -113,9 +126,9 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.0%}"
 
 
-def _lines(sentences: Sequence[str], style: str) -> list[RenderableType]:
-    lines: list[RenderableType] = [Text(sentence, style) for sentence in sentences[:MOST_LINES]]
-    return [*lines, Text(f"and {len(sentences) - MOST_LINES} more", style)] if len(sentences) > MOST_LINES else lines
+def _lines(sentences: Sequence[str], style: str, *, most: int = MOST_LINES) -> list[RenderableType]:
+    lines: list[RenderableType] = [Text(sentence, style) for sentence in sentences[:most]]
+    return [*lines, Text(f"and {len(sentences) - most} more", style)] if len(sentences) > most else lines
 
 
 def _layers(layers: Sequence[LayerParity], fault: LayerParity | None, *, shown: bool) -> list[RenderableType]:

@@ -3,7 +3,7 @@
 import importlib.util
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import onnx
 
@@ -24,6 +24,9 @@ from resnetx.verification.runtime_check import GraphAnswers, compare_inner, comp
 from resnetx.verification.structure.result import StructureComparison
 from resnetx.verification.structure.sketch import compare_with_sketch
 
+if TYPE_CHECKING:
+    from resnetx.verification.pytorch_reference import Network
+
 
 @dataclass(kw_only=True)
 class Judged:
@@ -39,13 +42,19 @@ class Judged:
         """Is it the network? `precision` is the one that the file should have."""
         if self.tolerance is not None:
             return None
-        verdict = FileVerdict()
+        structure = self._structure(precision)
+        verdict, coverage = FileVerdict(), None
+        if self.truth.module is not None and self.inner:
+            from resnetx.verification.reach import with_reach
+
+            proved = structure is not None and structure.complete
+            network = cast("Network", self.truth.original)
+            self.truth, coverage = with_reach(self.truth, network, precision=precision, proved=proved)
         if self.truth.original is not None and self.inner:
             verdict = compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
-        structure = self._structure(precision)
-        if verdict.parity is None and structure is None and not verdict.notes:
+        if verdict == FileVerdict() and structure is None:
             return None
-        return replace(verdict, structure=structure)
+        return replace(verdict, structure=structure, coverage=coverage)
 
     def _structure(self, precision: str) -> StructureComparison | None:
         """The weights and the graph beside the network's own, from the module or from a golden bundle."""
@@ -131,7 +140,7 @@ class Judged:
         from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
         try:
-            return GraphAnswers(self.graph, self.truth.probes)
+            return GraphAnswers(self.graph, self.truth.probes[0], fixed=self.truth.fixed)
         except UnsupportedGraph as error:
             return f"the inner tensors were not compared: {error}"
 

@@ -136,8 +136,10 @@ def compare_file(
     """
     floor = EPSILON.get(precision, EPSILON["fp32"]) / 2
     by_form: dict[tuple[int, int, int], list[int]] = {}
+    named: dict[str, list[int]] = {}
     for number, each in enumerate(network):
         by_form.setdefault(each.expected.exact.form, []).append(number)
+        named.setdefault(each.name, []).append(number)
     nodes = [node for node in nodes if node.tensor in found]
     alike = {node.name: by_form.get(found[node.tensor].form, []) for node in nodes}
     nearest = {node.name: _nearest(found[node.tensor], network, alike[node.name]) for node in nodes}
@@ -153,7 +155,7 @@ def compare_file(
     left_out: dict[str, str] = {}
     for node in nodes:
         own, measured = found[node.tensor], deviations.get(node.name)
-        namesakes = [number for number in alike[node.name] if network[number].name == _base(node.name)]
+        namesakes = named.get(node.name) or named.get(_base(node.name), [])
         if measured is not None and measured.small:
             best = nearest[node.name]
             assert best is not None
@@ -206,6 +208,8 @@ def _nearest(own: Sketch, network: Sequence[Counterpart], numbers: Sequence[int]
     """By the first samples: tensors that agree there are compared in full."""
 
     def distance(number: int) -> float:
+        if own.form != network[number].expected.exact.form:
+            return float("inf")
         with np.errstate(invalid="ignore", over="ignore"):
             value = float(np.square(own.values[:2] - network[number].expected.exact.values[:2]).sum())
         return value if np.isfinite(value) else float("inf")

@@ -40,8 +40,8 @@ class Truth:
     """Samples and the reference's outputs for them.
 
     `probes` are batches that contain each distinct sample once, for the comparison of inner tensors with `original`,
-    if that is known. `module` is the torch module, typed as Any because torch is optional. `bundle` is the golden
-    bundle that all this was read from.
+    if that is known; `fixed`: the file takes batches of one size only. `module` is the torch module, typed as Any
+    because torch is optional. `bundle` is the golden bundle that all this was read from.
     """
 
     description: str
@@ -51,6 +51,7 @@ class Truth:
     original: Original | None = None
     module: Any = None
     bundle: Golden | None = None
+    fixed: bool = False
 
     @property
     def feeds(self) -> Feeds:
@@ -92,6 +93,7 @@ def deployed_truth(
         probes=probe_batches(samples, sampling),
         original=network,
         module=deployed,
+        fixed=len(set(sampling.sizes)) == 1,
     )
 
 
@@ -113,6 +115,7 @@ def module_truth(
         probes=probe_batches(samples, sampling),
         original=network,
         module=own,
+        fixed=len(set(sampling.sizes)) == 1,
     )
 
 
@@ -210,6 +213,7 @@ def onnx_truth(
         samples=samples,
         probes=probe_batches(samples, sampling),
         original=known,
+        fixed=len(set(sampling.sizes)) == 1,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from resnetx.verification.coverage_result import Coverage
 from resnetx.verification.layers import LayerParity, first_fault
 from resnetx.verification.parity import Parity, json_safe
 from resnetx.verification.structure.result import StructureComparison
@@ -16,11 +17,13 @@ SCHEMA = "resnetx.verify/2"
 class FileVerdict:
     """Whether the file is the network: its weights and graph, and its outputs and inner tensors in float64.
 
+    `coverage` says which channels of the network no input reaches.
     `left_out` are nodes whose tensors were not compared, and why. `problems` are claims of the card that the file
     contradicts; `notes` say what could not be compared.
     """
 
     structure: StructureComparison | None = None
+    coverage: Coverage | None = None
     parity: Parity | None = None
     layers: tuple[LayerParity, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)

@@ -28,11 +28,11 @@ MOST_ELEMENTS = 80_000_000
 class GraphAnswers:
     """A graph in float64 on a few samples, and with the roundings of a precision; computed once for all providers."""
 
-    def __init__(self, graph: ExactGraph, probes: Feeds) -> None:
+    def __init__(self, graph: ExactGraph, probe: list[np.ndarray], *, fixed: bool) -> None:
         self.model = graph.model
         self.stored = stored_precision(graph.model.graph)
         self._graph = graph
-        self.feeds, self.exact, self.tensors = self._few(list(probes[0]), fixed=len(probes) > 1)
+        self.feeds, self.exact, self.tensors = self._few(probe, fixed=fixed)
         self._noisy: dict[str, tuple[Outputs, dict[str, Expected]]] = {}
 
     def _few(self, probe: list[np.ndarray], *, fixed: bool) -> tuple[Feeds, Outputs, dict[str, Sketch]]:

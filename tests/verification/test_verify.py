@@ -14,12 +14,11 @@ import torch
 from torch import nn
 
 import resnetx
-from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
+from resnetx.errors import FileError, ResnetxError, UsageError
 from resnetx.graph.card import CARD_KEY, read_card
 from resnetx.inputs.synthetic import synthetic_images
 from resnetx.testing import ParityError, assert_parity
-from resnetx.verification.judge import REPEATED, telling_batch
-from resnetx.verification.parity import Check, Tolerance
+from resnetx.verification.parity import Tolerance
 from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions, verify_file
 from tests.cli.test_main import run
@@ -60,7 +59,7 @@ def test_an_honest_file_passes(folder: Path, name: str) -> None:
     result = verify(folder / f"{name}.onnx")
     assert result.passed and result.verdicts[0].deterministic
     assert result.verdicts[0].precision == ("fp16" if name == "fp16" else "fp32")
-    assert result.verdicts[0].parity.batches == ((4,) if name == "fixed" else (1, 2, 3))
+    assert result.verdicts[0].parity.batches == ((4,) if name == "fixed" else (1, 2, 3, 8, 17))
     assert sum(count for _, count in result.verdicts[0].placement) > 0
 
 
@@ -68,11 +67,13 @@ def test_an_honest_file_passes(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("factor", [1.0001, -1.0])
 def test_a_changed_weight_fails_and_its_layer_is_named(folder: Path, tmp_path: Path, name: str, factor: float) -> None:
     path = edited(folder / f"{name}.onnx", tmp_path / "m.onnx", "layer2.0.conv2.weight", factor)
-    result = verify(path, layers=True)
-    fault = result.verdicts[0].first_fault
-    assert not result.passed and fault is not None
+    result = verify(path)
+    assert not result.passed and result.file is not None
+    fault, structure = result.file.first_fault, result.file.structure
+    assert fault is not None and structure is not None
     assert (fault.name, fault.original) == ("layer2.0.conv2", "res3a_branch2b")
-    names = [layer.name for layer in result.verdicts[0].layers]
+    assert [each.layer for each in structure.differences] == ["layer2.0.conv2"]
+    names = [layer.name for layer in result.file.layers]
     assert names.index("conv1") < names.index("layer1.0.relu_2") < names.index("fc")
 
 
@@ -82,8 +83,8 @@ def test_golden_and_reference_say_the_same_as_pytorch(folder: Path, tmp_path: Pa
     for source in ({"golden": folder / "logits.npz"}, {"reference": healthy}):
         assert verify(healthy, **source).passed
         assert not verify(wrong, **source).passed
-    fault = verify(wrong, reference=healthy, layers=True).verdicts[0].first_fault
-    assert fault is not None and fault.name == "layer1.0.conv3"
+    for source in ({"golden": folder / "logits.npz"}, {"reference": healthy}):
+        assert verify(wrong, **source).wrong_layer == "layer1.0.conv3"
 
 
 def test_a_foreign_file_without_a_card_is_compared_with_another(folder: Path, tmp_path: Path) -> None:
@@ -91,8 +92,11 @@ def test_a_foreign_file_without_a_card_is_compared_with_another(folder: Path, tm
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
     assert verify(tmp_path / "foreign.onnx", reference=folder / "logits.onnx").passed
-    with pytest.raises(GraphError, match="no model card"):
-        verify(tmp_path / "foreign.onnx")
+    alone = verify(tmp_path / "foreign.onnx")
+    assert alone.passed and alone.file is None and "no network is known" in alone.reference
+    assert alone.verdicts[0].layers and alone.verdicts[0].graph is not None
+    with pytest.raises(UsageError, match="needs a model card"):
+        verify(tmp_path / "foreign.onnx", weights="w.pt")
 
 
 def test_an_explicit_tolerance_replaces_the_noise_floor(folder: Path, tmp_path: Path) -> None:
@@ -147,17 +151,6 @@ def test_a_photograph_that_would_grow_without_bound_is_refused(folder: Path, tmp
         Image.new("RGB", size).save(tmp_path / f"{name}.png")
     with pytest.raises(FileError, match=r"b\.png is 1x4000000 pixels, too narrow"):
         read_images(tmp_path, read_card(onnx.load(folder / "top3.onnx")), folder / "top3.onnx")
-
-
-def test_layers_are_compared_on_the_batch_that_failed() -> None:
-    def check(passed: bool, reason: str | None = None) -> Check:
-        return Check(output="y", batch=1, passed=passed, reason=reason)
-
-    sizes = (1, 2, 3)
-    assert telling_batch([check(True)] * 3, sizes) == 0
-    assert telling_batch([check(True), check(False), check(False)], sizes) == 1
-    # Two outputs of three batches, then the repeated run of the last batch.
-    assert telling_batch([check(True)] * 6 + [check(False, REPEATED)], sizes) == 2
 
 
 def quantized(source: Path, target: Path) -> Path:
@@ -224,11 +217,15 @@ def test_json_and_junit_carry_the_verdict(
     shown = " ".join(capsys.readouterr().out.split())
     assert "FAILED" in shown and "layer1.0.conv1 / res2a_branch2a" in shown
     result = json.loads((tmp_path / "r.json").read_text())
-    assert result["schema"] == "resnetx.verify/1" and result["passed"] is False
-    assert result["verdicts"][0]["first_fault"] == "layer1.0.conv1"
-    suite = ElementTree.parse(tmp_path / "r.xml").getroot()[0]
-    assert suite.attrib["failures"] == suite.attrib["tests"] == "4"
-    assert "layer1.0.conv1" in suite[0][0].attrib["message"]
+    assert result["schema"] == "resnetx.verify/2" and result["passed"] is False
+    assert result["file"]["first_fault"] == "layer1.0.conv1"
+    file, provider = ElementTree.parse(tmp_path / "r.xml").getroot()
+    failed = [case.attrib["name"] for case in file if len(case)]
+    assert failed == ["weights and graph", "logits batch 8 in float64", "layers"]
+    assert "layer1.0.conv1" in file[0][0].attrib["message"]
+    # The runtime computes the file, but the file is not the network.
+    failed = [case.attrib["name"] for case in provider if len(case)]
+    assert failed == [f"logits batch {size}" for size in (1, 2, 3, 8, 17, 17)]
     assert run(monkeypatch, "verify", folder / "logits.onnx", *files) == 0
     assert all(len(line) <= 80 for line in capsys.readouterr().out.splitlines())
     assert ElementTree.parse(tmp_path / "r.xml").getroot()[0].attrib["failures"] == "0"
@@ -285,8 +282,7 @@ def test_a_card_that_lies_about_the_network_is_caught(folder: Path, tmp_path: Pa
     card = read_card(model)
     assert card is not None and card.config is not None and card.config.variant == "v1"
     onnx.save(model, tmp_path / "m.onnx")
-    fault = verify(tmp_path / "m.onnx", layers=True).verdicts[0].first_fault
-    assert fault is not None and fault.name == "layer2.0.conv1"
+    assert verify(tmp_path / "m.onnx").wrong_layer == "layer2.0.conv1"
 
 
 @pytest.mark.parametrize("build", [UNet, TwoInTwoOut])

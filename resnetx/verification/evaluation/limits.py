@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 # Of one tensor. A batch of 17 images of 224x224 needs 110 MB for the largest one of a ResNet.
 MAX_BYTES = 2**31
