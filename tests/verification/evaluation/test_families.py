@@ -1,5 +1,6 @@
 """Every family of torchvision at reduced size: the exported and the optimized file against the network."""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,12 @@ FAMILIES: dict[str, Callable[[], nn.Module]] = {
 }
 # HardSigmoid's 1/6 is an attribute, which ONNX stores in float32.
 LESS_EXACT = {"mobilenet v3": 1e-8}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torchvision_is_imported() -> None:
+    """Before the tests: its first import sets a variable, which the check of each test would report."""
+    importlib.import_module("torchvision.models")
 
 
 @pytest.mark.slow
