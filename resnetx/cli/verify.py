@@ -33,7 +33,7 @@ def verify(
     provider_option: ProviderOptions = None,
     batch: Annotated[str | None, typer.Option(metavar="N,N,...", help="Batch sizes to run.  [default: 1,2,3]")] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: the sum of the batch sizes]")
+        int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: 8, one of each kind]")
     ] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Verify on the images of this folder.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic inputs.")] = 0,
