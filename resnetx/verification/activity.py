@@ -102,7 +102,8 @@ def _joined(limits: Tensor) -> Tensor:
 
 def _varies(limits: Tensor) -> Tensor:
     low, high = limits.T
-    return (low < high) & (high - low > VARIES * limits.abs().amax(1))
+    varies: Tensor = (low < high) & (high - low > VARIES * limits.abs().amax(1))
+    return varies
 
 
 def _state(piece: Piece) -> str:
