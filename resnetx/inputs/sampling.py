@@ -27,7 +27,11 @@ class Sampling:
 
     def batches(self) -> list[list[int]]:
         """The samples of each batch: every sample is used, and the last size is run at least twice."""
-        return arrange(self.sizes, self.count, seed=self.seed)
+        return self.batches_of(self.count)
+
+    def batches_of(self, count: int) -> list[list[int]]:
+        """The same for so many samples, if others were added to those of the sampling."""
+        return arrange(self.sizes, count, seed=self.seed)
 
     @property
     def count(self) -> int:

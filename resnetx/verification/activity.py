@@ -94,12 +94,16 @@ class Reached:
 
 
 def _joined(limits: Tensor) -> Tensor:
-    """The range of all samples: (channels, 2)."""
-    return torch.stack([limits[..., 0].amin(0), limits[..., 1].amax(0)], -1)
+    """The range of all samples, (channels, 2), without those that overflow."""
+    finite = limits.isfinite().all(-1)
+    low, high = limits[..., 0].where(finite, math.inf), limits[..., 1].where(finite, -math.inf)
+    return torch.stack([low.amin(0), high.amax(0)], -1)
 
 
 def _varies(limits: Tensor) -> Tensor:
-    return limits[:, 1] - limits[:, 0] > VARIES * limits.abs().amax(1)
+    low, high = limits.T
+    varies: Tensor = (low < high) & (high - low > VARIES * limits.abs().amax(1))
+    return varies
 
 
 def _state(piece: Piece) -> str:

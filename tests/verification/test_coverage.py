@@ -222,6 +222,12 @@ class TestMeasure:
         x[0, 1] = math.inf
         assert measure_coverage(Function(F.relu), [x]).covered == 0
 
+    def test_a_sample_that_overflows_hides_no_other(self) -> None:
+        layer = nn.Linear(2, 2, bias=False)
+        x = np.array([[1, 2], [2, 1], [math.inf, 0], [math.nan, 0]], np.float32)
+        assert measure_coverage(layer, [x]).covered == 2
+        assert measure_coverage(layer, [x[1:]]).covered == 0
+
 
 class TestCover:
     @pytest.mark.parametrize("form", ["none", "uint8"])

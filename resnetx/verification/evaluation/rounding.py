@@ -44,21 +44,32 @@ def round_to(x: Tensor, form: FloatFormat, *, saturate: bool = False) -> Tensor:
 
     (torch converts float64 to float16 through float32, which rounds twice.)
     """
+    if not x.numel():
+        return x
     wide = x.to(torch.float64)
-    # Beyond every format's range the exponent no longer matters, and that of infinity is undefined.
-    exponent = torch.frexp(wide).exponent.sub_(1).clamp_(form.min_exponent, 200)
-    last_place = _power_of_two(exponent.sub_(form.significand_bits - 1))
-    rounded = wide.div(last_place).round_().mul_(last_place)
-    if form.not_a_number == 0:
-        rounded.nan_to_num_(0.0, posinf=form.largest, neginf=-form.largest)
-    if saturate:
-        return rounded.clamp_(-form.largest, form.largest).to(x.dtype)
-    beyond = rounded.abs() > form.largest
-    if beyond.any():
-        rounded = torch.where(beyond, torch.sign(rounded) * form.overflow, rounded)
+    magnitude = wide.abs()
+    rounded = _significand_rounded(wide, form.significand_bits)
+    # Below the smallest normal number all places are the last one of that.
+    tiny = (magnitude < 2.0**form.min_exponent).logical_and_(wide)
+    if tiny.any():
+        last_place = 2.0 ** (form.min_exponent - form.significand_bits + 1)
+        rounded = torch.where(tiny, (wide / last_place).round_() * last_place, rounded)
+    if not float(magnitude.max()) <= form.largest:  # NaN too
+        rounded = _beyond_the_range(torch.where(wide.isfinite(), rounded, wide), form, saturate)
     return rounded.to(x.dtype)
 
 
-def _power_of_two(exponent: Tensor) -> Tensor:
-    """Exactly, from the bits of a float64 number."""
-    return exponent.to(torch.int64).add_(1023).bitwise_left_shift_(52).view(torch.float64)
+def _beyond_the_range(rounded: Tensor, form: FloatFormat, saturate: bool) -> Tensor:
+    if form.not_a_number == 0:
+        rounded = rounded.nan_to_num(0.0, posinf=form.largest, neginf=-form.largest)
+    if saturate:
+        return rounded.clamp(-form.largest, form.largest)
+    return torch.where(rounded.abs() > form.largest, rounded.sign() * form.overflow, rounded)
+
+
+def _significand_rounded(wide: Tensor, bits: int) -> Tensor:
+    """To so many bits, ties to even: in the bits of float64, where a carry moves on into the exponent by itself."""
+    dropped = 53 - bits
+    whole = wide.view(torch.int64)
+    odd = whole.bitwise_right_shift(dropped).bitwise_and_(1)
+    return odd.add_(whole).add_((1 << (dropped - 1)) - 1).bitwise_and_(-(1 << dropped)).view(torch.float64)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+import resnetx
+from resnetx.base.loggers import silenced
 from resnetx.graph.float16 import convert_precision
-from resnetx.verification.evaluation.evaluator import Arithmetic, Evaluator, Steps
+from resnetx.verification.evaluation.evaluator import Arithmetic, Evaluator, Steps, UnsupportedGraph
 from tests.conftest import random_network, tiny_config
 from tests.verification.evaluation.networks import (
     batch,
@@ -154,3 +156,57 @@ def test_the_noise_of_each_arithmetic(mixture_file: onnx.ModelProto) -> None:
     assert 2e-5 < noise["tf32"] < 2e-3
     assert noise["tf32"] / 2 < noise["fp16"] < noise["bf16"]
     assert 5e-4 < noise["bf16"] < 3e-2
+
+
+def test_weights_that_are_quantized_and_activations_as_they_come(tmp_path: Path) -> None:
+    """ONNX Runtime's dynamic quantization: DynamicQuantizeLinear, MatMulInteger and ConvInteger."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with silenced("root"):
+        quantize_dynamic(exported(plain()), tmp_path / "dynamic.onnx", weight_type=QuantType.QUInt8)
+    file = onnx.load(tmp_path / "dynamic.onnx")
+    assert {"DynamicQuantizeLinear", "ConvInteger"} <= {node.op_type for node in file.graph.node}
+    x = batch()
+    kept, ignored = evaluated(file, x), evaluated(file, x, steps="ignored")
+    assert relative(runtime_answers(file, {"x": x})[0], kept) < 1e-3  # a few ties fall to the other side
+    # The weights are stored in 255 steps of each tensor.
+    assert 0 < relative(ignored, truth(plain(), x)) < 2e-2
+    assert 0 < relative(kept, ignored) < 3e-2
+
+
+@pytest.mark.parametrize("output", ["logits", "probabilities", "top5"])
+@pytest.mark.parametrize("preprocess", ["none", "uint8"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_files_of_our_export(tmp_path: Path, preprocess: str, output: str, precision: str) -> None:
+    resnetx.export(
+        tiny_config(),
+        tmp_path / "m.onnx",
+        image_size=32,
+        preprocess=preprocess,  # type: ignore[arg-type]
+        output=output,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
+        exporter="torchscript",
+        opset=17,
+        verify=False,
+    )
+    file = onnx.load(tmp_path / "m.onnx")
+    (value,) = file.graph.input
+    dims = [dim.dim_value or 2 for dim in value.type.tensor_type.shape.dim]
+    pixels = np.random.default_rng(0).integers(0, 256, dims, np.uint8)
+    feeds = {value.name: pixels if preprocess == "uint8" else (pixels / 64 - 2).astype(np.float32)}
+    found = Evaluator(file).run(feeds)
+    for exact, runtime in zip(found.values(), runtime_answers(file, feeds), strict=True):
+        assert exact.shape == runtime.shape
+        if runtime.dtype.kind == "i":
+            assert exact.dtype == runtime.dtype
+        else:
+            assert relative(runtime, exact) < (2e-6 if precision == "fp32" else 2e-2)
+
+
+def test_the_layout_of_one_processor_is_refused_by_name(mixture_file: onnx.ModelProto, tmp_path: Path) -> None:
+    """The highest level of ONNX Runtime reorders weights for the processor it runs on."""
+    file = optimized(mixture_file, tmp_path, "ENABLE_ALL")
+    if not any(node.domain == "com.microsoft.nchwc" for node in file.graph.node):
+        pytest.skip("this processor has no such layout")
+    with pytest.raises(UnsupportedGraph, match=r"com\.microsoft\.nchwc:\w+ .*not supported"):
+        Evaluator(file)
