@@ -28,6 +28,8 @@ HEAVY = {
         "runtime/pytorch",
         "verification/pytorch_reference.py",
         "verification/rebuild.py",
+        "verification/structure/module_structure.py",
+        "verification/structure/recording.py",
         "conversion",
         "benchmark/peak_kernels.py",
         "api.py",
