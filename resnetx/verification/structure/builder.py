@@ -133,7 +133,15 @@ class Builder:
             bias = reshaped(bias, bias.shape[-1:])
         if bias is not None and bias.shape != weight.shape[:1]:
             raise Unknown
-        return self.emit("linear", [x], shape, parameters=given(weight=weight, bias=bias))
+        parameters = given(weight=weight, bias=bias)
+        before = self.shapes[x]
+        if before is None or shape is None or len(before) == 2:
+            return self.emit("linear", [x], shape, parameters=parameters)
+        # It works on the last axis alone, however the others are arranged: as one, to be the same everywhere.
+        rows = math.prod(before[:-1])
+        flat = self.emit("reshape", [x], (rows, before[-1]))
+        product = self.emit("linear", [flat], (rows, shape[-1]), parameters=parameters)
+        return self.emit("reshape", [product], shape)
 
     def batch_norm(
         self,
@@ -245,11 +253,9 @@ def _inverse(parameter: Parameter) -> Parameter:
     with np.errstate(all="ignore"):
         value = 1 / parameter.value()
         error = error_of(parameter) * value**2
-    return computed(
-        parameter.name, value, magnitude=np.abs(value), error=error, storage=parameter.storage, foldings=1
-    )
+    return computed(parameter.name, value, magnitude=np.abs(value), error=error, storage=parameter.storage, foldings=1)
 
 
 def _relative_error(parameter: Parameter) -> np.ndarray:
     with np.errstate(all="ignore"):
-        return np.nan_to_num(error_of(parameter) / np.abs(parameter.value()), nan=0.0, posinf=0.0)
+        return np.asarray(np.nan_to_num(error_of(parameter) / np.abs(parameter.value()), nan=0.0, posinf=0.0))

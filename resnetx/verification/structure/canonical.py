@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from resnetx.verification.structure import affine
 from resnetx.verification.structure.graph import Graph, Op
-from resnetx.verification.structure.parameters import reshaped
+from resnetx.verification.structure.parameters import full, reshaped
 from resnetx.verification.structure.spelled_out import PATTERNS
 
 Merge = Callable[[Op, Op, Graph], "list[Op] | None"]
@@ -37,7 +37,7 @@ def make_canonical(graph: Graph) -> None:
 
 def _all_zeros(op: Op) -> bool:
     """Whether the bias is there for form's sake: exporters add one, or leave it out."""
-    bias = affine.full(op.parameters["bias"])
+    bias = full(op.parameters["bias"])
     return not bias.value().any() and not bias.size_of_terms().any()
 
 
@@ -124,7 +124,9 @@ def _absorb_factors(op: Op, producers: dict[str, Op], uses: Counter[str], graph:
 
 
 def _chain(op: Op, before: Op, **attributes: object) -> Op:
-    return replace(op, inputs=before.inputs, attributes=op.attributes | attributes, sources=before.sources + op.sources)
+    return replace(
+        op, inputs=before.inputs, attributes={**op.attributes, **attributes}, sources=before.sources + op.sources
+    )
 
 
 def _clips(op: Op, before: Op, graph: Graph) -> list[Op] | None:
@@ -210,27 +212,18 @@ def _padded(op: Op, before: Op, graph: Graph) -> list[Op] | None:
     return [_chain(op, before, pads=own, count_include_pad=1)]
 
 
-def _linear_behind_reshape(op: Op, before: Op, graph: Graph) -> list[Op] | None:
-    """A matrix product over the last axis doesn't mind how the others are arranged."""
-    shape, last = graph.shapes.get(before.inputs[0]), graph.shapes.get(before.output)
-    out = graph.shapes.get(op.output)
-    if shape is None or last is None or out is None or shape[-1:] != last[-1:]:
-        return None
-    inner = f"{op.output}/unshaped"
-    graph.shapes[inner] = (*shape[:-1], out[-1])
-    return [replace(op, inputs=before.inputs, outputs=(inner,)), replace(before, inputs=(inner,), outputs=op.outputs)]
-
-
 def _affine_behind_reshape(op: Op, before: Op, graph: Graph) -> list[Op] | None:
     """What differs along the last axis only doesn't mind how the others are arranged."""
     shape, last = graph.shapes.get(before.inputs[0]), graph.shapes.get(before.output)
     if shape is None or last is None or shape[-1:] != last[-1:] or graph.shapes.get(op.output) != last:
         return None
-    parameters = [affine.full(item) for item in op.parameters.values()]
+    parameters = [full(item) for item in op.parameters.values()]
     if any(math.prod(item.shape) not in (1, item.shape[-1]) for item in parameters if item.shape):
         return None
     line = (1,) * (len(shape) - 1)
-    turned = {name: reshaped(item, (*line, item.shape[-1])) for name, item in zip(op.parameters, parameters, strict=True)}
+    turned = {
+        name: reshaped(item, (*line, item.shape[-1])) for name, item in zip(op.parameters, parameters, strict=True)
+    }
     inner = f"{op.output}/unshaped"
     graph.shapes[inner] = shape
     return [
@@ -261,8 +254,8 @@ def _move_strides(graph: Graph) -> None:
         steps = op.attributes["strides"]
         own = tuple(first * second for first, second in zip(before.attributes["strides"], steps, strict=True))
         changed = {
-            id(before): replace(before, attributes=before.attributes | {"strides": own}),
-            id(op): replace(op, attributes=op.attributes | {"strides": (1,) * len(steps)}),
+            id(before): replace(before, attributes={**before.attributes, "strides": own}),
+            id(op): replace(op, attributes={**op.attributes, "strides": (1,) * len(steps)}),
         }
         graph.ops = [changed.get(id(each), each) for each in graph.ops]
         producers = graph.producers()
@@ -283,6 +276,5 @@ MERGES: dict[tuple[str, str], tuple[Merge | None, bool]] = {
     ("mul", "affine"): (_affine_behind_product, True),
     ("pad", "conv"): (_padded, False),
     ("pad", "avg_pool"): (_padded, False),
-    ("reshape", "linear"): (_linear_behind_reshape, False),
     ("reshape", "affine"): (_affine_behind_reshape, True),
 }

@@ -48,7 +48,11 @@ def compare_graphs(network: Graph, model: ModelProto, *, precision: Precision | 
     rounded = [_placed(rounding, matching) for rounding in file.roundings]
     return StructureComparison(
         proved=in_order([op.layer for op in matching.proved if op.layer]),
-        differences=(*matching.differences, *_rounding_differences(file, rounded, precision), *_stored(stored, precision)),
+        differences=(
+            *matching.differences,
+            *_rounding_differences(file, rounded, precision),
+            *_stored(stored, precision),
+        ),
         unrecognized=(*matching.unrecognized, *_unaccounted(matching)),
         stored=stored,
         rounded=tuple(rounded),
@@ -72,9 +76,7 @@ def _differing_ends(network: Graph, model: ModelProto) -> list[Difference]:
         known = value.type.tensor_type.HasField("shape")
         if known and (len(dims) != len(shape) or any(d not in (None, s) for d, s in zip(dims, shape, strict=True))):
             found = "[" + ", ".join("free" if dim is None else str(dim) for dim in dims) + "]"
-            rows.append(
-                Difference(layer=value.name, what="shape", expected=str(list(shape)), found=found)
-            )
+            rows.append(Difference(layer=value.name, what="shape", expected=str(list(shape)), found=found))
     return rows
 
 
@@ -88,15 +90,15 @@ def _placed(rounding: Rounding, matching: Matching) -> Rounded:
     return Rounded(node=rounding.node, layer=maker, precision=rounding.precision)
 
 
-def _rounding_differences(
-    file: FileGraph, rounded: Sequence[Rounded], precision: Precision | None
-) -> list[Difference]:
+def _rounding_differences(file: FileGraph, rounded: Sequence[Rounded], precision: Precision | None) -> list[Difference]:
     rows = []
     for rounding, place in zip(file.roundings, rounded, strict=True):
         layer = place.layer or rounding.node
         if rounding.problem:
             rows.append(
-                Difference(layer=layer, what=f"quantization ({rounding.node})", expected="valid", found=rounding.problem)
+                Difference(
+                    layer=layer, what=f"quantization ({rounding.node})", expected="valid", found=rounding.problem
+                )
             )
         elif precision is not None and not _allowed(rounding.precision, precision):
             found = f"rounded to {rounding.precision} by {rounding.node}"

@@ -1,23 +1,22 @@
 """Says what is different where a file and a network do not agree, or that it can't be said."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from resnetx.verification.structure.evaluate import equivalent
-from resnetx.verification.structure.graph import FOREIGN, Op
+from resnetx.verification.structure.gaps import (
+    Gap,
+    computes_the_same,
+    extra,
+    extra_between,
+    find_gap,
+    judge,
+    moves_only,
+    not_known,
+    wiring,
+)
+from resnetx.verification.structure.graph import Op
 from resnetx.verification.structure.matching import UNREACHED, Matching
-from resnetx.verification.structure.pairs import COMMUTATIVE, different_attributes
-from resnetx.verification.structure.result import NOTHING, Difference, Unrecognized
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap:
-    """Between what is known and a value that both sides must have: the operations of each side."""
-
-    value: str
-    found: str
-    network: list[Op]
-    file: list[Op]
+from resnetx.verification.structure.pairs import different_attributes
+from resnetx.verification.structure.result import Difference
 
 
 def explain_all(matching: Matching) -> None:
@@ -49,9 +48,9 @@ def _explain(matching: Matching, op: Op) -> None:
         if alike:
             _compare(matching, op, alike[0])
             return
-    gap = _gap(matching, op)
+    gap = find_gap(matching, op)
     if gap is not None:
-        _judge(matching, gap)
+        judge(matching, gap)
     elif twins and not op.opaque:
         _compare(matching, op, _closest(matching, op, twins))
     else:
@@ -59,7 +58,7 @@ def _explain(matching: Matching, op: Op) -> None:
         if rewired is None:
             matching.not_found(op, "no operation of the file is known to do this")
         else:
-            matching.bind(op, rewired, [_wiring(matching, op, rewired)])
+            matching.bind(op, rewired, [wiring(matching, op, rewired)])
 
 
 def _closest(matching: Matching, op: Op, candidates: Sequence[Op]) -> Op:
@@ -79,29 +78,14 @@ def _compare(matching: Matching, op: Op, other: Op) -> None:
     """Report what differs between two operations in the same place; if it is what was folded in, say that."""
     pairs = matching.pairs
     differences = pairs.differences(op, other)
-    inner = other.unfolded
+    inner = other.unfolded if differences else None
     while inner is not None:
         if pairs.comparable(op, inner) and not pairs.mismatches(op, inner) and not different_attributes(op, inner):
-            extra = [name for name in other.sources if name not in inner.sources]
-            differences = [_extra(op.layer, f"{', '.join(extra)} behind it")]
+            inserted = [name for name in other.sources if name not in inner.sources]
+            differences = [extra(op.layer, f"{', '.join(inserted)} behind it")]
             break
         inner = inner.unfolded
     matching.bind(op, other, differences)
-
-
-def _extra(layer: str, found: str) -> Difference:
-    return Difference(layer=layer, what="extra node", expected=NOTHING, found=found)
-
-
-def _extra_between(matching: Matching, extra: Sequence[Op], reader: Op | None) -> Difference:
-    """Named after the layer that ends with the extra operations, if they bear its name, or that reads them."""
-    inside = {name for op in extra for name in op.outputs}
-    before = [name for op in extra for name in op.inputs if name not in inside]
-    makers = [matching.makers.get(name) for value in before for name in matching.image.get(value, ())]
-    maker = next((op for op in makers if op is not None), None)
-    if maker is not None and (reader is None or extra[-1].layer == maker.layer):
-        return _extra(maker.layer, f"{_listed(extra)} behind it")
-    return _extra(reader.layer if reader else "the input", f"{_listed(extra)} before it")
 
 
 def _follow(matching: Matching, name: str, before: str, behind: str) -> None:
@@ -111,28 +95,14 @@ def _follow(matching: Matching, name: str, before: str, behind: str) -> None:
         matching.image[behind].append(name)
 
 
-def _wiring(matching: Matching, op: Op, other: Op) -> Difference:
-    expected, found = list(matching.inputs(op)), list(other.inputs)
-    for value in list(expected):
-        if value in found:
-            expected.remove(value)
-            found.remove(value)
-    return Difference(
-        layer=op.layer,
-        what="wiring",
-        expected="the output of " + ", ".join(map(matching.maker, expected)),
-        found="the output of " + ", ".join(map(matching.maker, found)),
-    )
-
-
 def _rewired(matching: Matching, op: Op) -> Op | None:
     """An operation like this one that reads other tensors of the network than it should."""
     expected = set(matching.inputs(op))
     for other in matching.free(matching.file.ops):
         related = expected & set(other.inputs) or other.layer == op.layer
-        if related and not op.opaque and matching.pairs.exact(op, other):
-            if all(value in matching.image for value in other.inputs):
-                return other
+        known = all(value in matching.image for value in other.inputs)
+        if related and known and not op.opaque and matching.pairs.exact(op, other):
+            return other
     return None
 
 
@@ -144,162 +114,32 @@ def _compare_inputs(matching: Matching, op: Op, other: Op) -> None:
         if expected == found:
             continue
         if found in matching.image:
-            differences.append(_wiring(matching, op, other))
+            differences.append(wiring(matching, op, other))
             continue
-        extra = matching.file_part(found)
+        inserted = matching.file_part(found)
         name = next(name for name in op.inputs if matching.to_file[name] == expected)
-        gap = Gap(value=name, found=found, network=[], file=extra)
-        verdict = _same(matching, gap)
-        matching.used.update(map(id, extra))
+        gap = Gap(value=name, found=found, network=[], file=inserted)
+        verdict = computes_the_same(matching, gap)
+        matching.used.update(map(id, inserted))
         if verdict is True:
             _follow(matching, name, expected, found)
             continue
-        if verdict is False or not any(FOREIGN in each.kind for each in extra):
-            differences.append(_extra_between(matching, extra, op))
+        if verdict is False or not moves_only(inserted):
+            differences.append(extra_between(matching, inserted, op))
             _follow(matching, name, expected, found)
         else:
             undecided = True
-            matching.unrecognized.append(_not_known(extra, f"it stands before {op.layer}, where the network has nothing"))
-    if undecided and not differences:
+            matching.unrecognized.append(
+                not_known(inserted, f"it stands before {op.layer}, where the network has nothing")
+            )
+    # With unknown operations before it, other attributes may be part of an honest rewrite.
+    if undecided and all(row.what not in ("wiring", "extra node") for row in differences):
         matching.used.add(id(other))
         for name, value in zip(op.outputs, other.outputs, strict=False):
             matching.same(name, value)
         matching.done(op)
         return
     matching.bind(op, other, differences)
-
-
-def _gap(matching: Matching, op: Op) -> Gap | None:
-    """The nearest values behind `op` of which it is known that they must be the same."""
-    goals: list[tuple[str, str]] = []
-    later = matching.pending[matching.pending.index(op) + 1 :]
-    for other in later:
-        if other.parameters and other.inputs:
-            found = matching.elsewhere(other) or _named(matching, other)
-            if found is not None and found.inputs:
-                goals.append((other.inputs[0], found.inputs[0]))
-                if len(goals) > 8:
-                    break
-    goals += list(zip(matching.network.outputs, matching.file.outputs, strict=False))
-    for value, found in goals:
-        if value in matching.to_file:
-            continue
-        network = matching.network_part(value)
-        if op not in network or not all(
-            name in matching.to_file or any(name in each.outputs for each in network)
-            for each in network
-            for name in each.inputs
-        ):
-            continue
-        return Gap(
-            value=value,
-            found=found,
-            network=network,
-            file=[] if found in matching.image else matching.file_part(found),
-        )
-    return None
-
-
-def _named(matching: Matching, op: Op) -> Op | None:
-    """A layer of the file with this one's name and kind, whose weights differ."""
-    return next(
-        (
-            other
-            for other in matching.free(matching.file.ops)
-            if other.layer == op.layer and matching.pairs.comparable(op, other)
-        ),
-        None,
-    )
-
-
-def _same(matching: Matching, gap: Gap) -> bool | None:
-    return equivalent(
-        gap.network,
-        gap.file,
-        frontier=matching.to_file,
-        shapes=(matching.network.shapes, matching.file.shapes),
-        results=(gap.value, gap.found),
-    )
-
-
-def _judge(matching: Matching, gap: Gap) -> None:
-    """Whether the two sides of a gap compute the same; if not, what is different."""
-    verdict = _same(matching, gap)
-    network, file = gap.network, gap.file
-    if verdict is True:
-        matching.proved.extend(network)
-    else:
-        rest, extra = _without_common_end(matching, network, file)
-        row = _difference(matching, rest, extra, gap)
-        foreign = any(FOREIGN in each.kind for each in extra)
-        opaque = any(each.opaque for each in rest)
-        one_sided = not rest or not extra
-        decided = verdict is False or (one_sided and not foreign and not opaque) or _one_for_one(rest, extra)
-        if decided and row is not None:
-            matching.differences.append(row)
-            matching.proved.extend(each for each in network if each not in rest)
-        else:
-            for each in rest:
-                matching.unrecognized.append(
-                    Unrecognized(side="network", layer=each.layer or each.kind, reason=f"in its place is {_listed(extra)}")
-                )
-            if extra:
-                matching.unrecognized.append(_not_known(extra, f"it stands in the place of {_listed(rest)}"))
-    for op in network:
-        matching.done(op)
-    matching.used.update(map(id, file))
-    matching.same(gap.value, gap.found)
-
-
-def _one_for_one(network: Sequence[Op], file: Sequence[Op]) -> bool:
-    """One operation for another, neither of which could be the other by another name."""
-    if len(network) != 1 or len(file) != 1 or network[0].opaque:
-        return False
-    return FOREIGN not in file[0].kind and network[0].kind in ("clip", "add", "softmax", "mean", "max_pool", "avg_pool")
-
-
-def _without_common_end(
-    matching: Matching, network: Sequence[Op], file: Sequence[Op]
-) -> tuple[list[Op], list[Op]]:
-    """Both sides without what they end with in common: that reads something else, but does the same."""
-    first, second = list(network), list(file)
-    while first and second and matching.pairs.exact(first[-1], second[-1]):
-        one, other = first[-1], second[-1]
-        if one.kind in COMMUTATIVE or len(one.inputs) > 1:
-            known = {matching.to_file[name] for name in one.inputs if name in matching.to_file}
-            if {value for value in other.inputs if value in matching.image} != known:
-                break
-        first.pop()
-        second.pop()
-    return first, second
-
-
-def _difference(matching: Matching, network: Sequence[Op], file: Sequence[Op], gap: Gap) -> Difference | None:
-    if not network and not file:
-        return None
-    if not network:
-        reader = gap.network[0] if gap.network else next(
-            (op for op in matching.network.ops if gap.value in op.inputs), None
-        )
-        return _extra_between(matching, file, reader)
-    first_op = network[0]
-    if not file:
-        return Difference(
-            layer=first_op.layer, what="missing node", expected=_listed(network), found=NOTHING
-        )
-    if len(network) == len(file) == 1 and first_op.kind == file[0].kind and matching.known(first_op):
-        rows = matching.pairs.differences(first_op, file[0])
-        return rows[0] if rows else _wiring(matching, first_op, file[0])
-    return Difference(layer=first_op.layer, what="operation", expected=_listed(network), found=_listed(file))
-
-
-def _listed(ops: Sequence[Op]) -> str:
-    titles = [op.title for op in ops]
-    return ", ".join(titles[:4]) + (f" and {len(titles) - 4} more" if len(titles) > 4 else "") if titles else NOTHING
-
-
-def _not_known(ops: Sequence[Op], reason: str) -> Unrecognized:
-    return Unrecognized(side="file", layer=_listed(ops), reason=reason)
 
 
 def _resume(matching: Matching) -> None:
@@ -332,4 +172,4 @@ def _compare_outputs(matching: Matching) -> None:
                 )
             )
             continue
-        _judge(matching, Gap(value=value, found=found, network=[], file=matching.file_part(found)))
+        judge(matching, Gap(value=value, found=found, network=[], file=matching.file_part(found)))

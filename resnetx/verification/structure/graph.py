@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from onnx import NodeProto
+
 from resnetx.verification.structure.parameters import NetworkParameter
 
 # Attributes are plain data: numbers, text, and tuples of them.
@@ -22,7 +24,8 @@ ONNX_PREFIX = "onnx."
 class Op:
     """One operation. `layer` is its name for people, `sources` the names of all that became part of it.
 
-    `unfolded` is the operation before what followed it was folded into its parameters.
+    `unfolded` is the operation before what followed it was folded into its parameters; `node` is the one that an
+    opaque operation of a file is.
     """
 
     kind: str
@@ -33,6 +36,7 @@ class Op:
     layer: str
     sources: tuple[str, ...] = ()
     unfolded: "Op | None" = None
+    node: NodeProto | None = None
 
     @property
     def opaque(self) -> bool:

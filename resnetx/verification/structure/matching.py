@@ -28,6 +28,7 @@ class Matching:
         self.file_makers = file.producers()
         self.pending: list[Op] = list(network.ops)
         self.used: set[int] = set()
+        self._alike: dict[int, list[Op]] = {}
         self.counterparts: list[tuple[Op, Op]] = []
         self.proved: list[Op] = []
         self.differences: list[Difference] = []
@@ -58,12 +59,9 @@ class Matching:
         """The one free operation of the file with these very parameters, whatever it reads."""
         if not op.parameters:
             return None
-        free = [other for other in self.free(self.file.ops) if other.kind == op.kind]
-        found = [
-            other
-            for other in free
-            if (self.pairs.exact(op, other) if attributes else self.pairs.same_parameters(op, other))
-        ]
+        if id(op) not in self._alike:
+            self._alike[id(op)] = [other for other in self.file.ops if self.pairs.same_parameters(op, other)]
+        found = [other for other in self.free(self._alike[id(op)]) if not attributes or self.pairs.exact(op, other)]
         named = [other for other in found if other.layer == op.layer]
         return found[0] if len(found) == 1 else named[0] if named else None
 

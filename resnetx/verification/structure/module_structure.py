@@ -12,6 +12,7 @@ from resnetx.verification.structure.compare import compare_graphs, declared_shap
 from resnetx.verification.structure.graph import Graph
 from resnetx.verification.structure.recording import record
 from resnetx.verification.structure.result import StructureComparison
+from resnetx.verification.structure.sketch import Sketch, sketch_graphs
 
 # One image can't be told from a batch that was flattened with it, two can.
 RECORDED_BATCH = 2
@@ -47,3 +48,9 @@ def with_samples(tensor: Tensor, count: int) -> Tensor:
     """The example with `count` samples, repeated where it has fewer."""
     repeats = -(-count // max(tensor.shape[0], 1))
     return torch.cat([tensor] * repeats)[:count] if repeats > 1 else tensor[:count]
+
+
+def parameter_sketch(module: nn.Module, example: Sequence[Tensor]) -> Sketch:
+    """What a machine without torch needs to compare a file with `module`, which runs on one and on two samples."""
+    one, two = (module_graph(module, [with_samples(tensor, count) for tensor in example]) for count in (1, 2))
+    return sketch_graphs(one, two)

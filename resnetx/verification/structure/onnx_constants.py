@@ -19,7 +19,7 @@ from resnetx.verification.structure.parameters import (
     transposed,
 )
 
-STORAGES = {
+STORAGES: dict[int, str] = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float32",
     TensorProto.FLOAT16: "float16",
@@ -27,12 +27,35 @@ STORAGES = {
 }
 # What may be computed from the shape of a tensor and still be a shape.
 OF_SHAPES = frozenset(
-    
-    ("Gather", "Concat", "Unsqueeze", "Squeeze", "Slice", "Add", "Sub", "Mul", "Div", "Mod", "Cast", "Identity", "Reshape")
-
+    (
+        "Gather",
+        "Concat",
+        "Unsqueeze",
+        "Squeeze",
+        "Slice",
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Mod",
+        "Cast",
+        "Identity",
+        "Reshape",
+    )
 )
 # What is computed by evaluating the node: its result is no larger than its inputs together.
-EVALUATED = OF_SHAPES | {"Sqrt", "Neg", "Reciprocal", "Pow", "Exp", "Abs", "Transpose", "Flatten", "Split"}
+EVALUATED = OF_SHAPES | {
+    "ConstantOfShape",
+    "Sqrt",
+    "Neg",
+    "Reciprocal",
+    "Pow",
+    "Exp",
+    "Abs",
+    "Transpose",
+    "Flatten",
+    "Split",
+}
 MAX_EVALUATED = 2**17
 # The rounding of a float32 computation on constants.
 COMPUTED = 2.0**-22
@@ -80,6 +103,8 @@ def fold(node: NodeProto, operands: Sequence[Parameter | None], attributes: Mapp
         return [transposed(first, tuple(perm))]  # type: ignore[arg-type]
     if node.op_type == "Reshape" and operands[1] is not None and not from_shape:
         return [reshaped(first, resolved(integers(operands[1]), first.shape, bool(attributes.get("allowzero"))))]
+    if node.op_type == "ConstantOfShape" and math.prod(integers(first)) > MAX_EVALUATED:
+        raise Unknown
     return _evaluated(node, given, from_shape)
 
 
@@ -181,8 +206,8 @@ def _evaluated(node: NodeProto, operands: Sequence[Parameter], from_shape: bool)
         if array.dtype.kind != "f":
             made.append(constant(name, array, storage=array.dtype.name, from_shape=from_shape))
         else:
-            error = np.abs(array.astype(np.float64)) * COMPUTED
-            made.append(constant(name, array, storage=storage, error=error, from_shape=from_shape))
+            rounding = np.abs(array.astype(np.float64)) * COMPUTED
+            made.append(constant(name, array, storage=storage, error=rounding, from_shape=from_shape))
     return made
 
 

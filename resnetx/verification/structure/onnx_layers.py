@@ -177,7 +177,10 @@ def _elu(node: Node) -> str:
 
 
 def _selu(node: Node) -> str:
-    alpha, gamma = node.attributes.get("alpha", 1.67326319217681884765625), node.attributes.get("gamma", 1.05070102214813232)
+    alpha, gamma = (
+        node.attributes.get("alpha", 1.67326319217681884765625),
+        node.attributes.get("gamma", 1.05070102214813232),
+    )
     return node.builder.unary("elu", node.floats(), alpha=alpha, scale=gamma)
 
 

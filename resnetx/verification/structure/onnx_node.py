@@ -96,7 +96,7 @@ class Node:
             raise Unknown
         return shape
 
-    def window(self, kernel: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    def window(self, kernel: Sequence[int]) -> dict[str, Any]:
         """Strides, dilations and pads of a convolution or pooling, with automatic padding computed."""
         rank = len(kernel)
         strides = self.integers("strides") or (1,) * rank

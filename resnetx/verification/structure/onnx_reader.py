@@ -1,7 +1,8 @@
 """Reads an ONNX graph into the terms that both sides share, for one size of its inputs."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,8 @@ class _Reader:
             more_outputs=shapes[1:],
             **{"attributes of the node": tuple(sorted((key, str(value)) for key, value in attributes.items()))},
         )
+        if node.domain in STANDARD:
+            self.builder.ops[-1] = replace(self.builder.ops[-1], node=node)
         return self.builder.ops[-1].outputs if shapes else [first]
 
     def _constant(self, node: NodeProto, attributes: Mapping[str, Any]) -> None:
@@ -162,7 +165,9 @@ class _Reader:
         if isinstance(value, TensorProto):
             self.operands[output], self.types[output] = from_tensor(value, output), value.data_type
         elif isinstance(value, int | float | tuple):
-            whole = isinstance(value, int) or (isinstance(value, tuple) and all(isinstance(each, int) for each in value))
+            whole = isinstance(value, int) or (
+                isinstance(value, tuple) and all(isinstance(each, int) for each in value)
+            )
             array = np.asarray(value, np.int64 if whole else np.float32)
             self.operands[output] = constant(output, array, storage=array.dtype.name)
             self.types[output] = TensorProto.INT64 if whole else TensorProto.FLOAT
@@ -170,11 +175,15 @@ class _Reader:
     def _infer(self, node: NodeProto, operands: Sequence[Operand | None]) -> tuple[list[Shape | None], list[int]]:
         """The shapes and types of a node's outputs, as ONNX's own rules for this one node give them."""
         unknown: list[Shape | None] = [None] * len(node.output)
-        same = [self.types.get(node.input[0], TensorProto.FLOAT) if node.input else TensorProto.FLOAT] * len(node.output)
+        same = [self.types.get(node.input[0], TensorProto.FLOAT) if node.input else TensorProto.FLOAT] * len(
+            node.output
+        )
         standard = node
         if node.domain == "com.microsoft" and node.op_type in ("FusedConv", "FusedGemm", "FusedMatMul"):
             # These have the shapes of the operators that they extend.
-            standard = NodeProto(op_type=node.op_type.removeprefix("Fused"), input=node.input[:3], output=node.output[:1])
+            standard = NodeProto(
+                op_type=node.op_type.removeprefix("Fused"), input=node.input[:3], output=node.output[:1]
+            )
             kept = [each for each in node.attribute if not each.name.startswith(("activation", "transBatch"))]
             standard.attribute.extend(each for each in kept if node.op_type != "FusedMatMul")
         elif node.domain not in STANDARD:
@@ -188,9 +197,9 @@ class _Reader:
             shape = self.builder.shapes[operand] if isinstance(operand, str) else operand.shape
             kind = self.types.get(name) or TensorProto.FLOAT
             types[name] = onnx.helper.make_tensor_type_proto(kind, shape)
-            if isinstance(operand, Parameter) and kind == TensorProto.INT64 and len(operand.shape) <= 1:
-                if int(np.prod(operand.shape)) <= MAX_SHAPE_DATA:
-                    data[name] = numpy_helper.from_array(np.asarray(operand.read(), np.int64), name)
+            of_shape = kind == TensorProto.INT64 and shape is not None and len(shape) <= 1
+            if isinstance(operand, Parameter) and of_shape and math.prod(operand.shape) <= MAX_SHAPE_DATA:
+                data[name] = numpy_helper.from_array(np.asarray(operand.read(), np.int64), name)
         try:
             version = self.opsets.get("", self.opsets.get("ai.onnx", 0))
             schema = onnx.defs.get_schema(standard.op_type, version, "")

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,9 +13,9 @@ from resnetx.verification.structure.onnx_constants import along, resolved
 from resnetx.verification.structure.onnx_node import FLOATS, Node, Translation
 from resnetx.verification.structure.parameters import Parameter, constant
 
-ROUNDED = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
+ROUNDED: dict[int, str] = {TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
 # For each integer type, the bits of a number and whether it has a sign.
-BITS = {
+BITS: dict[int, tuple[int, bool]] = {
     TensorProto.BOOL: (1, False),
     **{number: (bits, False) for number, bits in ((2, 8), (4, 16), (12, 32), (13, 64))},
     **{number: (bits, True) for number, bits in ((3, 8), (5, 16), (6, 32), (7, 64))},
@@ -47,7 +48,7 @@ def pool_attributes(
     window: dict[str, tuple[int, ...]],
     ceil: bool,
     counted: bool,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The attributes of a pooling, without what makes no difference for the size of its input."""
     if ceil and shape is not None:
         rank, pads = len(kernel), window["pads"]
@@ -57,7 +58,7 @@ def pool_attributes(
             for axis, length in enumerate(shape[2:])
         ]
         ceil = any(rest)
-    attributes: dict[str, object] = {"kernel": tuple(kernel), **window, "ceil": ceil}
+    attributes: dict[str, Any] = {"kernel": tuple(kernel), **window, "ceil": ceil}
     if kind == "avg_pool":
         attributes["count_include_pad"] = counted or not any(window["pads"])
     return attributes

@@ -10,7 +10,13 @@ from resnetx.verification.structure.result import Difference
 COMMUTATIVE = ("add", "mul", "max", "min")
 # Attributes are float32 in a file.
 ATTRIBUTE_ROUNDING = 1e-6
-NAMES = {"kernel": "kernel size", "min": "lower limit", "max": "upper limit", "ceil": "ceil mode", "perm": "axes' order"}
+NAMES = {
+    "kernel": "kernel size",
+    "min": "lower limit",
+    "max": "upper limit",
+    "ceil": "ceil mode",
+    "perm": "axes' order",
+}
 
 
 class Pairs:

@@ -65,7 +65,7 @@ class Parameter:
         if step is not None:
             return np.asarray(step * size * 0.5005)
         relative, absolute = HALF_STEPS.get(self.storage, (0.0, 0.0))
-        return np.abs(value) * relative + absolute * size
+        return np.asarray(np.abs(value) * relative + absolute * size)
 
     def rows(self) -> Iterator[tuple[int, np.ndarray, np.ndarray | float]]:
         """The parameter in float64, some rows at a time: the first row's number, the values, and their errors."""
@@ -91,11 +91,9 @@ class Parameter:
             value = array.astype(np.float64)
             if factor is not None:
                 value = value * factor
-            own = self.error
-            if own is None:
-                error = self.allowed(value, factor, step)
-            else:
-                error = own[start : start + count] if own.ndim else own
+            error = self.allowed(value, factor, step)
+            if self.error is not None:
+                error = self.error[start : start + count] if self.error.ndim else self.error
         yield start, value, error
 
     def mismatch(self, found: "Parameter") -> Mismatch | None:

@@ -15,12 +15,20 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from resnetx.model.deploy import Deployed
 from resnetx.verification.structure.aten_ops import ATEN
+from resnetx.verification.structure.aten_shapes import IDENTITY
 from resnetx.verification.structure.builder import Builder, Operand, Unknown
 from resnetx.verification.structure.graph import TORCH_PREFIX, Graph, Shape
 from resnetx.verification.structure.parameters import Parameter
 
 # What an operation is called behind its module's path where it has no module of its own, as in exported files.
-NAMES = {"view": "reshape", "_unsafe_view": "reshape", "cat": "concat", "addmm": "gemm", "mm": "matmul", "bmm": "matmul"}
+NAMES = {
+    "view": "reshape",
+    "_unsafe_view": "reshape",
+    "cat": "concat",
+    "addmm": "gemm",
+    "mm": "matmul",
+    "bmm": "matmul",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +58,17 @@ def record(module: nn.Module, example: Sequence[Tensor]) -> Graph:
     return recorder.builder.graph(inputs, outputs)
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep torch from importing its compiler, which takes seconds and sets an environment variable.
+
+        Mirrors torch/utils/_python_dispatch.py.
+        """
+        return False
+
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.builder = Builder()
         self.operands = WeakTensorKeyDictionary()
         self.wrapper = "network." if isinstance(module, Deployed) else ""
@@ -115,7 +131,7 @@ class _Recorder(TorchDispatchMode):
         return self._unique(f"{path}.{own}" if path else own)
 
     def operand(self, tensor: Tensor) -> Operand:
-        found = self.operands.get(tensor)
+        found = self.operands.get(tensor)  # type: ignore[no-untyped-call]
         if found is None:
             found = self._constant(tensor, self.names.get(id(tensor), "constant"))
             self.operands[tensor] = found
@@ -125,7 +141,7 @@ class _Recorder(TorchDispatchMode):
         own = tensor.detach()
 
         def read() -> np.ndarray:
-            return cast(np.ndarray, (own.float() if own.dtype in (torch.bfloat16, torch.float16) else own).numpy())
+            return (own.float() if own.dtype in (torch.bfloat16, torch.float16) else own).numpy()
 
         storage = "float32" if own.is_floating_point() else str(own.dtype).removeprefix("torch.")
         return Parameter(name=name, shape=tuple(own.shape), read=read, storage=storage)
@@ -183,7 +199,7 @@ class _Recorder(TorchDispatchMode):
         count = len(build.ops)
         if handler is not None:
             # Views and copies take no name: exported files don't have them.
-            build.layer = "" if handler in IDENTITIES else self._layer(plain)
+            build.layer = "" if handler is IDENTITY else self._layer(plain)
             try:
                 made = handler(call)
                 return [made] if isinstance(made, str | Parameter) else made
@@ -206,7 +222,7 @@ class _Recorder(TorchDispatchMode):
     def _written(self, tensor: Tensor, value: Operand) -> None:
         """An operator has written into `tensor`: what shares its memory has changed, too."""
         place = tensor.untyped_storage().data_ptr()
-        for other in list(self.operands.keys()):
+        for other in list(self.operands.keys()):  # type: ignore[no-untyped-call]
             if other is tensor or other.untyped_storage().data_ptr() != place:
                 continue
             own = self.operands[other]
@@ -222,6 +238,3 @@ class _Recorder(TorchDispatchMode):
                     f"{TORCH_PREFIX}written_through_a_view", [own, value], tuple(other.shape)
                 )
         self.operands[tensor] = value
-
-
-IDENTITIES = tuple(ATEN[name] for name in ("detach", "alias", "clone"))

@@ -1,0 +1,1 @@
+"""Tests of the direct comparison of weights and structure."""
