@@ -20,6 +20,8 @@ BITS: dict[int, tuple[int, bool]] = {
     **{number: (bits, False) for number, bits in ((2, 8), (4, 16), (12, 32), (13, 64))},
     **{number: (bits, True) for number, bits in ((3, 8), (5, 16), (6, 32), (7, 64))},
 }
+# Operations whose results have both signs.
+SIGNED_RESULTS = ("conv", "linear", "add", "sub", "mul", "affine")
 
 
 def _pool(node: Node, kind: str) -> str:
@@ -211,7 +213,14 @@ def _quantize(node: Node) -> str:
         problem = f"its scale is {float(steps.reshape(-1)[0]):.4g}; a scale must be finite and larger than 0"
     node.note(node.floats(), "int8", problem)
     node.quantized[node.node.output[0]] = (steps, offset)
-    return node.value()
+    value = node.value()
+    producer = next((op for op in reversed(node.builder.ops) if value in op.outputs), None)
+    bits, signed = BITS.get(node.types[2], (8, False)) if zero is not None else (8, False)
+    lowest = -(2.0 ** (bits - 1)) if signed else 0.0
+    # A range that begins at zero is a ReLU, and quantizers remove the ReLU before it.
+    if producer is not None and producer.kind in SIGNED_RESULTS and (offset == lowest).all():
+        return node.builder.clip(value)
+    return value
 
 
 def _dequantize(node: Node) -> str:
