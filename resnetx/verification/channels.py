@@ -103,7 +103,7 @@ class _Observer(TorchFunctionMode):
         self.calls[name] += 1
         channels = tensor.movedim(-1 if self.last else 1, 1)
         if len(channels) % self.samples == 0:  # windows of an image are a batch of their own, sample by sample
-            channels = channels.unflatten(0, (self.samples, -1)).movedim(1, 2)
+            channels = channels.reshape(self.samples, -1, *channels.shape[1:]).movedim(1, 2)
         else:
             channels = channels.unsqueeze(0).movedim(1, 2).expand(self.samples, *([-1] * channels.dim()))
         self.see(Layer(f"{name}_{number}" if number else name, pieces), channels.flatten(2))
