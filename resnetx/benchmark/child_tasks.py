@@ -1,12 +1,12 @@
 """Tasks of a benchmark in a separate process, so that a crash or lack of memory there does not end the benchmark."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from resnetx.base.isolation import PYTHON
+from resnetx.base.private_folder import private_folder
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import case_environment
 from resnetx.benchmark.messages import BestProvider, LimitsDone, LimitsOrder, TruthDone, TruthOrder
@@ -23,8 +23,8 @@ TIMEOUT_S = 1800.0
 def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int) -> T:
     """Start a worker, get one answer, and end the worker. Raises ChildError if there is no answer."""
     request: dict[str, Any] = {"do": task, **({} if order is None else {"order": asdict(order)})}  # type: ignore[call-overload]
-    with tempfile.TemporaryDirectory(prefix="resnetx-bench-") as name:
-        child = Child(WORKER, folder=Path(name), environment=case_environment(Path(name), threads))
+    with private_folder("bench") as folder:
+        child = Child(WORKER, folder=folder, environment=case_environment(folder, threads))
         try:
             return child.ask(request, kind, timeout_s=TIMEOUT_S)
         finally:
