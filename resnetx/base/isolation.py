@@ -32,6 +32,9 @@ GROWTH_MB = 1.0
 TREE_S = 1.0
 NO_MEMORY = ("bad_alloc", "MemoryError", "Failed to allocate memory", "Cannot allocate memory", "out of memory")
 
+# The kind of an error that means one of these.
+OUT_OF_MEMORY = "out of memory"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

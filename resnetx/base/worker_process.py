@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resnetx.base.isolation import GRACE_S, IsolatedProcess, Limits
+from resnetx.base.isolation import GRACE_S, OUT_OF_MEMORY, IsolatedProcess, Limits
 from resnetx.base.validation import InvalidDataError, validated
 
 T = TypeVar("T")
@@ -22,7 +22,7 @@ Step = Callable[[str], None]
 class ChildError(Exception):
     """The child did not answer, or answered with an error. `deliberate` is true if it reported the error itself.
 
-    `kind` is the name of the error's class in the child.
+    `kind` is the name of the error's class in the child, or OUT_OF_MEMORY.
     """
 
     def __init__(self, reason: str, *, timed_out: bool = False, deliberate: bool = False, kind: str = "") -> None:
@@ -61,11 +61,15 @@ class Child:
             self.close()
             raise ChildError(f"it did not answer within {timeout_s:g} s", timed_out=True) from None
         if answer is None:
-            raise ChildError(f"it {self._process.ending() or 'ended without an answer'}")
+            ending = self._process.ending() or "ended without an answer"
+            kind_of_error = OUT_OF_MEMORY if ending.startswith(("exceeded its memory", "ran out of memory")) else ""
+            raise ChildError(f"it {ending}", kind=kind_of_error)
         if "error" in answer:
-            raise ChildError(
+            error = ChildError(
                 str(answer["error"]), deliberate=bool(answer.get("deliberate")), kind=str(answer.get("kind", ""))
             )
+            error.add_note(str(answer.get("details", "")))  # the traceback in the child
+            raise error
         try:
             return validated(kind, answer)
         except InvalidDataError as error:
