@@ -9,7 +9,6 @@ from resnetx.errors import CheckpointError
 from resnetx.weights.pickles.calls import (
     RESAVE,
     PickledTensor,
-    check_pickles,
     damaged,
     run_pickle,
 )
@@ -37,8 +36,6 @@ def index_archive(path: Path) -> Index:
                     "it has no single data.pkl within the size limit, so `torch.save` did not write it."
                 )
             with archive.open(pickles[0]) as stream:
-                check_pickles(stream, count=1)
-            with archive.open(pickles[0]) as stream:
                 loaded, _ = run_pickle(stream)
             folder = pickles[0].filename.removesuffix("data.pkl")
             entries = {info.filename: info for info in archive.infolist()}
@@ -60,8 +57,6 @@ def index_legacy(path: Path) -> Index:
     """The state dict in a file of PyTorch before 1.6: five pickles, then each storage with its length."""
     try:
         with path.open("rb") as file:
-            check_pickles(file, count=LEGACY_PICKLES)
-            file.seek(0)
             _, _, (machine, _), (loaded, dtypes), (keys, _) = (run_pickle(file) for _ in range(LEGACY_PICKLES))
             storages = _legacy_storages(file, keys, dtypes, path.stat().st_size)
             big_endian = isinstance(machine, dict) and machine.get("little_endian") is False

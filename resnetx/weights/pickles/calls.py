@@ -1,20 +1,17 @@
 """What a pickle may call: the few functions of a state dict, of which none runs here.
 
-A pickle is a program. Its calls are listed first and compared with these; then it runs with functions in their place
-that only note down what they were called with. The cost of what remains (keys that take long to hash, for example)
-is limited by the process that this runs in.
+A pickle is a program. It runs with functions in the place of PyTorch's that only note down what they were called with.
+The cost of what remains (keys that take long to hash, for example) is limited by the process that this runs in.
 """
 
 import pickle
-import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, TypeGuard
 
 from resnetx.errors import CheckpointError
-from resnetx.weights.untrusted import clip, listed
+from resnetx.weights.untrusted import clip
 
-MAX_PICKLE_STEPS = 5_000_000
 RESAVE = "If you trust the file, load it in the program that wrote it and save only the state dict."
 _STORAGES = {
     "Float": "float32",
@@ -127,45 +124,6 @@ HARMLESS: dict[str, Callable[..., Any] | StorageType] = {
 }
 
 
-def check_pickles(stream: IO[bytes], *, count: int) -> None:
-    """Read the opcodes of pickles without running them, and refuse calls that weights do not need."""
-    try:
-        for _ in range(count):
-            # One pickle at a time: a file that PyTorch did not write may have only one.
-            _reject_calls([call for call in _calls(stream) if call not in HARMLESS])
-    except (CheckpointError, MemoryError):
-        raise
-    except Exception as error:  # pickletools raises many exception types on malformed bytes, but runs no code
-        raise CheckpointError(
-            f"its pickle is truncated, damaged or not PyTorch's ({clip(error, 200)}); fetch or save it again."
-        ) from error
-
-
-def _reject_calls(calls: list[str]) -> None:
-    if calls:
-        raise CheckpointError(
-            f"its pickle would call {listed(dict.fromkeys(calls))} on loading, which weights do not need: "
-            f"it contains more than tensors (a whole module, objects of a training script), or it is malicious. "
-            f"None of its code was run. {RESAVE}"
-        )
-
-
-def _calls(stream: IO[bytes]) -> Iterator[str]:
-    """What a pickle would import, in order."""
-    strings: list[str] = []
-    for step, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-        if step > MAX_PICKLE_STEPS:
-            raise CheckpointError("its pickle has more opcodes than any state dict needs.")
-        if opcode.name == "GLOBAL":
-            yield str(argument).replace(" ", ".")
-        elif opcode.name == "STACK_GLOBAL":
-            yield ".".join(strings[-2:])
-        elif opcode.name in ("INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"):
-            yield str(argument or opcode.name).replace(" ", ".")
-        elif isinstance(argument, str):
-            strings = [*strings[-1:], argument]
-
-
 class StateUnpickler(pickle.Unpickler):
     """Runs a pickle with noting functions in the place of PyTorch's; `dtypes` are those of the storages by key."""
 
@@ -174,10 +132,13 @@ class StateUnpickler(pickle.Unpickler):
         self.dtypes: dict[str, str] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        found = HARMLESS.get(f"{module}.{name}")
-        if found is None:
-            _reject_calls([f"{module}.{name}"])
-        return found
+        if f"{module}.{name}" not in HARMLESS:
+            raise CheckpointError(
+                f"its pickle would call {clip(f'{module}.{name}')} on loading, which weights do not need: it contains "
+                "more than tensors (a whole module, objects of a training script), or it is malicious. None of its "
+                f"code was run. {RESAVE}"
+            )
+        return HARMLESS[f"{module}.{name}"]
 
     def persistent_load(self, identifier: Any) -> PickledStorage:
         match identifier:

@@ -134,5 +134,6 @@ def _tensor(stored: StoredTensor, data: np.ndarray, *, big: bool) -> Tensor:
     whole = data[: len(data) // size * size]
     if big and size > 1:
         whole = whole.view(f"u{size}").byteswap().view(np.uint8)
-    values = torch.from_numpy(whole).view(getattr(torch, stored.dtype))
+    dtype = getattr(torch, stored.dtype)
+    values = torch.from_numpy(whole).view(dtype) if len(whole) else torch.empty(0, dtype=dtype)
     return values.as_strided(stored.shape, stored.stride, stored.offset)
