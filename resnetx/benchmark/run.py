@@ -12,6 +12,7 @@ from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import RunningCase, case_environment, open_request
 from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
 from resnetx.benchmark.loadgen.driver import run_loads
+from resnetx.benchmark.memory import case_memory_mb
 from resnetx.benchmark.messages import Opened, RoundDone, Verified
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import plan_cases
@@ -147,7 +148,8 @@ def _open_all(
         own = folder / str(number)
         own.mkdir()
         threads = case.options.threads or default_threads()
-        case.child = Child(worker, folder=own, environment=case_environment(own, threads))
+        environment = case_environment(own, threads)
+        case.child = Child(worker, folder=own, environment=environment, memory_mb=case_memory_mb(case.plan))
         stack.callback(case.child.close)
         case.opened = case.ask(open_request(case), Opened)
 

@@ -1,7 +1,8 @@
 """How much memory a file of unknown origin may take when it is run, derived from what an honest file of its size takes.
 
-800 MB, 12 times the file, and half a kilobyte for every number in the largest batch of its inputs, but for that at most
-400 times the file and 6 GB; 1.5 GB and 6 times the file for every further provider, and 8 GB for one on a GPU.
+800 MB and 12 times the file; 24 bytes for every number in the largest batch of its inputs, at most 2 GB; for what it
+computes from them half a kilobyte for every number, but at most 400 times the file and 6 GB; 1.5 GB and 6 times the
+file for every further provider, and 8 GB for one that uses a GPU or PyTorch.
 """
 
 import math
@@ -12,30 +13,37 @@ from resnetx.runtime.catalog import BY_NAME, CATALOG
 
 BASE_MB = 800
 TIMES_FILE = 12
+# Several inputs in float32, and what makes them.
+INPUT_BYTES = 24
+INPUTS_MOST_MB = 2000
 # ResNet-50 at 224 pixels keeps some 100 bytes for every number of its input in float32, and PyTorch's float64 doubles
 # them; convolutions need room to work in.
-BYTES_FOR_EACH_NUMBER = 512
-INPUT_TIMES_FILE = 400
-INPUT_MOST_MB = 6000
+COMPUTED_BYTES = 512
+COMPUTED_TIMES_FILE = 400
+COMPUTED_MOST_MB = 6000
 FURTHER_PROVIDER_MB = 1500
 FURTHER_PROVIDER_TIMES_FILE = 6
-GPU_PROVIDER_MB = 8000
+LARGE_PROVIDER_MB = 8000
 
 
 def memory_limit_mb(
     *, file_bytes: int, inputs: Sequence[Sequence[int | None]], batch: int, free_size: int, providers: Sequence[str]
 ) -> int:
     """The limit for a file with these input shapes; None is a free size: the first is the batch, others `free_size`."""
-    numbers = sum(
-        math.prod((batch if place == 0 else free_size) if dim is None else dim for place, dim in enumerate(shape))
-        for shape in inputs
+    numbers_mb = (
+        sum(
+            math.prod((batch if place == 0 else free_size) if dim is None else dim for place, dim in enumerate(shape))
+            for shape in inputs
+        )
+        / 2**20
     )
     file_mb = file_bytes / 2**20
-    for_inputs_mb = min(BYTES_FOR_EACH_NUMBER * numbers / 2**20, INPUT_TIMES_FILE * file_mb, INPUT_MOST_MB)
-    total = BASE_MB + TIMES_FILE * file_mb + for_inputs_mb
+    total = BASE_MB + TIMES_FILE * file_mb
+    total += min(INPUT_BYTES * numbers_mb, INPUTS_MOST_MB)
+    total += min(COMPUTED_BYTES * numbers_mb, COMPUTED_TIMES_FILE * file_mb, COMPUTED_MOST_MB)
     for name in providers:
-        if name == AUTO or BY_NAME[name].gpu:
-            total += GPU_PROVIDER_MB
+        if name == AUTO or BY_NAME[name].gpu or BY_NAME[name].needs_card:
+            total += LARGE_PROVIDER_MB
         elif name != CATALOG[0].name:
             total += FURTHER_PROVIDER_MB + FURTHER_PROVIDER_TIMES_FILE * file_mb
     return math.ceil(total)

@@ -1,5 +1,6 @@
 """Small graphs that take any amount of memory or time when they run."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def expand_bomb() -> bytes:
 def concat_bomb(times: int = 30) -> bytes:
     """A tensor that doubles in each node."""
     names = ["x", *(f"c{index}" for index in range(times))]
-    nodes = [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in zip(names, names[1:], strict=False)]
+    nodes = [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in itertools.pairwise(names)]
     return _serialized([*nodes, *_summed(names[-1])])
 
 
