@@ -6,7 +6,6 @@ import sys
 import traceback
 from typing import IO, Any
 
-from resnetx.base.isolation import NO_MEMORY, OUT_OF_MEMORY
 from resnetx.errors import ResnetxError
 
 
@@ -28,11 +27,9 @@ def send(answers: IO[bytes], answer: object) -> None:
 
 
 def error_answer(error: Exception) -> dict[str, Any]:
-    """An error for the parent; `kind` names its class, or says that memory ran out."""
+    """An error for the parent; `kind` names its class."""
     deliberate = isinstance(error, ResnetxError)
     text = str(error) if deliberate else f"{type(error).__name__}: {str(error).strip()[:300]}"
-    if isinstance(error, MemoryError) or any(sign in text for sign in NO_MEMORY):
-        return {"error": text, "kind": OUT_OF_MEMORY}
     details = "".join(traceback.format_exception(error))
     return {"error": text, "kind": type(error).__name__, "deliberate": deliberate, "details": details}
 

@@ -95,7 +95,7 @@ class IsolatedProcess:
         if len(self._tree) > self.limits.processes:
             self._exceed(f"exceeded its limit of {self.limits.processes} processes")
         elif self.limits.memory_mb is not None and memory > self.limits.memory_mb:
-            self._exceed(self._too_much_memory())
+            self._exceed(self.too_much_memory)
         grows = abs(memory - self._memory_mb) > GROWTH_MB
         self._pause_s = LOOK_S if grows else min(2 * self._pause_s, SELDOM_S)
         self._memory_mb = memory
@@ -132,7 +132,7 @@ class IsolatedProcess:
         if status == 0:
             return None
         if any(sign in tail for sign in NO_MEMORY):
-            return self._too_much_memory()
+            return self.too_much_memory
         last = next((line for line in reversed(tail.splitlines()) if line.strip()), "")
         if status is None:
             how = "wrote something that is not an answer"
@@ -144,7 +144,8 @@ class IsolatedProcess:
             how = f"failed with exit status {status}"
         return f"{how}: {readable(last)}" if last else how
 
-    def _too_much_memory(self) -> str:
+    @property
+    def too_much_memory(self) -> str:
         limit = self.limits.memory_mb
         return "ran out of memory" if limit is None else f"exceeded its memory limit of {limit} MB"
 

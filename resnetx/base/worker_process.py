@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from resnetx.base.isolation import GRACE_S, OUT_OF_MEMORY, IsolatedProcess, Limits
+from resnetx.base.isolation import GRACE_S, NO_MEMORY, OUT_OF_MEMORY, IsolatedProcess, Limits
 from resnetx.base.validation import InvalidDataError, validated
 
 T = TypeVar("T")
@@ -62,19 +62,23 @@ class Child:
             raise ChildError(f"it did not answer within {timeout_s:g} s", timed_out=True) from None
         if answer is None:
             ending = self._process.ending() or "ended without an answer"
-            kind_of_error = OUT_OF_MEMORY if ending.startswith(("exceeded its memory", "ran out of memory")) else ""
-            raise ChildError(f"it {ending}", kind=kind_of_error)
+            out_of_memory = ending == self._process.too_much_memory
+            raise ChildError(f"it {ending}", kind=OUT_OF_MEMORY if out_of_memory else "")
         if "error" in answer:
-            error = ChildError(
-                str(answer["error"]), deliberate=bool(answer.get("deliberate")), kind=str(answer.get("kind", ""))
-            )
-            error.add_note(str(answer.get("details", "")))  # the traceback in the child
-            raise error
+            raise self._reported(answer)
         try:
             return validated(kind, answer)
         except InvalidDataError as error:
             self.close()
             raise ChildError(f"its answer is invalid: {error}") from None
+
+    def _reported(self, answer: Mapping[str, Any]) -> ChildError:
+        text = str(answer["error"])
+        if any(sign in text for sign in NO_MEMORY):  # the engine may report it as an error of the model
+            return ChildError(f"it {self._process.too_much_memory}", kind=OUT_OF_MEMORY)
+        error = ChildError(text, deliberate=bool(answer.get("deliberate")), kind=str(answer.get("kind", "")))
+        error.add_note(str(answer.get("details", "")))  # the traceback in the child
+        return error
 
     def close(self) -> None:
         """Kill the process and everything that it started."""

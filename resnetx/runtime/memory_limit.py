@@ -1,7 +1,7 @@
 """How much memory a file of unknown origin may take when it is run, derived from what an honest file of its size takes.
 
 800 MB and 12 times the file; 24 bytes for every number in the largest batch of its inputs, at most 2 GB; for what it
-computes from them half a kilobyte for every number, but at most 400 times the file and 6 GB; 1.5 GB and 6 times the
+computes from them half a kilobyte for every number, but at most 400 times the file and 6 GB; 300 MB and 6 times the
 file for every further provider, and 8 GB for one that uses a GPU or PyTorch.
 """
 
@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 from resnetx.base.vocabulary import AUTO
+from resnetx.machine.gpus import has_nvidia_hardware
 from resnetx.runtime.catalog import BY_NAME, CATALOG
 
 BASE_MB = 800
@@ -21,7 +22,7 @@ INPUTS_MOST_MB = 2000
 COMPUTED_BYTES = 512
 COMPUTED_TIMES_FILE = 400
 COMPUTED_MOST_MB = 6000
-FURTHER_PROVIDER_MB = 1500
+FURTHER_PROVIDER_MB = 300
 FURTHER_PROVIDER_TIMES_FILE = 6
 LARGE_PROVIDER_MB = 8000
 
@@ -42,7 +43,7 @@ def memory_limit_mb(
     total += min(INPUT_BYTES * numbers_mb, INPUTS_MOST_MB)
     total += min(COMPUTED_BYTES * numbers_mb, COMPUTED_TIMES_FILE * file_mb, COMPUTED_MOST_MB)
     for name in providers:
-        if name == AUTO or BY_NAME[name].gpu or BY_NAME[name].needs_card:
+        if has_nvidia_hardware() if name == AUTO else BY_NAME[name].gpu or BY_NAME[name].needs_card:
             total += LARGE_PROVIDER_MB
         elif name != CATALOG[0].name:
             total += FURTHER_PROVIDER_MB + FURTHER_PROVIDER_TIMES_FILE * file_mb
