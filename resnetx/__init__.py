@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resnetx.api import export
+    from resnetx.api import export, verify
     from resnetx.model.config import ResNetConfig, resnet_config
 
 # Loaded at first use, because each brings torch along.
-_LAZY = {"export": "resnetx.api", "ResNetConfig": "resnetx.model.config", "resnet_config": "resnetx.model.config"}
+_LAZY = {
+    "export": "resnetx.api",
+    "verify": "resnetx.api",
+    "ResNetConfig": "resnetx.model.config",
+    "resnet_config": "resnetx.model.config",
+}
 
-__all__ = ["ResNetConfig", "__version__", "export", "resnet_config"]
+__all__ = ["ResNetConfig", "__version__", "export", "resnet_config", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,9 @@
 """resnetx from Python: the commands' work as functions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor, nn
 
 from resnetx.base.precisions import ExportPrecision
@@ -12,6 +13,10 @@ from resnetx.conversion.result import Export
 from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
 from resnetx.errors import UsageError
 from resnetx.model.config import ResNetConfig, Variant
+from resnetx.verification.isolated import IsolationOptions, verify_isolated
+from resnetx.verification.parity import Tolerance
+from resnetx.verification.result import Verification
+from resnetx.verification.verify import VerifyOptions, verify_file
 
 
 def export(
@@ -68,3 +73,45 @@ def export(
             seed=seed,
         )
     return export_subject(subject, Path(path), options)
+
+
+def verify(
+    path: str | Path,
+    module: nn.Module | None = None,
+    *,
+    weights: str | Path | None = None,
+    golden: str | Path | None = None,
+    reference: str | Path | None = None,
+    providers: Sequence[str] = ("cpu",),
+    provider_options: Mapping[str, str] | None = None,
+    batches: Sequence[int] | None = None,
+    samples: int | None = None,
+    images: np.ndarray | str | Path | None = None,
+    seed: int = 0,
+    atol: float | None = None,
+    rtol: float | None = None,
+    layers: bool = False,
+    timeout_s: float | None = None,
+    memory_mb: int | None = None,
+) -> Verification:
+    """Compare the outputs of a file with `module`, or with what the options or its model card name as the reference.
+
+    Without a module, the file runs in a process with limits: `timeout_s` and `memory_mb`, by default from its size.
+    """
+    options = VerifyOptions(
+        module=module,
+        weights=None if weights is None else str(weights),
+        golden=None if golden is None else Path(golden),
+        reference=None if reference is None else Path(reference),
+        providers=tuple(providers),
+        provider_options=dict(provider_options or {}),
+        batches=None if batches is None else tuple(batches),
+        samples=samples,
+        images=Path(images) if isinstance(images, str) else images,
+        seed=seed,
+        tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
+        layers=layers,
+    )
+    if module is not None:
+        return verify_file(Path(path), options)
+    return verify_isolated(Path(path), options, IsolationOptions(timeout_s=timeout_s, memory_mb=memory_mb))

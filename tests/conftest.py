@@ -5,6 +5,10 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
+# Tests import ONNX Runtime themselves, and nothing may leave this machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import torch
 from torch import nn
 

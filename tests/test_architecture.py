@@ -170,7 +170,8 @@ def test_nothing_sets_a_variable_in_the_environment() -> None:
     """What an engine reads from the environment is given to a child process, or the user is told to set it."""
     writes = re.compile(r"environ(\[[^]]+\] *=[^=]|\.(update|setdefault|clear)\b)|\bputenv\(|\bdel os\.environ")
     found = [str(path.relative_to(ROOT)) for path in MODULES if writes.search(path.read_text())]
-    assert found == []
+    # Telemetry is off while a library is loaded, and the variables are restored: tests/base/test_telemetry.py.
+    assert found == ["base/telemetry.py"]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,14 +1,15 @@
 """Tasks of a benchmark in a separate process, so that a crash or lack of memory there does not end the benchmark."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from resnetx.base.isolation import PYTHON
+from resnetx.base.private_folder import private_folder
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import case_environment
+from resnetx.benchmark.memory import truth_memory_mb
 from resnetx.benchmark.messages import BestProvider, LimitsDone, LimitsOrder, TruthDone, TruthOrder
 from resnetx.benchmark.plan import BenchModel
 from resnetx.benchmark.result import Limits
@@ -20,11 +21,11 @@ WORKER = (*PYTHON, "resnetx.benchmark.worker")
 TIMEOUT_S = 1800.0
 
 
-def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int) -> T:
+def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int, memory_mb: int | None = None) -> T:
     """Start a worker, get one answer, and end the worker. Raises ChildError if there is no answer."""
     request: dict[str, Any] = {"do": task, **({} if order is None else {"order": asdict(order)})}  # type: ignore[call-overload]
-    with tempfile.TemporaryDirectory(prefix="resnetx-bench-") as name:
-        child = Child(WORKER, folder=Path(name), environment=case_environment(Path(name), threads))
+    with private_folder("bench") as folder:
+        child = Child(WORKER, folder=folder, environment=case_environment(folder, threads), memory_mb=memory_mb)
         try:
             return child.ask(request, kind, timeout_s=TIMEOUT_S)
         finally:
@@ -49,7 +50,8 @@ def computed_truths(
         folder=str(folder),
     )
     try:
-        done = ask_helper("truths", order, TruthDone, threads=threads)
+        memory_mb = truth_memory_mb(model, max(batches))
+        done = ask_helper("truths", order, TruthDone, threads=threads, memory_mb=memory_mb)
     except ChildError as error:
         return f"the reference could not be computed: {error}"
     return done.problem or {batch: Path(file) for batch, file in done.files.items()}

@@ -1,17 +1,18 @@
 """Runs a benchmark: one process per case, interleaved rounds, and verification of the sessions that were timed."""
 
 import datetime
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from resnetx.base.private_folder import private_folder
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import RunningCase, case_environment, open_request
 from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
 from resnetx.benchmark.loadgen.driver import run_loads
+from resnetx.benchmark.memory import case_memory_mb
 from resnetx.benchmark.messages import Opened, RoundDone, Verified
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import plan_cases
@@ -71,7 +72,7 @@ def run_cases(
     machine = read_machine().to_json()
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnetx-bench-")))
+        folder = stack.enter_context(private_folder("bench"))
         with _interruptible(cases):
             _open_all(cases, folder, worker, stack, look)
             _require_one_open(cases)
@@ -147,7 +148,8 @@ def _open_all(
         own = folder / str(number)
         own.mkdir()
         threads = case.options.threads or default_threads()
-        case.child = Child(worker, folder=own, environment=case_environment(own, threads))
+        environment = case_environment(own, threads)
+        case.child = Child(worker, folder=own, environment=environment, memory_mb=case_memory_mb(case.plan))
         stack.callback(case.child.close)
         case.opened = case.ask(open_request(case), Opened)
 

@@ -14,7 +14,7 @@ def verify(
         str | None,
         typer.Option(
             metavar="SRC",
-            help="The checkpoint that the file was exported from.  [default: the one that its card names]",
+            help="The checkpoint that the file was exported from.  [default: the local file that its card names]",
         ),
     ] = None,
     golden: Annotated[
@@ -53,6 +53,14 @@ def verify(
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show every layer that was compared.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="S", help="Time limit in seconds.  [default: 120, and 5 for each MB of the file]"),
+    ] = None,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Memory limit in MB.  [default: from the sizes of the file and its inputs]"),
+    ] = None,
     json_file: JsonFile = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
@@ -71,8 +79,9 @@ def verify(
     from resnetx.cli.terminal import console, show_progress
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
+    from resnetx.verification.isolated import IsolationOptions, verify_isolated
     from resnetx.verification.parity import Tolerance
-    from resnetx.verification.verify import VerifyOptions, verify_file
+    from resnetx.verification.verify import VerifyOptions
 
     options = VerifyOptions(
         weights=weights,
@@ -88,7 +97,8 @@ def verify(
         precision=parse_precision(precision),
     )
     with show_progress() as progress:
-        result = verify_file(model, options, step=progress.step)
+        limits = IsolationOptions(timeout_s=timeout, memory_mb=memory_mb)
+        result = verify_isolated(model, options, limits, step=progress.step)
     if json_file:
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     if junit:

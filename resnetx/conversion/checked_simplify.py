@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from resnetx.base.isolation import PYTHON, limit_self, run_isolated
+from resnetx.base.isolation import PYTHON, Limits, run_isolated
 from resnetx.errors import GraphError, ResnetxError
 from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.counts import count_graph
@@ -48,8 +48,8 @@ def simplify_checked(model: ModelProto, *, timeout_s: float = 120) -> Simplifica
 def _compare_apart(before: Path, after: Path, *, timeout_s: float) -> str | None:
     """Compare in a child process: an untrusted graph can crash the runtime, or allocate any amount of memory."""
     memory_mb = MEMORY_BASE_MB + MEMORY_TIMES_SIZE * before.stat().st_size // 2**20
-    command = (*CHILD, str(before), str(after), str(memory_mb), str(timeout_s + 10))
-    problem = run_isolated(command, folder=before.parent, timeout_s=timeout_s)
+    limits = Limits(seconds=timeout_s, memory_mb=memory_mb)
+    problem = run_isolated((*CHILD, str(before), str(after)), folder=before.parent, limits=limits)
     if problem:
         return f"comparing the numbers before and after {problem}"
     try:
@@ -112,8 +112,7 @@ def _noted_in_card(result: Simplification) -> Simplification:
     return result
 
 
-def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
-    limit_self(memory_mb=memory_mb, lifetime_s=lifetime_s)
+def main(before: Path, after: Path) -> None:
     try:
         reason = compare_files(before, after)
     except ResnetxError as error:
@@ -122,4 +121,4 @@ def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -5,13 +5,13 @@ Nothing here imports ONNX Runtime: a broken installation of it is one of the pro
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from resnetx.base.isolation import PYTHON, run_isolated
+from resnetx.base.isolation import PYTHON, Limits, run_isolated
+from resnetx.base.private_folder import private_folder
 from resnetx.base.text import readable
 from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, fixes_for, repair_runtime
 from resnetx.doctor.installed_runtimes import runtime_wheels
@@ -157,11 +157,9 @@ def _diagnose(name: str, libraries: Sequence[Library], at: Situation, timeout_s:
 def _child(task: Sequence[str], timeout_s: float) -> tuple[dict[str, Any], str | None]:
     """The child's answer, or why there is none."""
     try:
-        with tempfile.TemporaryDirectory(prefix="resnetx-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
+        with private_folder("doctor") as folder:
             answer = folder / "answer.json"
-            command = (*CHILD, str(answer), str(int(timeout_s) + 10), *task)
-            failure = run_isolated(command, folder=folder, timeout_s=timeout_s)
+            failure = run_isolated((*CHILD, str(answer), *task), folder=folder, limits=Limits(seconds=timeout_s))
             if failure:
                 return {}, f"the process {failure}"
             return (json.loads(answer.read_text()), None) if answer.is_file() else ({}, NO_ANSWER)

@@ -1,11 +1,10 @@
 """The child process that tests a provider, so that a crash does not end the doctor.
 
-python -m resnetx.doctor.trial_worker ANSWER.json LIFETIME_S try NAME
-python -m resnetx.doctor.trial_worker ANSWER.json LIFETIME_S survey
+python -m resnetx.doctor.trial_worker ANSWER.json try NAME
+python -m resnetx.doctor.trial_worker ANSWER.json survey
 """
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,12 @@ def survey() -> dict[str, Any]:
     }
 
 
-def main(answer: Path, lifetime_s: int, what: str, *names: str) -> None:
-    if hasattr(signal, "alarm"):
-        signal.alarm(lifetime_s)  # the parent may be gone
+def main(answer: Path, what: str, *names: str) -> None:
     answer.write_text(json.dumps(survey() if what == "survey" else try_provider(*names)))
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
+        main(Path(sys.argv[1]), *sys.argv[2:])
     except Exception as error:  # the parent shows the last line, not a traceback
         sys.exit(f"{type(error).__name__}: {error}".replace("\n", " "))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from resnetx.base.loggers import silenced
+from resnetx.base.telemetry import without_telemetry
 from resnetx.base.vocabulary import EXPORTERS, Exporter
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.node_names import ModuleTree, name_nodes
@@ -118,13 +119,14 @@ def _torchscript(module: nn.Module, example: tuple[Tensor, ...], signature: Sign
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters, which warn and log about things that are checked afterwards.
+    """Silence the exporters, which warn and log about things that are checked afterwards, and import ONNX Runtime.
 
     When its compiler is first imported, torch also sets a variable for the whole process; the user did not ask for it.
     """
     found = VARIABLE_OF_TORCH in os.environ
     try:
-        with silenced("torch.onnx", "torch.export", "onnxscript", "onnx_ir"), warnings.catch_warnings():
+        quiet = silenced("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+        with quiet, without_telemetry(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -6,6 +6,7 @@ from onnx import numpy_helper
 
 from resnetx.base.loggers import silenced
 from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
+from resnetx.base.telemetry import without_telemetry
 from resnetx.errors import GraphError, UsageError
 
 FLOAT16_MAX = 65504.0
@@ -21,7 +22,8 @@ def convert_precision(model: onnx.ModelProto, precision: ExportPrecision) -> onn
 
 
 def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    with without_telemetry():
+        from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:

@@ -1,16 +1,18 @@
 """Rebuilds the PyTorch network that a model card describes, and checks its digest."""
 
+import stat
 from pathlib import Path
 
 from torch import nn
 
+from resnetx.base.text import readable
 from resnetx.errors import ResnetxError, UsageError
 from resnetx.graph.card import ModelCard
 from resnetx.model.deploy import Deployed
 from resnetx.model.initialization import initialize
 from resnetx.model.network import build_network
 from resnetx.weights.checkpoint import load_checkpoint, load_network, weights_sha256
-from resnetx.weights.sources import resolve_source
+from resnetx.weights.sources import is_remote, resolve_source
 
 
 def rebuild(card: ModelCard, *, weights: str | None = None) -> Deployed:
@@ -35,13 +37,33 @@ def _from_seed(card: ModelCard) -> nn.Module:
     return network
 
 
+def _require_local_file(source: str) -> None:
+    """A card may come from anyone: it may name a file here, but it may not cause a request to any host."""
+    shown = readable(source)
+    if is_remote(source):
+        raise UsageError(
+            f"The model's card says that its weights are at {shown}, and a file may not make resnetx contact a host. "
+            f"If you trust that address, give it yourself with `resnetx verify --weights`, or verify with --golden."
+        )
+    try:
+        path = Path(source)
+        kind = path.stat().st_mode
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The model was exported from {shown}, which does not exist here. Give those weights with --weights, "
+            "or verify with --golden."
+        ) from error
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise UsageError(
+            f"The model's card says that its weights are at {shown}, which is no regular file: nothing is read from "
+            "it. Give the weights with --weights, or verify with --golden."
+        )
+
+
 def _from_source(card: ModelCard, source: str, *, given: bool) -> nn.Module:
     assert card.config is not None
-    if not given and "://" not in source and not Path(source).exists():
-        raise UsageError(
-            f"The model was exported from {source}, which does not exist here. Give those weights with --weights, "
-            "or verify with --golden."
-        )
+    if not given:
+        _require_local_file(source)
     try:
         checkpoint = load_checkpoint(
             resolve_source(source).path, variant=card.config.variant, image_size=card.image_size

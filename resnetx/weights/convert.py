@@ -10,8 +10,8 @@ from resnetx.errors import CheckpointError
 from resnetx.model.config import ResNetConfig
 from resnetx.model.layer_names import Layer, Naming, parse_layer, spell_layer
 from resnetx.weights.other_architectures import Shape
-from resnetx.weights.readers.raw import MAX_BYTES, clip, listed
 from resnetx.weights.recognise import COUNTERS, Structure
+from resnetx.weights.untrusted import MAX_BYTES, clip, listed
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 

@@ -9,7 +9,7 @@ from typing import Any
 from resnetx.errors import CheckpointError, FileError
 from resnetx.model.config import Block, ResNetConfig, Variant
 from resnetx.model.preprocessing import Preprocessing
-from resnetx.weights.readers.raw import clip
+from resnetx.weights.untrusted import clip
 
 MAX_JSON_BYTES = 16 * 2**20
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from resnetx.model.layer_names import Layer, Naming
-from resnetx.weights.readers.raw import clip, listed
+from resnetx.weights.untrusted import clip, listed
 
 Shape = tuple[int, ...]
 BUILDS = "resnetx supports ResNets with basic or bottleneck blocks, a 7x7 stem and BatchNorm"

@@ -10,7 +10,7 @@ from resnetx.errors import CheckpointError
 from resnetx.model.config import Block
 from resnetx.model.layer_names import CLASSIFIER, RULES, Layer, Naming, parse_layer, spell_layer
 from resnetx.weights.other_architectures import BUILDS, Shape, foreign_by_name, foreign_by_shape, unknown_names
-from resnetx.weights.readers.raw import MAX_ENTRIES, clip, listed
+from resnetx.weights.untrusted import MAX_ENTRIES, clip, listed
 
 STEM = Layer("conv")
 # Prefixes that torch.compile, DataParallel, Lightning and averaging add to every name, in any order.

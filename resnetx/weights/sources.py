@@ -15,6 +15,8 @@ __all__ = ["SCHEMES", "Progress", "Source", "resolve_source"]
 
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 NEARLY = re.compile(r"(hf|https?):", re.IGNORECASE)
+# Where automounters look for the names of hosts.
+NETWORK_FOLDERS = ("/net/", "/afs/", "/hosts/")
 EXAMPLES = "hf://owner/repo[@revision] or https://host/file#sha256=<64 hexadecimal digits>"
 
 
@@ -41,6 +43,14 @@ def resolve_source(text: str, *, cache: Path | None = None, progress: Progress |
             f"{text!r} has the scheme {scheme[1]}://, which resnetx doesn't support; give a path, {EXAMPLES}."
         )
     return fetch(text, cache, progress)
+
+
+def is_remote(text: str) -> bool:
+    """Whether `text` is an address, or a path through which the system contacts a host."""
+    path = text.replace("\\", "/")
+    first = path.partition("/")[0]
+    is_drive = len(first) == 2 and first[0].isalpha()
+    return (":" in first and not is_drive) or path.startswith(("//", *NETWORK_FOLDERS))
 
 
 def _local(text: str) -> Source:

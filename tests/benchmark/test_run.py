@@ -134,7 +134,7 @@ def test_a_case_that_crashes_hangs_or_fills_memory_leaves_the_others_unharmed(fo
     for batch, status, words in (
         (fake.CRASHES, "failed", "SIGSEGV"),
         (fake.HANGS, "timed out", "did not answer within"),
-        (fake.NO_MEMORY, "failed", "ran out of memory"),
+        (fake.NO_MEMORY, "failed", "exceeded its memory limit"),
         (fake.KILLED, "failed", "killed (signal 9)"),
         (fake.DECLINES, "failed", "the provider is not here"),
         (fake.EXITS, "failed", "a library gave up ?[31m"),

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +32,8 @@ class Served:
     content_range: list[str] = field(default_factory=list)
     chunk: int = 1 << 16
     pause_s: float = 0.0
+    # The headers in chunks of so many bytes, with a pause after each.
+    head_chunk: int | None = None
 
 
 @dataclass(kw_only=True)
@@ -43,6 +44,8 @@ class HubFile:
     large: bool = False
     # What is announced instead of the true digest.
     etag: str | None = None
+    # Fields of `Served`.
+    behaviour: dict[str, Any] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -167,10 +170,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._empty(404, {"X-Error-Code": "EntryNotFound", **commit})
         etag = f'"{file.digest}"'
         if not file.large:
-            return self._serve(Served(data=file.data, etag=etag, headers=commit))
+            return self._serve(Served(data=file.data, etag=etag, headers=commit, **file.behaviour))
         assert self.server_files.store
         where = f"/{file.digest}"
-        self.server_files.store.files.setdefault(where, Served(data=file.data, etag=etag))
+        self.server_files.store.files.setdefault(where, Served(data=file.data, etag=etag, **file.behaviour))
         linked = {"X-Linked-Etag": etag, "X-Linked-Size": str(len(file.data)), **commit}
         return self._empty(302, {"Location": self.server_files.store.address + where, **linked})
 
@@ -179,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._empty(served.statuses.pop(0))
         if served.redirect:
             return self._empty(302, {"Location": served.redirect})
+        if served.head_chunk:
+            return self._drip_head(served)
         start, size = self._start(served), len(served.data)
         if start >= size > 0:
             return self._empty(416, {"Content-Range": f"bytes */{size}"})
@@ -209,9 +214,17 @@ class _Handler(BaseHTTPRequestHandler):
         end = start + served.cuts.pop(0) if served.cuts else len(served.data)
         for at in range(start, end, served.chunk):
             self.wfile.write(served.data[at : min(at + served.chunk, end)])
-            time.sleep(served.pause_s)
+            threading.Event().wait(served.pause_s)  # tests replace time.sleep
         if end < len(served.data):
             self.close_connection = True
+
+    def _drip_head(self, served: Served) -> None:
+        assert served.head_chunk
+        head = b"HTTP/1.1 200 OK\r\n" + b"X-Filler: x\r\n" * 1000
+        for at in range(0, len(head), served.head_chunk):
+            self.wfile.write(head[at : at + served.head_chunk])
+            threading.Event().wait(served.pause_s)  # tests replace time.sleep
+        self.close_connection = True
 
     def _empty(self, status: int, headers: dict[str, str] | None = None) -> None:
         body = json.dumps({"status": status}).encode()

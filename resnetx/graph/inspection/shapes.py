@@ -3,15 +3,14 @@
 In a child, because inference evaluates shape arithmetic: a chain of forty concatenations allocates terabytes.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper
 
-from resnetx.base.isolation import PYTHON, run_isolated
+from resnetx.base.isolation import PYTHON, Limits, run_isolated
+from resnetx.base.private_folder import private_folder
 from resnetx.errors import UsageError
 from resnetx.graph.counts import required_inputs
 from resnetx.graph.inspection.macs import Shape
@@ -184,15 +183,14 @@ def _value(name: str, element: int, shape: Shape | None) -> ValueInfoProto:
 def _inferred(skeleton: ModelProto) -> tuple[dict[str, Shape], str | None]:
     """The shapes that the child inferred; if it failed, none and the reason."""
     try:
-        with tempfile.TemporaryDirectory(prefix="resnetx-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
+        with private_folder("shapes") as folder:
             before, after = folder / "before.onnx", folder / "after.bin"
             size = before.write_bytes(skeleton.SerializeToString())
             memory_mb = MEMORY_BASE_MB + MEMORY_TIMES_SIZE * size // 2**20
-            command = (*CHILD, str(before), str(after), str(memory_mb), str(TIMEOUT_S + 10))
-            problem = run_isolated(command, folder=folder, timeout_s=TIMEOUT_S)
-            if problem is None and after.stat().st_size > MAX_RESULT_BYTES:
-                problem = "returned a result that is too large"
+            limits = Limits(seconds=TIMEOUT_S, memory_mb=memory_mb)
+            problem = run_isolated((*CHILD, str(before), str(after)), folder=folder, limits=limits)
+            if after.is_file():
+                problem = None if after.stat().st_size <= MAX_RESULT_BYTES else "returned a result that is too large"
             if problem:
                 return {}, f"shape inference {problem}"
             values = GraphProto.FromString(after.read_bytes())

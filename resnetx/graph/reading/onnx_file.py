@@ -93,7 +93,7 @@ def _read_bytes(path: Path) -> bytes:
                     f"{path} has {facts.st_size:,} bytes, and ONNX files end at 2 GiB; larger models keep their "
                     "weights in a second file."
                 )
-            data = stream.read(MAX_FILE_BYTES + 1)
+            data = stream.read(facts.st_size)  # with a limit instead, Python reserves that much
     except FileNotFoundError as error:
         raise FileError(f"There is no file {path}; check the path.") from error
     except (OSError, ValueError) as error:

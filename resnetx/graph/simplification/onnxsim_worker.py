@@ -1,25 +1,22 @@
 """The child process that runs onnxsim on one file; the parent survives if it crashes.
 
-python -m resnetx.graph.simplification.onnxsim_worker BEFORE AFTER MEMORY_MB LIFETIME_S
+python -m resnetx.graph.simplification.onnxsim_worker BEFORE AFTER
 """
 
 import sys
 from pathlib import Path
-
-from resnetx.base.isolation import limit_self
 
 # Constants that a graph computes are folded up to the size of the graph itself, or this much in a small graph:
 # a few bytes of ConstantOfShape can request gigabytes.
 FOLD_AT_LEAST_MB = 16
 
 
-def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
+def main(before: Path, after: Path) -> None:
     # onnxsim imports these if they are installed; simplification needs neither, and torch takes a second and 200 MB.
     sys.modules["torch"] = sys.modules["sympy"] = None  # type: ignore[assignment]
     import onnx
     import onnxsim
 
-    limit_self(memory_mb=memory_mb, lifetime_s=lifetime_s)
     largest_mb = max(FOLD_AT_LEAST_MB, before.stat().st_size // 2**20)
     simplified, valid = onnxsim.simplify(
         onnx.load(before), include_subgraph=False, tensor_size_threshold=f"{largest_mb}MB"
@@ -31,6 +28,6 @@ def main(before: Path, after: Path, memory_mb: int, lifetime_s: float) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
     except Exception as error:  # the parent shows the last line, not a traceback
         sys.exit(f"{type(error).__name__}: {error}".replace("\n", " "))

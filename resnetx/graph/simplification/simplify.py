@@ -1,7 +1,6 @@
 """A simpler graph that was checked against the original, or the unchanged graph and the reason."""
 
 import importlib.metadata
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 
-from resnetx.base.isolation import PYTHON, run_isolated
+from resnetx.base.isolation import PYTHON, Limits, run_isolated
+from resnetx.base.private_folder import private_folder
 from resnetx.base.text import readable
 from resnetx.errors import GraphError
 from resnetx.graph.counts import GraphCounts as GraphCounts
@@ -57,8 +57,8 @@ def simplify_model(
         return Simplification(model=model, applied=False, reason=reason, before=counts, after=counts, tool=tool)
     before = count_graph(model, size=len(data))
     try:
-        with tempfile.TemporaryDirectory(prefix="resnetx-", ignore_cleanup_errors=True) as folder:
-            result = _attempt(model, data, Path(folder), timeout_s, memory_mb, check)
+        with private_folder("simplify") as folder:
+            result = _attempt(model, data, folder, timeout_s, memory_mb, check)
     except GraphError as error:
         result = f"the simplified graph cannot be written: {error}"
     except UnicodeError:
@@ -100,8 +100,8 @@ def _attempt(
     before, raw, after = folder / "before.onnx", folder / "raw.onnx", folder / "after.onnx"
     before.write_bytes(data)
     memory_mb = memory_mb or MEMORY_BASE_MB + MEMORY_TIMES_SIZE * len(data) // 2**20
-    command = (*CHILD, str(before), str(raw), str(memory_mb), str(timeout_s + 10))
-    problem = run_isolated(command, folder=folder, timeout_s=timeout_s)
+    limits = Limits(seconds=timeout_s, memory_mb=memory_mb)
+    problem = run_isolated((*CHILD, str(before), str(raw)), folder=folder, limits=limits)
     if problem:
         return f"onnxsim {problem}"
     simplified = _read(raw)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
 import numpy as np
-import onnxruntime as ort
 
 from resnetx.errors import GraphError
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.native_session import first_line
 from resnetx.runtime.ort.session import Session
 from resnetx.runtime.runner import Call, Feeds, Runner, TensorInfo

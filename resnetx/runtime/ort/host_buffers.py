@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.runner import Feeds, TensorInfo
 
 HOST = (1, 0)  # DLPack's name for the host's memory

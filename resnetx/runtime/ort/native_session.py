@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import onnxruntime as ort
-
 from resnetx.errors import RuntimeUnavailableError
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import Settings
 

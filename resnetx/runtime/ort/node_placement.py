@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import onnxruntime as ort
-
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.providers import ExecutionProvider, short_name
 
 # The operators that do most of the work: a model runs on the provider that runs these.

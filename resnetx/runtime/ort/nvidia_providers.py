@@ -20,7 +20,7 @@ def tensorrt_problem() -> str | None:
 
 
 def _gpu_problem(native: str, library: str, also: tuple[str, ...] = ()) -> str | None:
-    import onnxruntime as ort
+    from resnetx.runtime.ort.library import ort
 
     if native not in ort.get_available_providers():
         return f"this build of ONNX Runtime, {ort.__version__}, does not contain it (is it onnxruntime-gpu?)"

@@ -22,7 +22,7 @@ def openvino_problem() -> str | None:
     problem = _register()
     if problem or _device() is not None:
         return problem
-    import onnxruntime as ort
+    from resnetx.runtime.ort.library import ort
 
     vendor = next((device.device.vendor for device in ort.get_ep_devices() if device.device.vendor), "unknown")
     return (
@@ -83,7 +83,7 @@ def _register() -> str | None:
     """Why the plugin could not be registered, or None. It stays registered, because sessions may outlive the caller."""
     if _device() is not None:
         return None  # registered by another library in this process; a second registration would fail
-    import onnxruntime as ort
+    from resnetx.runtime.ort.library import ort
 
     try:
         plugin = importlib.import_module("onnxruntime_ep_openvino")
@@ -98,7 +98,7 @@ def _register() -> str | None:
 
 def _device() -> Any | None:
     """OpenVINO's CPU device; virtual ones such as AUTO have longer provider names."""
-    import onnxruntime as ort
+    from resnetx.runtime.ort.library import ort
 
     for device in ort.get_ep_devices():
         if device.ep_name == NATIVE and device.ep_metadata.get("ov_device") == DEVICE:

@@ -5,10 +5,10 @@ from functools import cache
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from resnetx.errors import RuntimeUnavailableError
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.native_session import OpeningError, open_native
 from resnetx.runtime.ort.node_placement import fallback_reason, placed_nodes
 from resnetx.runtime.ort.providers import ExecutionProvider

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from resnetx.base.precisions import coarsest
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.file_precision import parse_graph, stored_precision
 from resnetx.runtime.ort.host_buffers import HostBuffers
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.native_session import OpeningError, first_line, open_native, refuse_configured_models
 from resnetx.runtime.ort.node_placement import count_placement, fallback_reason, placed_nodes
 from resnetx.runtime.ort.provider_probe import provider_precision, why_not

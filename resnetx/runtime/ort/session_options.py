@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
-
 from resnetx.base.precisions import SESSION_PRECISIONS, SessionPrecision
 from resnetx.errors import UsageError
 from resnetx.machine.threads import MAX_THREADS, default_threads
+from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.shared_libraries import runtime_folder
 

@@ -67,7 +67,7 @@ def _loads(name: str) -> bool:
 @cache
 def _load_from_wheels() -> None:
     """Load CUDA, cuDNN and TensorRT from NVIDIA's wheels, which are not on the system's search path."""
-    import onnxruntime as ort
+    from resnetx.runtime.ort.library import ort
 
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
         ort.preload_dlls()

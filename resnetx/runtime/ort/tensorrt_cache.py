@@ -75,7 +75,7 @@ def machine_facts() -> dict[str, object] | None:
     gpus = find_gpus()
     if not gpus:
         return None
-    import onnxruntime as ort
+    from resnetx.runtime.ort.library import ort
 
     return {
         "onnxruntime": ort.__version__,

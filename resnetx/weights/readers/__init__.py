@@ -6,7 +6,8 @@ from pathlib import Path
 from resnetx.errors import CheckpointError, FileError
 from resnetx.weights.readers import safetensors, torch_archive
 from resnetx.weights.readers.keras import is_keras_archive, read_keras_archive, read_keras_h5
-from resnetx.weights.readers.raw import MAX_BYTES, RawCheckpoint
+from resnetx.weights.readers.raw import RawCheckpoint
+from resnetx.weights.untrusted import MAX_BYTES
 
 ACCEPTED = "resnetx reads .safetensors, PyTorch .pt/.pth/.bin, and Keras .keras/.weights.h5/.h5 files"
 # Files that are given by mistake, by their first bytes.

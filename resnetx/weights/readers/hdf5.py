@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from resnetx.errors import CheckpointError
-from resnetx.weights.readers.raw import MAX_BYTES, clip
+from resnetx.weights.untrusted import MAX_BYTES, clip
 
 MAX_NESTING = 16
 # ResNet-152 has some 2,000 groups and datasets in a Keras file.

@@ -13,7 +13,8 @@ from resnetx.model.layer_names import parse_layer
 from resnetx.weights.readers.hdf5 import datasets, open_hdf5, read_tensor, safe_child, text_attribute
 from resnetx.weights.readers.keras_config import NO_CONFIG, KerasConfig, read_config
 from resnetx.weights.readers.keras_order import name_counted_layers
-from resnetx.weights.readers.raw import MAX_BYTES, RawCheckpoint, clip, listed
+from resnetx.weights.readers.raw import RawCheckpoint
+from resnetx.weights.untrusted import MAX_BYTES, clip, listed
 
 WEIGHTS_MEMBER = "model.weights.h5"
 MAX_CONFIG_BYTES = 16 * 2**20

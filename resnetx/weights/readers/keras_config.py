@@ -9,7 +9,7 @@ from typing import Any
 from resnetx.errors import CheckpointError
 from resnetx.model.config import Variant
 from resnetx.model.layer_names import parse_layer
-from resnetx.weights.readers.raw import clip, listed
+from resnetx.weights.untrusted import clip, listed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from resnetx.errors import CheckpointError
-from resnetx.weights.readers.raw import MAX_ENTRIES, RawCheckpoint
+from resnetx.weights.readers.raw import RawCheckpoint
+from resnetx.weights.untrusted import MAX_ENTRIES
 
 
 def read(path: Path) -> RawCheckpoint:

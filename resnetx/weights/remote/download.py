@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from resnetx import __version__
 from resnetx.errors import FileError, MissingExtraError, SourceError
 from resnetx.weights.remote.address import WebAddress, next_hop, same_origin
+from resnetx.weights.remote.pace import paced
 
 if TYPE_CHECKING:
     import httpx2
@@ -136,12 +137,13 @@ def _receive_all(address: WebAddress, part: _Part, progress: Progress | None) ->
     import httpx2
 
     # A proxy from the environment cannot reach this machine's loopback.
-    with httpx2.Client(
+    client = httpx2.Client(
         timeout=httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S),
         trust_env=not address.is_loopback,
         # A compressed body could not be resumed: its ranges would count compressed bytes.
         headers={"User-Agent": f"resnetx/{__version__}", "Accept-Encoding": "identity"},
-    ) as client:
+    )
+    with client, paced(client, shown=address.shown):
         for pause in (*PAUSES_S, None):
             try:
                 return _receive(client, address, part, progress)

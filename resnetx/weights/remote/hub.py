@@ -12,6 +12,7 @@ from resnetx.errors import SourceError
 from resnetx.weights.remote.address import SHA256, HubAddress, WebAddress, is_loopback
 from resnetx.weights.remote.download import MAX_BYTES, PAUSES_S, Progress, fetch_file, sha256_of
 from resnetx.weights.remote.hub_library import check_installed, hub_endpoint, hub_errors, plain_and_quiet, short
+from resnetx.weights.remote.pace import paced
 
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
@@ -48,11 +49,15 @@ class _Wanted:
 def fetch_snapshot(address: HubAddress, *, cache: Path | None = None, progress: Progress | None = None) -> Snapshot:
     """Fetch only the configuration, the preprocessing and the weights of a repository."""
     check_installed()
+    from huggingface_hub import get_session
+
     wanted = _Wanted(
         repo=address.repo, revision=address.revision, endpoint=hub_endpoint(), cache=cache, progress=progress
     )
+    shown = f"hf://{address.repo}@{address.revision}"
     with (
         plain_and_quiet(),
+        paced(get_session(), shown=shown),
         hub_errors(wanted.shown, endpoint=wanted.endpoint, repo=wanted.repo, revision=wanted.revision),
     ):
         wanted = replace(wanted, offline=_unreachable(wanted))

@@ -7,6 +7,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,7 +21,7 @@ from safetensors.torch import save
 
 from resnetx.errors import FileError, MissingExtraError, SourceError
 from resnetx.weights.checkpoint import load_checkpoint
-from resnetx.weights.remote import download
+from resnetx.weights.remote import download, pace
 from resnetx.weights.remote import hub as hub_module
 from resnetx.weights.remote.address import is_loopback, next_hop, parse_hub_address, parse_web_address
 from resnetx.weights.remote.download import fetch_file
@@ -387,6 +388,35 @@ def test_a_silent_server_is_given_up(web: Loopback, cache: Path, monkeypatch: py
         resolve_source(at(web), cache=cache)
 
 
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    web: Loopback, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every read succeeds, so that no timeout of a read ends it."""
+    monkeypatch.setattr(pace, "WINDOW_S", 0.3)
+    served = web.serve(PATH, BODY, chunk=1, pause_s=0.01)
+    with pytest.raises(SourceError, match=r"bytes in the last .* are given up"):
+        resolve_source(at(web), cache=cache)
+    assert len(web.gets(PATH)) == 1
+    served.chunk, served.pause_s = 1 << 16, 0.0
+    assert resolve_source(at(web), cache=cache).path.read_bytes() == BODY
+    assert web.gets(PATH)[-1].range is not None  # what had been received was kept
+
+
+def test_headers_that_never_end_are_given_up(web: Loopback, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "ANSWER_S", 0.3)
+    web.serve(PATH, BODY, head_chunk=1, pause_s=0.01)
+    with pytest.raises(SourceError, match=r"did not answer within 0\.3 s"):
+        resolve_source(at(web), cache=cache)
+
+
+def test_a_slow_but_steady_server_is_waited_for(web: Loopback, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "WINDOW_S", 0.05)
+    monkeypatch.setattr(pace, "BYTES_IN_A_WINDOW", 1)
+    monkeypatch.setattr(pace, "ANSWER_S", 5)
+    web.serve(PATH, BODY, chunk=max(1, len(BODY) // 20), pause_s=0.02)
+    assert resolve_source(at(web), cache=cache).path.read_bytes() == BODY
+
+
 def test_no_server_at_all(cache: Path) -> None:
     with pytest.raises(SourceError, match="Check the network"):
         resolve_source(f"http://127.0.0.1:{_closed_port()}/x.pth#sha256={DIGEST}", cache=cache)
@@ -710,6 +740,20 @@ def test_more_than_a_resnet_has_is_not_fetched(server: Loopback, monkeypatch: py
     server.repositories[REPO].files["config.json"] = HubFile(data=b'{"x": "something longer"}')
     with pytest.raises(SourceError, match=r"config\.json.*larger than"):
         resolve_source(f"hf://{REPO}")
+
+
+@pytest.mark.parametrize("behaviour", [{"chunk": 1}, {"head_chunk": 1}], ids=["body", "headers"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_hub_that_sends_a_byte_now_and_then_is_given_up(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch, name: str, behaviour: dict[str, int]
+) -> None:
+    monkeypatch.setattr(pace, "WINDOW_S", 0.3)
+    monkeypatch.setattr(pace, "ANSWER_S", 0.3)
+    slow = HubFile(data=bytes(10_000), large=name != "config.json", behaviour={"pause_s": 0.01, **behaviour})
+    server.repositories[REPO] = timm_repository(**{name: slow})
+    with pytest.raises(SourceError, match=r"(given up|did not answer)"):
+        resolve_source(f"hf://{REPO}")
+    assert threading.active_count() < 8
 
 
 @pytest.mark.parametrize("commit", ["../../../outside", "nonsense"])

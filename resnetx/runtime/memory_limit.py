@@ -1,0 +1,50 @@
+"""How much memory a file of unknown origin may take when it is run, derived from what an honest file of its size takes.
+
+800 MB and 12 times the file; 24 bytes for every number in the largest batch of its inputs, at most 2 GB; for what it
+computes from them half a kilobyte for every number, but at most 400 times the file and 6 GB; 300 MB and 6 times the
+file for every further provider, and 8 GB for one that uses a GPU or PyTorch.
+"""
+
+import math
+from collections.abc import Sequence
+
+from resnetx.base.vocabulary import AUTO
+from resnetx.machine.gpus import has_nvidia_hardware
+from resnetx.runtime.catalog import BY_NAME, CATALOG
+
+BASE_MB = 800
+TIMES_FILE = 12
+# Several inputs in float32, and what makes them.
+INPUT_BYTES = 24
+INPUTS_MOST_MB = 2000
+# ResNet-50 at 224 pixels keeps some 100 bytes for every number of its input in float32, and PyTorch's float64 doubles
+# them; convolutions need room to work in.
+COMPUTED_BYTES = 512
+COMPUTED_TIMES_FILE = 400
+COMPUTED_MOST_MB = 6000
+FURTHER_PROVIDER_MB = 300
+FURTHER_PROVIDER_TIMES_FILE = 6
+LARGE_PROVIDER_MB = 8000
+
+
+def memory_limit_mb(
+    *, file_bytes: int, inputs: Sequence[Sequence[int | None]], batch: int, free_size: int, providers: Sequence[str]
+) -> int:
+    """The limit for a file with these input shapes; None is a free size: the first is the batch, others `free_size`."""
+    numbers_mb = (
+        sum(
+            math.prod((batch if place == 0 else free_size) if dim is None else dim for place, dim in enumerate(shape))
+            for shape in inputs
+        )
+        / 2**20
+    )
+    file_mb = file_bytes / 2**20
+    total = BASE_MB + TIMES_FILE * file_mb
+    total += min(INPUT_BYTES * numbers_mb, INPUTS_MOST_MB)
+    total += min(COMPUTED_BYTES * numbers_mb, COMPUTED_TIMES_FILE * file_mb, COMPUTED_MOST_MB)
+    for name in providers:
+        if has_nvidia_hardware() if name == AUTO else BY_NAME[name].gpu or BY_NAME[name].needs_card:
+            total += LARGE_PROVIDER_MB
+        elif name != CATALOG[0].name:
+            total += FURTHER_PROVIDER_MB + FURTHER_PROVIDER_TIMES_FILE * file_mb
+    return math.ceil(total)

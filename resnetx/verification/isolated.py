@@ -1,0 +1,127 @@
+"""Verifies a file of unknown origin in a child process with limits of time, memory and processes."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import resnetx.errors
+from resnetx.base.isolation import OUT_OF_MEMORY, PYTHON, private_environment
+from resnetx.base.private_folder import private_folder
+from resnetx.base.worker_process import Child, ChildError
+from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
+from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
+from resnetx.inputs.random_feeds import FREE_SIZE
+from resnetx.runtime.catalog import BY_NAME, provider_names
+from resnetx.runtime.memory_limit import memory_limit_mb
+from resnetx.verification.messages import Verified, write_order
+from resnetx.verification.result import Verification
+from resnetx.verification.verify import VerifyOptions
+from resnetx.weights.sources import is_remote, resolve_source
+
+CHILD: tuple[str, ...] = (*PYTHON, "resnetx.verification.verify_worker")
+# The largest batch that is run unless the user or the file says another.
+LARGEST_BATCH = 17
+# An honest file takes a fifth of this on two slow processors.
+BASE_S = 120.0
+SECONDS_FOR_EACH_MB = 5.0
+BUILDING_S = 1800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class IsolationOptions:
+    """Limits of a verification; None: derived from the sizes of the file and of its inputs."""
+
+    timeout_s: float | None = None
+    memory_mb: int | None = None
+
+
+def verify_isolated(
+    path: Path,
+    options: VerifyOptions,
+    limits: IsolationOptions | None = None,
+    *,
+    step: Callable[[str], None] = lambda text: None,
+) -> Verification:
+    """Like `verify_file`, for a file that may be hostile; it raises the same errors, or says which limit was exceeded.
+
+    Weights are downloaded before, so that the process of the file has no reason to use the network.
+    """
+    limits = limits or IsolationOptions()
+    _check(limits)
+    names = provider_names(options.providers)
+    step(f"reading {path}")
+    file = read_onnx_file(path)
+    reference = None if options.reference is None else read_onnx_file(options.reference)
+    memory_mb = limits.memory_mb or _memory_mb([file, *([reference] if reference else [])], options, names)
+    timeout_s = limits.timeout_s or _timeout_s(file, names)
+    if options.weights is not None and is_remote(options.weights):
+        step(f"fetching {options.weights}")
+        options = replace(options, weights=str(resolve_source(options.weights).path))
+    try:
+        with private_folder("verify") as folder:
+            child = Child(CHILD, folder=folder, environment=private_environment(folder), memory_mb=memory_mb)
+            try:
+                order = write_order(path, options, folder)
+                return child.ask(order, Verified, timeout_s=timeout_s, step=step).verification
+            finally:
+                child.close()
+    except ChildError as error:
+        raise _as_error(path, error, timeout_s=timeout_s, memory_mb=memory_mb) from error
+    except OSError as error:
+        raise FileError(
+            f"{path} is verified in a process with a temporary folder, which could not be used: "
+            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
+        ) from error
+
+
+def _check(limits: IsolationOptions) -> None:
+    for option, value in (("--timeout", limits.timeout_s), ("--memory-mb", limits.memory_mb)):
+        if value is not None and not 0 < value <= 10**9:
+            raise UsageError(f"{option} takes a number above 0, such as 600; found {value:g}.")
+
+
+def _memory_mb(files: list[OnnxFile], options: VerifyOptions, names: list[str]) -> int:
+    model = files[0].model
+    weights = {tensor.name for tensor in model.graph.initializer}
+    shapes = [
+        [dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
+        for value in model.graph.input
+        if value.name not in weights
+    ]
+    return memory_limit_mb(
+        file_bytes=sum(file.file_bytes + file.external_bytes for file in files),
+        inputs=shapes,
+        batch=max(options.batches or (LARGEST_BATCH,)),
+        free_size=FREE_SIZE,
+        providers=names,
+    )
+
+
+def _timeout_s(file: OnnxFile, names: list[str]) -> float:
+    size_mb = (file.file_bytes + file.external_bytes) / 2**20
+    building = sum(BUILDING_S for name in names if name not in BY_NAME or BY_NAME[name].builds_for_minutes)
+    return float(round(len(names) * (BASE_S + SECONDS_FOR_EACH_MB * size_mb) + building))
+
+
+def _as_error(path: Path, error: ChildError, *, timeout_s: float, memory_mb: int) -> ResnetxError:
+    """The error that the verification raised in the child, or what became of the child."""
+    with suppress(AttributeError):
+        kind = getattr(resnetx.errors, error.kind)
+        if error.deliberate and issubclass(kind, ResnetxError):
+            found: ResnetxError = kind(str(error))
+            return found
+    if error.timed_out:
+        return GraphError(
+            f"{path} was not verified: it took longer than {timeout_s:g} s. It may contain a loop without end; if you "
+            "trust it, allow more with --timeout."
+        )
+    if error.kind == OUT_OF_MEMORY:
+        return GraphError(
+            f"{path} was not verified: running it exceeded the memory limit of {memory_mb} MB, which is derived from "
+            "the sizes of the file and of its inputs. If you trust it, allow more with --memory-mb."
+        )
+    return GraphError(
+        f"{path} was not verified: the process that ran it failed ({error}). The file may be damaged or hostile, or a "
+        "library has a fault; resnetx inspect shows what is in the file."
+    )

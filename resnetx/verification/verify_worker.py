@@ -1,0 +1,24 @@
+"""The process of one verification, whose file may be hostile; `isolated.py` is its parent.
+
+python -m resnetx.verification.verify_worker
+"""
+
+from dataclasses import asdict
+
+from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.verification.messages import Verified, read_order
+from resnetx.verification.verify import verify_file
+
+
+def main() -> None:
+    answers = open_answers()
+    try:
+        path, options = read_order(read_request())
+        result = verify_file(path, options, step=lambda text: send(answers, {"step": text}))
+        send(answers, asdict(Verified(verification=result)))
+    except Exception as error:  # the parent says what it means
+        send(answers, error_answer(error))
+
+
+if __name__ == "__main__":
+    main()
