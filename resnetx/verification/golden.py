@@ -1,17 +1,18 @@
 """The golden bundle: inputs and PyTorch's outputs, so that a machine without torch can verify a file."""
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from resnetx.base.files import whole_file
-from resnetx.base.validation import Count, Positive, validated
+from resnetx.base.npz import Npz, open_npz
+from resnetx.base.text import readable
+from resnetx.base.validation import Count, Positive, parse_json, validated
 from resnetx.errors import FileError
 from resnetx.verification.reference_outputs import References
 
@@ -77,27 +78,19 @@ def write_golden(
 def read_golden(path: Path) -> Golden:
     """Read an untrusted bundle, without running code and without unpacking more than MAX_BYTES."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-            if size > MAX_BYTES:
-                raise FileError(
-                    f"The golden file {path} unpacks to {size} bytes; {MAX_BYTES} are allowed. Make it again."
-                )
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_npz(path, most_bytes=MAX_BYTES, what="a golden file") as arrays:
             return _read(arrays)
-    except FileNotFoundError as error:
-        raise FileError(f"There is no golden file {path}; make one with `resnetx export --golden {path}`.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, MemoryError) as error:
         raise FileError(
-            f"{path} is not a golden file of resnetx, or it is incomplete ({type(error).__name__}: {error}). "
+            f"{path} is not a golden file of resnetx, or it is incomplete ({readable(str(error))}). "
             "Make it again with `resnetx export --golden`."
         ) from error
 
 
-def _read(arrays: Any) -> Golden:
-    about = validated(_Contents, json.loads(str(arrays["about"])))
+def _read(arrays: Npz) -> Golden:
+    about = validated(_Contents, parse_json(str(arrays["about"])))
     batches = range(about.batches)
-    kinds = {name.split("/")[1] for name in arrays.files if name.count("/") >= 2} - {"input", TRUTH}
+    kinds = {name.split("/")[1] for name in arrays.names if name.count("/") >= 2} - {"input", TRUTH}
     if "fp32" not in kinds:
         raise ValueError("it has no float32 outputs")
 

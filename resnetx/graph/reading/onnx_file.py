@@ -8,9 +8,10 @@ from pathlib import Path
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
+from resnetx.base.regular_file import open_regular
 from resnetx.errors import FileError, GraphError
 from resnetx.graph.counts import graphs_of
-from resnetx.graph.reading.external_data import ExternalData, open_plain
+from resnetx.graph.reading.external_data import ExternalData
 from resnetx.graph.reading.tensor_data import data_problem, form_problem, tensors_of
 from resnetx.graph.reading.wire_check import WireError, check_wire
 
@@ -86,7 +87,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        stream, facts = open_plain(path, follow=True)
+        stream, facts = open_regular(path)
         with stream:
             if facts.st_size > MAX_FILE_BYTES:
                 raise FileError(
