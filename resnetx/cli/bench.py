@@ -119,8 +119,8 @@ def bench(
     runs again in the same rounds; for the others the stored samples are compared.
 
     Exit status: 0 every case ran and its outputs agree with the reference; 1 one did not, or could not be verified, is
-    slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C and SIGTERM show and
-    write what was measured so far, and exit with 130 and 143.
+    slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C, SIGTERM and
+    SIGHUP show and write what was measured so far, and exit with 130, 143 and 129.
     """
     import json
 
@@ -129,7 +129,7 @@ def bench(
     from resnetx.benchmark.options import BenchOptions
     from resnetx.benchmark.run import interrupted, passed, run_benchmark
     from resnetx.cli.live_view import watch_benchmark
-    from resnetx.cli.signals import sigterm_interrupts
+    from resnetx.cli.signals import interruptible
     from resnetx.cli.terminal import console
     from resnetx.report.bench import render_bench
     from resnetx.report.comparison import render_comparison
@@ -155,7 +155,7 @@ def bench(
     )
     for target in filter(None, (json_file, html)):
         require_writable(target)
-    with sigterm_interrupts() as ending, watch_benchmark() as watch:
+    with interruptible() as ending, watch_benchmark() as watch:
         if earlier is None:
             result = run_benchmark(models, options, watch=watch)
         else:
