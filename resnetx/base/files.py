@@ -42,7 +42,7 @@ def require_writable(target: str | Path) -> None:
         real, facts = _destination(Path(target))
         if _is_stream(facts):
             # Opening a pipe and closing it again would end its reader.
-            if not os.access(target, os.W_OK) and _own_output(facts) is None:
+            if not os.access(target, os.W_OK) and (facts is None or _own_output(facts) is None):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         else:
             with _replaced(real, facts) as temporary:

@@ -94,7 +94,7 @@ def _array(stream: IO[bytes], size: int) -> np.ndarray:
     data = np.empty(needed, np.uint8)
     filled = 0
     while filled < needed:
-        count = stream.readinto(memoryview(data)[filled:])  # type: ignore[attr-defined]  # an entry of a zip archive has it
+        count = stream.readinto(data.data[filled:])  # type: ignore[attr-defined]  # an entry of a zip has it
         if not count:
             raise NpzError("is truncated")
         filled += count

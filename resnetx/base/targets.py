@@ -11,16 +11,19 @@ from resnetx.errors import FileError, UsageError
 
 
 def check_targets(
-    targets: Mapping[str, Path | None], *, inputs: Mapping[str, Iterable[Path]] | None = None
+    targets: Mapping[str, Path | None],
+    *,
+    inputs: Mapping[str, Iterable[Path]],
+    may_be: Mapping[str, Path],
 ) -> None:
     """Check the files that a command writes against each other and against what it reads; keys are the options.
 
-    A device or a pipe may be the target of several options.
+    A device or a pipe may be the target of several options. `may_be` is an input that an option may overwrite.
     """
     given = {option: path for option, path in targets.items() if path is not None}
     for path in given.values():
         require_writable(path)
-    read = [(option, path) for option, paths in (inputs or {}).items() for path in paths]
+    read = [(option, path) for option, paths in inputs.items() for path in paths]
     options = list(given)
     for number, option in enumerate(options):
         for other in options[:number]:
@@ -30,7 +33,7 @@ def check_targets(
                     "the other; give each a file of its own."
                 )
         for other, path in read:
-            if _same(given[option], path):
+            if path != may_be.get(option) and _same(given[option], path):
                 raise UsageError(
                     f"{option} {given[option]} would overwrite what {other} reads ({path}); write to another file."
                 )

@@ -12,7 +12,9 @@ MOST_OF_A_MESSAGE = 3000
 MOST_MARKS = 4
 ELLIPSIS = "…"
 # Printable by Python's definition, which follows the character's category, but drawn as nothing: names that look alike.
-INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]")
+INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+)
 WORD = re.compile(r"\S+")
 
 
@@ -40,7 +42,7 @@ def readable(text: str, most: int = MOST_CHARACTERS) -> str:
 
 
 def message(text: str) -> str:
-    """One printable line of a text that contains names from files: long words, and then the whole, lose their middle."""
+    """One printable line of a text that contains names from files, without the middle of what is too long."""
     return shorten(one_line(short_words(text)), MOST_OF_A_MESSAGE)
 
 

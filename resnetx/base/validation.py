@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, AllowInfNan, Field, Strict, TypeAdapter, ValidationError
 
@@ -25,6 +25,8 @@ Flag = Annotated[bool, Strict()]
 # The length of a name or another short text from a file: more is not a name.
 LONGEST_NAME = 1000
 Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+# A path or an address.
+Address = Annotated[str, Field(max_length=4096)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # What every generator of random numbers takes.
 Seed = Annotated[int, Strict(), Field(ge=0, le=2**63 - 1)]
@@ -41,7 +43,7 @@ def _shallow(value: object, deepest: int = DEEPEST) -> object:
 
 def _children(value: object) -> Iterable[object]:
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"it contains {value}, which is not a finite number")
+        raise ValueError(f"it contains {'NaN' if math.isnan(value) else 'Infinity'}, which is not a finite number")
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
@@ -67,14 +69,14 @@ def parse_json(text: str, *, deepest: int = 64) -> Any:
     """Parse JSON from a file; ValueError if it is invalid, nested too deep, or has a number that is not finite."""
     try:
         # What the reader accepts may still be too deep for the recursive writer.
-        return _shallow(json.loads(text), deepest)
+        return _shallow(json.loads(text, parse_constant=_refuse, parse_float=_finite), deepest)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
 
 
 def _validated(kind: type[T], convert: Callable[[TypeAdapter[Any]], Any]) -> T:
     try:
-        value: T = convert(_adapter(kind))
+        value: T = convert(_adapter(kind))  # type: ignore[arg-type]  # types are hashable
         return value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
@@ -82,6 +84,15 @@ def _validated(kind: type[T], convert: Callable[[TypeAdapter[Any]], Any]) -> T:
         raise InvalidDataError(f"{readable(place)} has an invalid value: {readable(first['msg'])}") from error
     except (ResnetxError, RecursionError, OverflowError) as error:
         raise InvalidDataError(readable(str(error)) or "it is nested too deep") from error
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"it contains {text}, which is not a finite number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text[:40])
 
 
 @cache

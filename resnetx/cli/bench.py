@@ -124,10 +124,11 @@ def bench(
     """
     import json
 
-    from resnetx.base.files import require_writable, write_whole
+    from resnetx.base.files import write_whole
     from resnetx.benchmark.comparison.rerun import judge, run_against
     from resnetx.benchmark.options import BenchOptions
     from resnetx.benchmark.run import interrupted, passed, run_benchmark
+    from resnetx.cli.files import check_files
     from resnetx.cli.live_view import watch_benchmark
     from resnetx.cli.signals import interruptible
     from resnetx.cli.terminal import console
@@ -153,8 +154,7 @@ def bench(
         allow_fallback=allow_fallback,
         timeout_s=timeout,
     )
-    for target in filter(None, (json_file, html)):
-        require_writable(target)
+    check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": models}, files={"--against": against})
     with interruptible() as ending, watch_benchmark() as watch:
         if earlier is None:
             result = run_benchmark(models, options, watch=watch)

@@ -2,10 +2,20 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from resnetx.cli.output import checked_output, debugging, print_error, print_traceback
 from resnetx.cli.signals import interruptible
 from resnetx.errors import ResnetxError, UsageError
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, which is imported only when it is used: an interruption while it loads ends without a traceback."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from resnetx.cli.app import app
+
+    return app
 
 
 def main() -> None:
@@ -23,7 +33,6 @@ def main() -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # Imported here, where an interruption ends without a traceback.
     from resnetx.cli.app import app
 
     _refuse_empty(arguments)
@@ -52,21 +61,14 @@ def _failed(error: BaseException) -> int:
         print_error(str(error))
     elif isinstance(error, BrokenPipeError):
         return 0  # the reader of our output left: `| head`
-    elif isinstance(error, _command_line_error()):
-        context = error.ctx
-        print_error(f"{error.format_message()} See {context.command_path if context else 'resnetx'} --help.")
+    elif isinstance(error, typer.BadParameter.__mro__[1]):  # Typer makes public only one of the errors about options
+        problem: Any = error
+        print_error(f"{problem.format_message()} See {problem.ctx.command_path if problem.ctx else 'resnetx'} --help.")
     elif isinstance(error, typer.Abort):
         print_error("The input ended.")
     else:
         print_error(_unexpected(error))
     return 2
-
-
-def _command_line_error() -> type:
-    """The base of the errors about options: Typer makes public only this one of them."""
-    import typer
-
-    return typer.BadParameter.__mro__[1]
 
 
 def _unexpected(error: BaseException) -> str:
@@ -84,7 +86,9 @@ def _unexpected(error: BaseException) -> str:
     except Exception:  # an error that cannot even be shown
         details = ""
     details = "" if details in what else f" ({details})"
-    return f"{what}{details}. Set RESNETX_DEBUG=1 to see where. If the input is sound, report this as a fault of resnetx."
+    return (
+        f"{what}{details}. Set RESNETX_DEBUG=1 to see where. If the input is sound, report this as a fault of resnetx."
+    )
 
 
 if __name__ == "__main__":

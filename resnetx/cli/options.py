@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from resnetx.base.text import readable
 from resnetx.errors import UsageError
 
+# What every generator of random numbers takes.
+MAX_SEED = 2**63 - 1
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 ProviderOptions = Annotated[
     list[str] | None,
@@ -33,7 +36,7 @@ def parse_ints(text: str, option: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option} takes whole numbers separated by commas, such as 3,4,6,3; found {text!r}."
+            f"{option} takes whole numbers separated by commas, such as 3,4,6,3; found {readable(text)!r}."
         ) from error
 
 
@@ -42,7 +45,9 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"{option} takes numbers separated by commas, such as 50,99; found {text!r}.") from error
+        raise UsageError(
+            f"{option} takes numbers separated by commas, such as 50,99; found {readable(text)!r}."
+        ) from error
 
 
 def parse_words(texts: list[str], option: str) -> tuple[str, ...]:
@@ -60,7 +65,7 @@ def parse_batch(text: str) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise UsageError(f"--batch takes a number or the word dynamic; found {text!r}.") from error
+        raise UsageError(f"--batch takes a number or the word dynamic; found {readable(text)!r}.") from error
 
 
 def parse_share(text: str, option: str) -> float:
@@ -71,7 +76,7 @@ def parse_share(text: str, option: str) -> float:
     except ValueError:
         share = -1.0
     if not text.strip().endswith("%") or not 0 <= share < float("inf"):
-        raise UsageError(f"{option} takes a percentage of 0 or more, such as 5%; found {text!r}.")
+        raise UsageError(f"{option} takes a percentage of 0 or more, such as 5%; found {readable(text)!r}.")
     return share
 
 
@@ -87,6 +92,6 @@ def parse_pairs(texts: list[str], option: str) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals):
-            raise UsageError(f"{option} takes K=V, such as NUM_STREAMS=1; found {text!r}.")
+            raise UsageError(f"{option} takes K=V, such as NUM_STREAMS=1; found {readable(text)!r}.")
         pairs[key] = value
     return pairs

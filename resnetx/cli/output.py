@@ -1,4 +1,4 @@
-"""The standard streams of the program: what cannot be written is an error or dropped, and no text controls a terminal."""
+"""The standard streams of the program: checked writes, and messages that cannot control a terminal."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from io import StringIO
 from typing import Any, TextIO
 
 from resnetx.base.text import message, printable
@@ -68,16 +68,17 @@ def checked_output() -> Iterator[None]:
     before = sys.stdout, sys.stderr, sys.unraisablehook
     fallback = logging.lastResort
     formatter = fallback.formatter if fallback else None
-    nowhere = Path(os.devnull).open("w", encoding="utf-8")
-    sys.stdout, sys.stderr = (  # type: ignore[assignment]  # they have what a text stream has
-        CheckedStream(stream or nowhere, required=required)
-        for stream, required in ((sys.stdout, True), (sys.stderr, False))
+    # The streams of a process whose descriptors are closed are None.
+    streams: tuple[Any, Any] = (
+        CheckedStream(sys.stdout or StringIO(), required=True),
+        CheckedStream(sys.stderr or StringIO(), required=False),
     )
+    sys.stdout, sys.stderr = streams
     if not debugging():
         sys.unraisablehook = lambda _: None  # an interruption in a destructor is no news
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _show_warning  # type: ignore[assignment]  # of its arguments, one is used
             if fallback:
                 fallback.setFormatter(_OneLine())
             yield
@@ -85,7 +86,6 @@ def checked_output() -> Iterator[None]:
         sys.stdout, sys.stderr, sys.unraisablehook = before
         if fallback:
             fallback.setFormatter(formatter)
-        nowhere.close()
 
 
 def print_error(text: str) -> None:

@@ -12,6 +12,10 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 AGAIN_S = 1.0
 
 
+class Interrupted(KeyboardInterrupt):
+    """A subclass, because Python remembers a plain KeyboardInterrupt that leaves an `exec`, and exits by SIGINT."""
+
+
 class Interruption:
     """`status` is what an interrupted command exits with; `happened` is true after a signal."""
 
@@ -25,7 +29,7 @@ class Interruption:
         if self.happened and now - self._last < AGAIN_S:
             return
         self.happened, self._last, self.status = True, now, 128 + number
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 @contextmanager
@@ -35,8 +39,10 @@ def interruptible() -> Iterator[Interruption]:
     # Python lets only the main thread set handlers. A signal that is ignored, as by nohup, stays ignored.
     settable = threading.current_thread() is threading.main_thread()
     wanted = [number for number in SIGNALS if settable and signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interruption.interrupt) for number in wanted}
+    before = {number: signal.getsignal(number) for number in wanted}
     try:
+        for number in wanted:
+            signal.signal(number, interruption.interrupt)
         yield interruption
     except KeyboardInterrupt:
         sys.exit(interruption.status)

@@ -1,6 +1,5 @@
 """Reads weights from external data files, without leaving the model's folder."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

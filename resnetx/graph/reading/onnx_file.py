@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from resnetx.base.regular_file import open_regular
-from resnetx.errors import FileError, GraphError
+from resnetx.errors import FileError, GraphError, ResnetxError
 from resnetx.graph.counts import graphs_of
 from resnetx.graph.reading.external_data import ExternalData
 from resnetx.graph.reading.tensor_data import data_problem, form_problem, tensors_of
@@ -83,6 +83,23 @@ def read_onnx_file(path: Path) -> OnnxFile:
         file_bytes=len(data),
         external_bytes=external.file_bytes,
     )
+
+
+def external_files(path: Path) -> list[Path]:
+    """Where a file says that its weights are; nothing of a file that cannot be read."""
+    try:
+        data = _read_bytes(Path(path))
+        check_wire(data)
+        model = ModelProto.FromString(data)
+    except (ResnetxError, WireError, DecodeError):
+        return []
+    return [
+        path.parent / entry.value
+        for graph in graphs_of(model.graph)
+        for tensor in tensors_of(graph)
+        for entry in tensor.external_data
+        if entry.key == "location" and "\0" not in entry.value
+    ]
 
 
 def _read_bytes(path: Path) -> bytes:
