@@ -29,13 +29,12 @@ def open_input(path: Path, *, most_bytes: int, what: str) -> BinaryIO:
     """Open a file that should be `what`, such as "a label file"; FileError if it is none of at most `most_bytes`."""
     try:
         stream, facts = open_regular(path)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         noun = what.removeprefix("an ").removeprefix("a ")
-        raise FileError(f"There is no {noun} {path}. Check the path.") from error
-    except (OSError, ValueError) as error:
-        raise FileError(
-            f"Cannot read {path} as {what}: {getattr(error, 'strerror', None) or error}. Check the path."
-        ) from error
+        reason = f": {error}" if isinstance(error, ValueError) else ""
+        raise FileError(f"There is no {noun} {path}{reason}. Check the path.") from error
+    except OSError as error:
+        raise FileError(f"Cannot read {path} as {what}: {error.strerror or error}. Check the path.") from error
     if facts.st_size > most_bytes:
         stream.close()
         raise FileError(

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree
 
-from resnetx.base.text import printable
+from resnetx.base.text import message
 from resnetx.verification.result import ProviderVerdict, Verification
 
 
@@ -19,17 +19,17 @@ def _suite(result: Verification, verdict: ProviderVerdict) -> ElementTree.Elemen
     failures = sum(not check.passed for check in checks)
     name = f"{result.model} on {verdict.provider} ({verdict.precision})"
     suite = ElementTree.Element(
-        "testsuite", name=printable(name), tests=str(len(checks)), failures=str(failures), errors="0", skipped="0"
+        "testsuite", name=message(name), tests=str(len(checks)), failures=str(failures), errors="0", skipped="0"
     )
     for check in checks:
         case = ElementTree.SubElement(
             suite,
             "testcase",
-            classname=printable(f"resnetx.{verdict.provider}"),
-            name=printable(f"{check.output} batch {check.batch}"),
+            classname=message(f"resnetx.{verdict.provider}"),
+            name=message(f"{check.output} batch {check.batch}"),
         )
         if not check.passed:
             fault = verdict.first_fault
             first = "" if fault is None else f"; the first wrong layer is {fault.name}"
-            ElementTree.SubElement(case, "failure", message=printable(f"{check.reason}{first}"))
+            ElementTree.SubElement(case, "failure", message=message(f"{check.reason}{first}"))
     return suite
