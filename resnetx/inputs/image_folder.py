@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"}
 # Pillow would try every format that it knows, some of which start other programs.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM")
 MAX_IMAGES = 512
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 2**29
