@@ -1,6 +1,7 @@
 """The files of a command, declared once: what it writes is checked against what it reads before the work begins."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from resnetx.base.files import existing
@@ -29,7 +30,8 @@ def check_files(
     for option, paths in (models or {}).items():
         inputs[option] = [file for path in paths for file in _files_of(path, targets)]
     if weights is not None and "://" not in str(weights):
-        inputs["--weights"] = _checkpoint_files(Path(weights).expanduser())
+        with suppress(RuntimeError):  # a user of ~user who is unknown
+            inputs["--weights"] = _checkpoint_files(Path(weights).expanduser())
     if images is not None:
         inputs["--images"] = _image_files(images)
     check_targets(targets, inputs=inputs, may_be=may_be or {})
@@ -37,11 +39,18 @@ def check_files(
 
 def _files_of(model: Path, targets: Mapping[str, Path | None]) -> list[Path]:
     # Parsed only where an existing file, which may hold weights, would be overwritten.
-    if any(path is not None and existing(path) for path in targets.values()):
+    if any(path is not None and _exists(path) for path in targets.values()):
         from resnetx.graph.reading.onnx_file import external_files
 
         return [model, *external_files(model)]
     return [model]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return existing(path) is not None
+    except (OSError, ValueError):
+        return False  # what writes it says why not
 
 
 def _checkpoint_files(path: Path) -> list[Path]:
@@ -61,5 +70,5 @@ def _image_files(folder: Path) -> list[Path]:
 def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except OSError:
+    except (OSError, ValueError):
         return []  # what reads it says so

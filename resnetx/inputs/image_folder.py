@@ -29,9 +29,9 @@ def read_images(folder: Path, card: ModelCard | None, model: Path) -> np.ndarray
     """The first MAX_IMAGES images of `folder`, resized and center-cropped to the model's size: uint8 (N, H, W, 3)."""
     if card is None or card.image_size is None:
         raise UsageError(f"--images needs a model card, which specifies the size of images; {model} has none.")
-    if not folder.is_dir():
-        raise FileError(f"There is no image folder {folder}; give one that contains .jpg or .png files.")
     try:
+        if not folder.is_dir():
+            raise FileError(f"There is no image folder {folder}; give one that contains .jpg or .png files.")
         entries = list(itertools.islice(folder.iterdir(), MOST_ENTRIES))
     except OSError as error:
         raise FileError(f"The image folder {folder} cannot be read: {error.strerror or error}.") from error
