@@ -72,6 +72,15 @@ class Npz:
         except BROKEN as error:
             raise NpzError(f"its array {name[:100]!r} is damaged ({error})") from error
 
+    def numbers(self, name: str, *, shape: tuple[int, ...] | None = None) -> np.ndarray:
+        """An array of numbers, of a certain shape."""
+        array = self[name]
+        if array.dtype.kind == "U":
+            raise NpzError(f"its array {name[:100]!r} holds text, not numbers")
+        if shape is not None and array.shape != shape:
+            raise NpzError(f"its array {name[:100]!r} has the shape {array.shape}, but {shape} belongs there")
+        return array
+
 
 @contextmanager
 def open_npz(path: Path, *, most_bytes: int, what: str) -> Iterator[Npz]:

@@ -94,13 +94,21 @@ def _read(arrays: Npz) -> Golden:
     if "fp32" not in kinds:
         raise ValueError("it has no float32 outputs")
 
+    truth = [[arrays.numbers(f"{index}/{TRUTH}/{name}") for name in about.outputs] for index in batches]
+
     def answers(kind: str) -> list[list[np.ndarray]]:
-        return [[arrays[f"{index}/{kind}/{name}"] for name in about.outputs] for index in batches]
+        return [
+            [
+                arrays.numbers(f"{index}/{kind}/{name}", shape=exact.shape)
+                for name, exact in zip(about.outputs, truth[index], strict=True)
+            ]
+            for index in batches
+        ]
 
     return Golden(
         about=about,
         inputs=about.inputs,
         outputs=about.outputs,
-        feeds=[[arrays[f"{index}/input/{name}"] for name in about.inputs] for index in batches],
-        references=References(truth=answers(TRUTH), noisy={kind: answers(kind) for kind in sorted(kinds)}),
+        feeds=[[arrays.numbers(f"{index}/input/{name}") for name in about.inputs] for index in batches],
+        references=References(truth=truth, noisy={kind: answers(kind) for kind in sorted(kinds)}),
     )

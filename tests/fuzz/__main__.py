@@ -80,9 +80,8 @@ def _report(outcomes: list[Any], seconds: float) -> bool:
     for outcome in outcomes:
         kind = "failed" if outcome.problems else outcome.status
         counts.setdefault(outcome.family, Counter())[kind] += 1
-    print(
-        f"\n{'family':<22}{'cases':>7}{'exit 0':>8}{'exit 1':>8}{'exit 2':>8}{'failed':>8}{'peak MB':>9}{'slowest s':>11}"
-    )
+    heads = "".join(f"{head:>8}" for head in ("cases", "exit 0", "exit 1", "exit 2", "failed", "peak MB", "most s"))
+    print(f"\n{'family':<22}{heads}")
     for name in sorted(counts):
         count, own = counts[name], [outcome for outcome in outcomes if outcome.family == name]
         figures = "".join(f"{count[kind]:>8}" for kind in (0, 1, 2, "failed"))

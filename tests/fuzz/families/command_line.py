@@ -93,13 +93,19 @@ OPTIONS = {
 }
 
 
+WRITTEN = ("-o", "--json", "--junit", "--html", "--markdown")
+
+
 def options(setting: Setting) -> list[str]:
     """One or two options of any value; what would then take minutes is kept from running by an input that is none."""
     rng = setting.rng
     command = rng.choice(sorted(OPTIONS))
     chosen = rng.sample(OPTIONS[command], min(len(OPTIONS[command]), rng.choice([1, 1, 2])))
-    given = [part for option in chosen for part in (option, rng.choice(VALUES).replace("\x00", "?"))]
-    given = [part.replace("nothing/x", "out/x") if part.startswith("nothing/") else part for part in given]
+    given = []
+    for option in chosen:
+        value = rng.choice(VALUES).replace("\x00", "?")
+        written = option in WRITTEN or (command, option) == ("export", "--golden")
+        given += [option, f"out/{value}" if written and not value.startswith(("/", ".")) and value else value]
     none = str(setting.write("none.onnx", b"\x08\x08"))
     match command:
         case "export":
