@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ class CheckedStream:
 def checked_output() -> Iterator[None]:
     """Check everything that is printed; warnings and log messages of libraries become lines without control codes."""
     _fill_closed_descriptors()
-    before = sys.stdout, sys.stderr, sys.unraisablehook
+    before = sys.stdout, sys.stderr, sys.unraisablehook, threading.excepthook
     fallback = logging.lastResort
     formatter = fallback.formatter if fallback else None
     # The streams of a process whose descriptors are closed are None.
@@ -76,6 +77,7 @@ def checked_output() -> Iterator[None]:
     sys.stdout, sys.stderr = streams
     if not debugging():
         sys.unraisablehook = lambda _: None  # an interruption in a destructor is no news
+        threading.excepthook = _show_thread_error
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]  # of its arguments, one is used
@@ -83,7 +85,7 @@ def checked_output() -> Iterator[None]:
                 fallback.setFormatter(_OneLine())
             yield
     finally:
-        sys.stdout, sys.stderr, sys.unraisablehook = before
+        sys.stdout, sys.stderr, sys.unraisablehook, threading.excepthook = before
         if fallback:
             fallback.setFormatter(formatter)
 
@@ -112,6 +114,10 @@ def debugging() -> bool:
 
 def _show_warning(text: Warning | str, *_: object, **__: object) -> None:
     print_error(f"warning: {text}")
+
+
+def _show_thread_error(failed: threading.ExceptHookArgs) -> None:
+    print_error(f"warning: work in the background failed: {failed.exc_type.__name__} ({failed.exc_value})")
 
 
 class _OneLine(logging.Formatter):

@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from resnetx.cli import doctor
 from resnetx.cli.main import main
 
 RESNETX = [sys.executable, "-m", "resnetx"]
@@ -168,7 +168,16 @@ def noisy_log() -> None:
     logging.lastResort.handle(logging.makeLogRecord({"msg": "a\x1b[2Jb", "levelno": 40}))  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("noise", [noisy_warning, noisy_log])
+def noisy_thread() -> None:
+    def fail() -> None:
+        raise ValueError("a\x1b[2Jb")
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("noise", [noisy_warning, noisy_log, noisy_thread])
 @pytest.mark.filterwarnings("default")
 def test_what_libraries_say_is_one_printable_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], noise: Callable[[], None]
@@ -187,4 +196,3 @@ def test_the_streams_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     before = sys.stdout, sys.stderr, warnings.showwarning
     assert run(monkeypatch, "--version") == 0
     assert (sys.stdout, sys.stderr, warnings.showwarning) == before
-    assert doctor.doctor

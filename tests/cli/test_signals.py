@@ -63,6 +63,7 @@ def children_with(marker: str) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for children in /proc")
+@pytest.mark.slow
 @pytest.mark.parametrize("number", STATUS)
 def test_a_command_ends_at_any_moment_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     rng = random.Random(int(number))

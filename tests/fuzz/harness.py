@@ -27,6 +27,8 @@ from tests.fuzz.corpus import Corpus
 
 MAX_REFUSED_MB = 1500
 LONGEST_OUTPUT = 2_000_000
+# A case that waits, for a pipe or a lock, is given this many times the limit of one that computes.
+WAITING = 4
 LONGEST_ERROR = 6000
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
@@ -74,12 +76,15 @@ def run_cases(
                 pid, state = _start(*case, families[case[0]], corpus)
                 running[pid] = state
             for pid, state in list(running.items()):
+                late = _late(pid, state)
                 done, status, usage = os.wait4(pid, os.WNOHANG)
-                late = time.monotonic() - state.started > state.limit_s
                 if not done and late:
                     with suppress(ProcessLookupError):
                         os.killpg(pid, signal.SIGKILL)
                     done, status, usage = os.wait4(pid, 0)
+                    late = os.WIFSIGNALED(status)  # it may have ended in the meantime
+                elif done:
+                    late = False
                 if done:
                     del running[pid]
                     yield _judge(state, status, usage.ru_maxrss >> 10, late=late)
@@ -88,6 +93,16 @@ def run_cases(
         for pid in running:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+
+
+def _late(pid: int, state: Running) -> bool:
+    """Whether a case has computed for longer than its limit, or waited for much longer, as on a busy machine."""
+    if time.monotonic() - state.started > WAITING * state.limit_s:
+        return True
+    with suppress(OSError, ValueError, IndexError):
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK") > state.limit_s
+    return False
 
 
 def _start(name: str, seed: int, family: Family, corpus: Corpus) -> tuple[int, Running]:
@@ -184,7 +199,7 @@ def _judge(state: Running, status: int, peak_mb: int, *, late: bool) -> Outcome:
         detail = (folder / "harness.txt").read_text() if (folder / "harness.txt").exists() else ""
         problems.append(f"the harness failed: {detail[-300:]}")
     elif late:
-        problems.append(f"still running after {state.limit_s:g} s")
+        problems.append(f"still running after {seconds:.0f} s, with a limit of {state.limit_s:g} s of work")
     elif code not in (0, 1, 2):
         problems.append(f"exit status {code}")
     problems += _said(folder, code) if not late else []

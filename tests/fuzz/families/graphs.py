@@ -145,7 +145,7 @@ def edit_attribute(setting: Setting, model: onnx.ModelProto) -> None:
     else:
         attribute.i = setting.rng.choice(EXTREMES)
     if setting.rng.random() < 0.2:
-        attribute.type = setting.rng.choice([0, 1, 2, 4, 7, 99])
+        attribute.type = setting.rng.choice([0, 1, 2, 4, 5, 7, 14])
 
 
 def edit_weight(setting: Setting, model: onnx.ModelProto) -> None:
