@@ -1,5 +1,6 @@
 """Options that several commands share, and the parsing of values that are more than a word."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -56,6 +57,13 @@ def parse_words(texts: list[str], option: str) -> tuple[str, ...]:
     if "" in words:
         raise UsageError(f"{option} takes names separated by commas, such as cpu,torch; found {','.join(texts)!r}.")
     return words
+
+
+def finite(number: float | None, option: str) -> float | None:
+    """The number of an option, which is neither NaN nor infinite: no range excludes NaN."""
+    if number is not None and not math.isfinite(number):
+        raise UsageError(f"{option} takes a finite number; found {number}.")
+    return number
 
 
 def parse_batch(text: str) -> int | None:

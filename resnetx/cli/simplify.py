@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile
+from resnetx.cli.options import JsonFile, finite
 
 
 def simplify(
@@ -32,6 +32,7 @@ def simplify(
     from resnetx.graph.simplification.simplify import serialize
     from resnetx.report.simplification import render_simplification, simplification_json
 
+    finite(timeout, "--timeout")
     check_files({"--out": target, "--json": json_file}, models={"IN.onnx": [source]}, may_be={"--out": source})
     with show_progress() as progress:
         progress.step(f"reading {source.name}")

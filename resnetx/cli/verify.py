@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import MAX_SEED, JsonFile, ProviderOptions, parse_ints, parse_pairs
+from resnetx.cli.options import MAX_SEED, JsonFile, ProviderOptions, finite, parse_ints, parse_pairs
 
 
 def verify(
@@ -68,6 +68,7 @@ def verify(
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions, verify_file
 
+    atol, rtol = finite(atol, "--atol"), finite(rtol, "--rtol")
     options = VerifyOptions(
         weights=weights,
         golden=golden,

@@ -21,9 +21,10 @@ def main() -> None:
     parser.add_argument(
         "--without-limits", action="store_true", help="leave out what needs the limits of base/isolation"
     )
+    parser.add_argument("--corpus", type=Path, help="a folder to keep the honest files in for the next run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as folder:
-        sys.exit(_run(options, Path(folder)))
+        sys.exit(_run(options, options.corpus or Path(folder)))
 
 
 def _run(options: argparse.Namespace, folder: Path) -> int:

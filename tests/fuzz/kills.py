@@ -194,15 +194,16 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=100, help="of each command")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--command", action="append", default=[])
+    parser.add_argument("--corpus", type=Path, help="a folder to keep the honest files in for the next run")
     options = parser.parse_args()
     failed = total = 0
     with tempfile.TemporaryDirectory(prefix="kills-corpus-") as folder:
-        corpus = make_corpus(Path(folder))
+        corpus = make_corpus(options.corpus or Path(folder))
         for kill in kill_at_moments(corpus, moments=options.moments, seed=options.seed, names=tuple(options.command)):
             total += 1
             failed += bool(kill.problems)
-            if kill.problems:
-                print(f"{kill.command}, {kill.signal.name} after {kill.moment_s:.2f} s: {'; '.join(kill.problems)}")
+            said = "; ".join(kill.problems) or "ok"
+            print(f"{kill.command}, {kill.signal.name} after {kill.moment_s:.2f} s: {said}", flush=True)
     print(f"{total} signals, {failed} with a problem")
     sys.exit(1 if failed or not total else 0)
 
