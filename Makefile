@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 
-.PHONY: setup demo test check lint types peers clean
+.PHONY: setup demo test check fuzz lint types peers clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,11 @@ types: setup
 	$(BIN)/mypy
 
 check: lint types test
+
+# Hostile input for every command, and signals at many moments of the long ones; takes some 20 minutes on two cores.
+fuzz: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 5000 --seed 0
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.kills --moments 100 --seed 0
 
 # Our speed beside that of others, in an environment that holds them; takes some ten minutes of a quiet machine.
 peers: $(VENV)-peers/.setup-done

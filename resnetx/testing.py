@@ -41,6 +41,8 @@ def assert_parity(
     `truth` is a torch module, or the path of a golden bundle; the default is the network of the model card. With
     `layers` the error also shows every layer.
     """
+    from resnetx.base.text import message
+    from resnetx.errors import ResnetxError
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions, verify_file
 
@@ -59,7 +61,11 @@ def assert_parity(
         tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
         precision=precision,
     )
-    result = verify_file(Path(model), options)
+    try:
+        result = verify_file(Path(model), options)
+    except ResnetxError as error:
+        # pytest prints it as it is, and the file's names may control the terminal.
+        raise type(error)(message(str(error))) from None
     if not result.passed:
         raise ParityError("\n" + _table(result, layers=layers), result)
     return result

@@ -1,14 +1,15 @@
 """Validates data from untrusted files and from other processes, and returns typed values."""
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import AfterValidator, AllowInfNan, Field, Strict, TypeAdapter, ValidationError
 
 from resnetx.base.text import readable
-from resnetx.errors import FileError, ResnetxError
+from resnetx.errors import ResnetxError
 
 T = TypeVar("T")
 # The largest number in any result file: the multiply-adds of a model.
@@ -21,15 +22,29 @@ Count = Annotated[int, Strict(), Field(ge=0, le=10**9)]
 Positive = Annotated[int, Strict(), Field(ge=1, le=10**9)]
 Large = Annotated[int, Strict(), Field(ge=0, le=HIGHEST)]
 Flag = Annotated[bool, Strict()]
+# The length of a name or another short text from a file: more is not a name.
+LONGEST_NAME = 1000
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+# A path or an address.
+Address = Annotated[str, Field(max_length=4096)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# What every generator of random numbers takes.
+Seed = Annotated[int, Strict(), Field(ge=0, le=2**63 - 1)]
 
 
-def _shallow(value: object, depth: int = DEEPEST) -> object:
-    if isinstance(value, dict | list):
-        if depth == 0:
-            raise ValueError(f"it is nested more than {DEEPEST} deep")
-        for item in value.values() if isinstance(value, dict) else value:
-            _shallow(item, depth - 1)
+def _shallow(value: object, deepest: int = DEEPEST) -> object:
+    level: list[object] = [value]
+    for _ in range(deepest):
+        level = [item for each in level for item in _children(each)]
+    if any(isinstance(each, dict | list) for each in level):
+        raise ValueError(f"it is nested more than {deepest} deep")
     return value
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"it contains {'NaN' if math.isnan(value) else 'Infinity'}, which is not a finite number")
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 Facts = Annotated[dict[str, Any], AfterValidator(_shallow)]
@@ -41,15 +56,43 @@ class InvalidDataError(ValueError):
 
 def validated(kind: type[T], data: object) -> T:
     """Convert parsed JSON to a value of `kind`; raise InvalidDataError if it is invalid."""
+    return _validated(kind, lambda adapter: adapter.validate_python(data))
+
+
+def validated_json(kind: type[T], text: str) -> T:
+    """Convert JSON to a value of `kind` without converting types: 64.0 and "64" are no integers."""
+    parse_json(text)
+    return _validated(kind, lambda adapter: adapter.validate_json(text, strict=True))
+
+
+def parse_json(text: str, *, deepest: int = 64) -> Any:
+    """Parse JSON from a file; ValueError if it is invalid, nested too deep, or has a number that is not finite."""
     try:
-        value: T = _adapter(kind).validate_python(data)  # type: ignore[arg-type]  # types are hashable
+        # What the reader accepts may still be too deep for the recursive writer.
+        return _shallow(json.loads(text, parse_constant=_refuse, parse_float=_finite), deepest)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _validated(kind: type[T], convert: Callable[[TypeAdapter[Any]], Any]) -> T:
+    try:
+        value: T = convert(_adapter(kind))  # type: ignore[arg-type]  # types are hashable
         return value
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = _place([part for part in first["loc"] if not (isinstance(part, str) and "[" in part)])
-        raise InvalidDataError(f"{place} has an invalid value: {readable(first['msg'])}") from error
+        raise InvalidDataError(f"{readable(place)} has an invalid value: {readable(first['msg'])}") from error
     except (ResnetxError, RecursionError, OverflowError) as error:
         raise InvalidDataError(readable(str(error)) or "it is nested too deep") from error
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"it contains {text}, which is not a finite number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text[:40])
 
 
 @cache
@@ -69,18 +112,6 @@ def _place(path: list[str | int]) -> str:
             return "it"
     inner = next((part for part in rest if isinstance(part, str)), None)
     return f"{name}: {inner}" if inner else name
-
-
-def read_limited(path: Path, most_bytes: int, what: str) -> bytes:
-    """Read a file that should be `what`; raise FileError if it is larger than `most_bytes`."""
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(most_bytes + 1)
-    except OSError as error:
-        raise FileError(f"Cannot read {path} as {what}: {error.strerror or error}. Check the path.") from error
-    if len(data) > most_bytes:
-        raise FileError(f"{path} is larger than {most_bytes >> 20} MB, the limit for {what}. Check the path.")
-    return data
 
 
 def object_of(data: object) -> Mapping[str, Any]:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resnetx.base.validation import object_of, read_limited, validated
+from resnetx.base.regular_file import read_limited
+from resnetx.base.validation import object_of, validated
 from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import SCHEMA, Benchmark
 from resnetx.benchmark.summary import summarized

@@ -119,17 +119,18 @@ def bench(
     runs again in the same rounds; for the others the stored samples are compared.
 
     Exit status: 0 every case ran and its outputs agree with the reference; 1 one did not, or could not be verified, is
-    slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C and SIGTERM show and
-    write what was measured so far, and exit with 130 and 143.
+    slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C, SIGTERM and
+    SIGHUP show and write what was measured so far, and exit with 130, 143 and 129.
     """
     import json
 
-    from resnetx.base.files import require_writable, write_whole
+    from resnetx.base.files import write_whole
     from resnetx.benchmark.comparison.rerun import judge, run_against
     from resnetx.benchmark.options import BenchOptions
     from resnetx.benchmark.run import interrupted, passed, run_benchmark
+    from resnetx.cli.files import check_files
     from resnetx.cli.live_view import watch_benchmark
-    from resnetx.cli.signals import sigterm_interrupts
+    from resnetx.cli.signals import interruptible
     from resnetx.cli.terminal import console
     from resnetx.report.bench import render_bench
     from resnetx.report.comparison import render_comparison
@@ -153,9 +154,8 @@ def bench(
         allow_fallback=allow_fallback,
         timeout_s=timeout,
     )
-    for target in filter(None, (json_file, html)):
-        require_writable(target)
-    with sigterm_interrupts() as ending, watch_benchmark() as watch:
+    check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": models}, files={"--against": against})
+    with interruptible() as ending, watch_benchmark() as watch:
         if earlier is None:
             result = run_benchmark(models, options, watch=watch)
         else:

@@ -31,15 +31,15 @@ def compare(
     """
     import json
 
-    from resnetx.base.files import require_writable, write_whole
+    from resnetx.base.files import write_whole
     from resnetx.benchmark.comparison.compare import compare as compare_benchmarks
     from resnetx.benchmark.result_file import read_benchmark
+    from resnetx.cli.files import check_files
     from resnetx.cli.terminal import console
     from resnetx.report.comparison import render_comparison
 
     limit = parse_max_slowdown(max_slowdown)
-    for target in filter(None, (json_file, markdown)):
-        require_writable(target)
+    check_files({"--json": json_file, "--markdown": markdown}, files={"OLD.json": old, "NEW.json": new})
     result = compare_benchmarks(
         read_benchmark(old),
         read_benchmark(new),

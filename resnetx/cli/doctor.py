@@ -23,14 +23,14 @@ def doctor(
     """
     import json
 
-    from resnetx.cli.terminal import console, show_progress
+    from resnetx.cli.terminal import console, print_text, show_progress
     from resnetx.doctor.checkup import examine
     from resnetx.report.doctor import render_checkup
 
     with show_progress() as progress:
         checkup = examine(provider or (), step=progress.step)
     if as_json:
-        typer.echo(json.dumps(checkup.to_json(), indent=2))
+        print_text(json.dumps(checkup.to_json(), indent=2) + "\n")
     else:
         console().print(render_checkup(checkup))
     raise typer.Exit(0 if checkup.passed else 1)

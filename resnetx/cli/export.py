@@ -7,7 +7,7 @@ import typer
 
 from resnetx.base.precisions import ExportPrecision
 from resnetx.base.vocabulary import Exporter
-from resnetx.cli.options import JsonFile, parse_batch, parse_ints
+from resnetx.cli.options import MAX_SEED, JsonFile, parse_batch, parse_ints
 from resnetx.model.config import Block, Variant
 from resnetx.model.preprocessing import InputForm
 
@@ -82,7 +82,7 @@ def export(
             "[default: logits; textbook: probabilities]"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of random weights and of a new classifier.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of random weights and of a new classifier.")] = 0,
     golden: Annotated[
         Path | None,
         typer.Option(
@@ -102,6 +102,7 @@ def export(
     could not run.
     """
     from resnetx.base.files import write_whole
+    from resnetx.cli.files import check_files
     from resnetx.cli.terminal import console, show_progress
     from resnetx.conversion.export import ExportOptions, export_subject
     from resnetx.conversion.subject import Wanted, resnet_subject
@@ -126,6 +127,8 @@ def export(
         verify=not no_verify,
         golden=golden,
     )
+    targets = {"--out": output_file, "--golden": golden, "--json": json_file}
+    check_files(targets, files={"--labels": labels}, weights=weights)
     with show_progress() as progress:
         subject = resnet_subject(
             wanted,
@@ -139,6 +142,8 @@ def export(
             download=progress.download,
         )
         path = output_file or Path(subject.default_name)
+        if output_file is None:
+            check_files(targets | {"--out": path}, files={"--labels": labels}, weights=weights)
         result = export_subject(subject, path, options, step=progress.step)
     if json_file:
         write_whole(json_file, export_json(result))

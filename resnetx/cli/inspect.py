@@ -23,7 +23,7 @@ def inspect(
 
     Exit status: 0 the file was shown; 2 it could not be read.
     """
-    from resnetx.cli.terminal import console
+    from resnetx.cli.terminal import console, print_text
     from resnetx.graph.inspection.inspect import inspect_model
     from resnetx.graph.reading.onnx_file import read_onnx_file
     from resnetx.report.inspection import inspection_json, render_inspection, render_layers
@@ -32,7 +32,7 @@ def inspect(
     source = read_onnx_file(file)
     inspection = inspect_model(source.model, file_bytes=source.file_bytes + source.external_bytes, input_shape=shape)
     if as_json:
-        typer.echo(inspection_json(inspection), nl=False)
+        print_text(inspection_json(inspection))
         return
     terminal = console()
     terminal.print(render_inspection(inspection, file=str(file)))

@@ -1,75 +1,94 @@
-"""The `resnetx` program: its commands, and the one place where errors become messages and exit codes."""
+"""The `resnetx` program: the one place where errors and signals become messages and exit codes."""
 
-import os
 import sys
-import textwrap
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Any
 
-import typer
-
-from resnetx import __version__
-from resnetx.base.text import one_line
-from resnetx.cli import bench, compare, doctor, export, inspect, simplify, verify
-from resnetx.errors import ResnetxError
-
-# Without rich markup Typer's help needs no rich, which would double the time of `--help`.
-app = typer.Typer(
-    name="resnetx",
-    help="From a PyTorch image classifier to the fastest correct thing this machine can run.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from resnetx.cli.output import checked_output, debugging, print_error, print_traceback
+from resnetx.cli.signals import interruptible
+from resnetx.errors import ResnetxError, UsageError
 
 
-def _version(shown: bool) -> None:
-    if shown:
-        typer.echo(f"resnetx {__version__}")
-        raise typer.Exit
+def __getattr__(name: str) -> Any:
+    """`app`, which is imported only when it is used: an interruption while it loads ends without a traceback."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from resnetx.cli.app import app
 
-
-@app.callback()
-def _program(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
-
-
-app.command("export")(export.export)
-app.command("simplify")(simplify.simplify)
-app.command("inspect")(inspect.inspect)
-app.command("verify")(verify.verify)
-app.command("bench")(bench.bench)
-app.command("compare")(compare.compare)
-app.command("doctor")(doctor.doctor)
+    return app
 
 
 def main() -> None:
-    """Run the program: 0 is yes, 1 is no, 2 could not run."""
+    """Run the program: 0 is yes, 1 is no, 2 could not run; 128 and the signal's number if it was interrupted."""
+    with interruptible() as interruption, checked_output():
+        try:
+            code = _run(sys.argv[1:])
+            sys.stdout.flush()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # a panic of a library written in Rust is no Exception
+            code = _failed(error) if not interruption.happened else 0
+        # A library may have turned the interruption into an error of its own, and Typer turns it into a status.
+        sys.exit(interruption.status if interruption.happened else code)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from resnetx.cli.app import app
+
+    _refuse_empty(arguments)
+    code = app(list(arguments) or ["--help"], prog_name="resnetx", standalone_mode=False)
+    return (code if isinstance(code, int) else 0) if arguments else 2
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if not argument or (equals and not value and name.startswith("--")):
+            before = arguments[index - 1] if index and not argument else name
+            raise UsageError(
+                f"An argument is empty{f' (at {before})' if before else ''}, as from a variable that is not set; "
+                "give it a value or leave it out."
+            )
+
+
+def _failed(error: BaseException) -> int:
+    """Explain an error in one paragraph."""
+    import typer
+
+    if debugging():
+        print_traceback(error)
+    if isinstance(error, ResnetxError):
+        print_error(str(error))
+    elif isinstance(error, BrokenPipeError):
+        return 0  # the reader of our output left: `| head`
+    elif isinstance(error, typer.BadParameter.__mro__[1]):  # Typer makes public only one of the errors about options
+        problem: Any = error
+        print_error(f"{problem.format_message()} See {problem.ctx.command_path if problem.ctx else 'resnetx'} --help.")
+    elif isinstance(error, typer.Abort):
+        print_error("The input ended.")
+    else:
+        print_error(_unexpected(error))
+    return 2
+
+
+def _unexpected(error: BaseException) -> str:
+    match error:
+        case MemoryError():
+            what = "There is not enough memory"
+        case RecursionError():
+            what = "Something in the input is nested too deep"
+        case OSError() if error.filename is None and error.strerror:
+            what = f"The system refused an operation: {error.strerror}"
+        case _:
+            what = f"An unexpected error occurred: {type(error).__name__}"
     try:
-        app()
-    except ResnetxError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): nothing to say, and nothing may be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-
-
-def _fail(message: str) -> None:
-    # Text from files may reach a message: control characters must not reach the terminal.
-    width = min(os.get_terminal_size(2).columns if os.isatty(2) else 100, 100)
-    print(
-        textwrap.fill(f"resnetx: {one_line(message)}", width, break_long_words=False, break_on_hyphens=False),
-        file=sys.stderr,
+        details = str(error)
+    except Exception:  # an error that cannot even be shown
+        details = ""
+    details = "" if details in what else f" ({details})"
+    return (
+        f"{what}{details}. Set RESNETX_DEBUG=1 to see where. If the input is sound, report this as a fault of resnetx."
     )
-    sys.exit(2)
 
 
 if __name__ == "__main__":

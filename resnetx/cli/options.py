@@ -1,13 +1,17 @@
 """Options that several commands share, and the parsing of values that are more than a word."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from resnetx.base.precisions import PRECISIONS, Precision
+from resnetx.base.text import readable
 from resnetx.errors import UsageError
 
+# What every generator of random numbers takes.
+MAX_SEED = 2**63 - 1
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 ProviderOptions = Annotated[
     list[str] | None,
@@ -34,7 +38,7 @@ def parse_ints(text: str, option: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option} takes whole numbers separated by commas, such as 3,4,6,3; found {text!r}."
+            f"{option} takes whole numbers separated by commas, such as 3,4,6,3; found {readable(text)!r}."
         ) from error
 
 
@@ -43,7 +47,9 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UsageError(f"{option} takes numbers separated by commas, such as 50,99; found {text!r}.") from error
+        raise UsageError(
+            f"{option} takes numbers separated by commas, such as 50,99; found {readable(text)!r}."
+        ) from error
 
 
 def parse_words(texts: list[str], option: str) -> tuple[str, ...]:
@@ -54,6 +60,13 @@ def parse_words(texts: list[str], option: str) -> tuple[str, ...]:
     return words
 
 
+def finite(number: float | None, option: str) -> float | None:
+    """The number of an option, which is neither NaN nor infinite: no range excludes NaN."""
+    if number is not None and not math.isfinite(number):
+        raise UsageError(f"{option} takes a finite number; found {number}.")
+    return number
+
+
 def parse_batch(text: str) -> int | None:
     """A number, or None for `dynamic`."""
     if text == "dynamic":
@@ -61,7 +74,7 @@ def parse_batch(text: str) -> int | None:
     try:
         return int(text)
     except ValueError as error:
-        raise UsageError(f"--batch takes a number or the word dynamic; found {text!r}.") from error
+        raise UsageError(f"--batch takes a number or the word dynamic; found {readable(text)!r}.") from error
 
 
 def parse_precision(text: str | None) -> Precision | None:
@@ -81,7 +94,7 @@ def parse_share(text: str, option: str) -> float:
     except ValueError:
         share = -1.0
     if not text.strip().endswith("%") or not 0 <= share < float("inf"):
-        raise UsageError(f"{option} takes a percentage of 0 or more, such as 5%; found {text!r}.")
+        raise UsageError(f"{option} takes a percentage of 0 or more, such as 5%; found {readable(text)!r}.")
     return share
 
 
@@ -97,6 +110,6 @@ def parse_pairs(texts: list[str], option: str) -> dict[str, str]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals):
-            raise UsageError(f"{option} takes K=V, such as NUM_STREAMS=1; found {text!r}.")
+            raise UsageError(f"{option} takes K=V, such as NUM_STREAMS=1; found {readable(text)!r}.")
         pairs[key] = value
     return pairs

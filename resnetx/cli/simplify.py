@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile
+from resnetx.cli.options import JsonFile, finite
 
 
 def simplify(
@@ -25,12 +25,15 @@ def simplify(
     the command could not run.
     """
     from resnetx.base.files import write_whole
+    from resnetx.cli.files import check_files
     from resnetx.cli.terminal import console, show_progress
     from resnetx.conversion.checked_simplify import simplify_checked
     from resnetx.graph.reading.onnx_file import read_onnx
     from resnetx.graph.simplification.simplify import serialize
     from resnetx.report.simplification import render_simplification, simplification_json
 
+    finite(timeout, "--timeout")
+    check_files({"--out": target, "--json": json_file}, models={"IN.onnx": [source]}, may_be={"--out": source})
     with show_progress() as progress:
         progress.step(f"reading {source.name}")
         model = read_onnx(source)

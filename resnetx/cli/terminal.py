@@ -1,5 +1,6 @@
 """Terminal output that the commands share: a console, and progress on stderr, which keeps stdout clean."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,12 +10,19 @@ from rich.text import Text
 
 from resnetx.report.console import ReportConsole
 
-MAX_WIDTH = 110
+MIN_WIDTH, DEFAULT_WIDTH, MAX_WIDTH = 20, 80, 110
 
 
 def console(*, stderr: bool = False) -> Console:
+    """A console of a width that tables fit in; a terminal of unknown width says 0."""
     shown = ReportConsole(stderr=stderr)
-    return shown if shown.width <= MAX_WIDTH else ReportConsole(stderr=stderr, width=MAX_WIDTH)
+    width = min(shown.width, MAX_WIDTH) if shown.width >= MIN_WIDTH else MIN_WIDTH if shown.width else DEFAULT_WIDTH
+    return shown if width == shown.width else ReportConsole(stderr=stderr, width=width)
+
+
+def print_text(text: str) -> None:
+    """Text that is not laid out, such as JSON."""
+    sys.stdout.write(text)
 
 
 class Steps:

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile, ProviderOptions, parse_ints, parse_pairs, parse_precision
+from resnetx.cli.options import (
+    MAX_SEED,
+    JsonFile,
+    ProviderOptions,
+    finite,
+    parse_ints,
+    parse_pairs,
+    parse_precision,
+)
 
 
 def verify(
@@ -38,7 +46,7 @@ def verify(
         int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: one of each kind]")
     ] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Verify on the images of this folder.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic inputs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the synthetic inputs.")] = 0,
     atol: Annotated[
         float | None, typer.Option(min=0, help="Absolute tolerance, instead of multiples of PyTorch's error.")
     ] = None,
@@ -76,6 +84,7 @@ def verify(
     import json
 
     from resnetx.base.files import write_whole
+    from resnetx.cli.files import check_files
     from resnetx.cli.terminal import console, show_progress
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
@@ -83,6 +92,7 @@ def verify(
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions
 
+    atol, rtol = finite(atol, "--atol"), finite(rtol, "--rtol")
     options = VerifyOptions(
         weights=weights,
         golden=golden,
@@ -95,6 +105,13 @@ def verify(
         seed=seed,
         tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
         precision=parse_precision(precision),
+    )
+    check_files(
+        {"--json": json_file, "--junit": junit},
+        models={"MODEL.onnx": [model], "--reference": [] if reference is None else [reference]},
+        files={"--golden": golden},
+        weights=weights,
+        images=images,
     )
     with show_progress() as progress:
         limits = IsolationOptions(timeout_s=timeout, memory_mb=memory_mb)

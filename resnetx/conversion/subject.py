@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from resnetx.model.deploy import Deployed
 from resnetx.model.initialization import initialize
 from resnetx.model.labels import imagenet_labels, read_labels
 from resnetx.model.network import build_network
-from resnetx.model.preprocessing import IMAGENET, INPUT_FORMS, UNIT, output_names, top_k
+from resnetx.model.preprocessing import IMAGENET, INPUT_FORMS, UNIT, InputForm, output_names, top_k
 from resnetx.weights.checkpoint import load_checkpoint, load_network, weights_sha256
 from resnetx.weights.sources import Progress, resolve_source
 
@@ -146,7 +147,8 @@ def resnet_subject(
         names = imagenet_labels()
 
     size = image_size or config.image_size
-    output = output or ("probabilities" if config.variant == "textbook" else "logits")
+    if output is None:
+        output = "probabilities" if config.variant == "textbook" else "logits"
     if top_k(output) > config.classes:
         raise UsageError(f"{output} was requested, but the network has {config.classes} classes; request fewer.")
     preprocessing = preprocessing or (UNIT if config.variant == "textbook" else IMAGENET)
@@ -160,7 +162,7 @@ def resnet_subject(
         classes=config.classes,
         labels=names,
         preprocessing=preprocessing,
-        input=preprocess,
+        input=cast(InputForm, preprocess),
         output=output,
         tools=tool_versions(),
     )

@@ -5,30 +5,33 @@ It imports no torch, because files are read on machines that have none.
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
 import onnx
 
 from resnetx.base.text import readable
-from resnetx.base.validation import object_of, validated
+from resnetx.base.validation import Address, Count, Name, Seed, Sha256, object_of, parse_json, validated_json
 from resnetx.errors import GraphError
+from resnetx.graph.card_limits import fit_problem, range_problem
 from resnetx.model.config import ResNetConfig
-from resnetx.model.preprocessing import Preprocessing
+from resnetx.model.preprocessing import InputForm, Preprocessing
 
 CARD_KEY = "resnetx.card"
 PARITY_KEY = "resnetx.parity"
-SCHEMA = "resnetx.card/1"
+SCHEMA: Final = "resnetx.card/1"
+# A card with the labels of a million classes is smaller.
+MAX_CHARACTERS = 32 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
     """Where the weights came from; `sha256` is the digest of the tensors, not of a file."""
 
-    sha256: str
-    source: str | None = None
-    seed: int | None = None
-    naming: str | None = None
-    assumed: tuple[str, ...] = ()
+    sha256: Sha256
+    source: Address | None = None
+    seed: Seed | None = None
+    naming: Name | None = None
+    assumed: tuple[Name, ...] = ()
     new_head: bool = False
 
 
@@ -36,45 +39,68 @@ class Weights:
 class ModelCard:
     """`config` is None for a module that is not of the residual family."""
 
-    architecture: str
+    schema: Literal["resnetx.card/1"] = SCHEMA
+    architecture: Name
     weights: Weights
     config: ResNetConfig | None = None
     image_size: int | None = None
     classes: int | None = None
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Name, ...] | None = None
     preprocessing: Preprocessing | None = None
-    input: str = "none"
-    output: str = "logits"
-    precision: str = "fp32"
-    opset: int = 0
-    exporter: str = "dynamo"
+    input: InputForm = "none"
+    output: Name = "logits"
+    precision: Name = "fp32"
+    opset: Count = 0
+    exporter: Name = "dynamo"
     simplified: bool = False
-    tools: dict[str, str] = field(default_factory=dict)
+    tools: dict[Name, Name] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        data = {"schema": SCHEMA} | asdict(self)
-        return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace").decode()  # protobuf takes no lone surrogates, which a file name may have
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
         try:
-            data = object_of(json.loads(text))
+            if len(text) > MAX_CHARACTERS:
+                raise ValueError(f"it has {len(text):,} characters")
+            data = object_of(parse_json(text))
             if data.get("schema") != SCHEMA:
                 found = readable(str(data.get("schema")), 40)
                 raise GraphError(
                     f"The model card has the schema {found!r}; this resnetx reads {SCHEMA}. Update resnetx."
                 )
-            return validated(cls, data)
-        except (ValueError, RecursionError) as error:
-            raise GraphError(
-                f"The file has a model card that cannot be read ({readable(str(error))}); export the model again."
-            ) from error
+            card = validated_json(cls, text)
+        except ValueError as error:
+            raise _unusable(str(error)) from error
+        problem = range_problem(
+            config=card.config,
+            image_size=card.image_size,
+            classes=card.classes,
+            labels=card.labels,
+            preprocessing=card.preprocessing,
+            output=card.output,
+            precision=card.precision,
+        )
+        if problem:
+            raise _unusable(problem)
+        return card
 
 
 def read_card(model: onnx.ModelProto) -> ModelCard | None:
     """The card of a file, or None for a foreign file."""
     text = metadata(model).get(CARD_KEY)
-    return None if text is None else ModelCard.from_json(text)
+    if text is None:
+        return None
+    card = ModelCard.from_json(text)
+    problem = fit_problem(model, card.config, card.image_size)
+    if problem:
+        raise _unusable(problem)
+    return card
+
+
+def _unusable(problem: str) -> GraphError:
+    return GraphError(f"The file has a model card that cannot be used: {readable(problem)}. Export the model again.")
 
 
 def metadata(model: onnx.ModelProto) -> dict[str, str]:

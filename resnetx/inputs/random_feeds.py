@@ -5,12 +5,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resnetx.errors import GraphError
+from resnetx.base.text import readable
+from resnetx.errors import GraphError, UsageError
 from resnetx.runtime.runner import TensorInfo
 
+# Floats, truth values, integers.
+KINDS = "fbiu"
 # For free dimensions other than the batch: in most graphs, the size of an image.
 FREE_SIZE = 224
 MOST_ELEMENTS = 2**28
+# What numpy's arrays have.
+MOST_DIMENSIONS = 64
 
 
 def random_feeds(
@@ -27,6 +32,8 @@ def random_feeds(
 
 def input_shapes(inputs: Sequence[TensorInfo], *, batch: int, free_size: int = FREE_SIZE) -> dict[str, tuple[int, ...]]:
     """The shape of each input with all free dimensions chosen."""
+    if batch < 1 or free_size < 1:
+        raise UsageError(f"A batch of {batch} cannot be run: choose 1 or more.")
     sizes: dict[str, int] = {}
     for info in inputs:
         if info.shape and isinstance(info.shape[0], str):
@@ -34,8 +41,15 @@ def input_shapes(inputs: Sequence[TensorInfo], *, batch: int, free_size: int = F
     shapes = {}
     for info in inputs:
         shape = tuple(sizes.get(dim, free_size) if isinstance(dim, str) else dim for dim in info.shape)
-        if math.prod(shape) > MOST_ELEMENTS:
-            raise GraphError(f"The input {info.name!r} has the shape {shape}, which is too large for random values.")
+        if math.prod(shape) > MOST_ELEMENTS or len(shape) > MOST_DIMENSIONS:
+            raise GraphError(
+                f"The input {readable(info.name)!r} has the shape {readable(str(shape))}, which is too large for "
+                "random values."
+            )
+        if min(shape, default=1) < 0 or info.dtype.kind not in KINDS:
+            raise GraphError(
+                f"The input {readable(info.name)!r} ({info.dtype}, {list(shape)}) cannot be fed with random values."
+            )
         shapes[info.name] = shape
     return shapes
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from resnetx.base.text import readable
+from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.arrangement import arrange
 from resnetx.inputs.samples import KINDS, LOUD, generator_of, kind_of
@@ -14,6 +16,10 @@ from resnetx.inputs.synthetic import card_inputs, channels_first, normalized
 DYNAMIC_SIZES = (1, 2, 3, 8, 17)
 # A batch may have so many pixels, 39 images of 224 x 224: a ResNet-50 in float64 needs almost 1 kB for each (measured).
 MOST_PIXELS = 2_000_000
+MAX_BATCH = 65_536
+MAX_SAMPLES = 1_000_000
+# Of all inputs together: they are kept in memory, with the reference's outputs for them.
+MAX_VALUES = 2**28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +30,15 @@ class Sampling:
     samples: int | None = None
     images: np.ndarray | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.sizes or not all(1 <= size <= MAX_BATCH for size in self.sizes):
+            found = readable(",".join(map(str, self.sizes))) or "none"
+            raise UsageError(f"Batches of {found} cannot be run: every size must be 1 to {MAX_BATCH}.")
+        if self.samples is not None and not 1 <= self.samples <= MAX_SAMPLES:
+            raise UsageError(f"{self.samples} samples cannot be run: choose 1 to {MAX_SAMPLES}.")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError(f"The seed {readable(str(self.seed))} is not valid: choose 0 to {2**63 - 1}.")
 
     def batches(self) -> list[list[int]]:
         """The samples of each batch: every sample is used, and the last size is run at least twice."""
@@ -62,6 +77,11 @@ def network_inputs(card: ModelCard, sampling: Sampling, *, loudness: float = LOU
     assert card.image_size is not None and card.preprocessing is not None
     if sampling.images is not None:
         return card_inputs(card, sampling.images)
+    if sampling.count * 3 * card.image_size**2 > MAX_VALUES:
+        raise UsageError(
+            f"{sampling.count} samples of {card.image_size}x{card.image_size} pixels would not fit into memory; "
+            "choose smaller batches or fewer samples."
+        )
     shape, preprocessing = (card.image_size, card.image_size, 3), card.preprocessing
     drawn = [(kind_of(sample), generator_of(sampling.seed, sample)) for sample in range(sampling.count)]
     if card.input == "uint8":

@@ -59,6 +59,11 @@ class ResNetConfig:
             return f"{self.classes} classes cannot be built: choose 1 to 1000000."
         if not 0 < self.bn_eps < 1:
             return f"A BatchNorm epsilon of {self.bn_eps} is not valid: choose a value between 0 and 1."
+        if not (1 <= self.last_identity_multiple <= 1024 and 0 <= self.avg_pool <= 1024):
+            return (
+                f"A last stage of {self.last_identity_multiple} times the width with a pooling window of "
+                f"{self.avg_pool} cannot be built: choose 1 to 1024, and a window of 0 to 1024."
+            )
         if self.variant == "textbook" and self.block != "bottleneck":
             return "The textbook variant has bottleneck blocks only: choose depth 50, 101 or 152."
         return None

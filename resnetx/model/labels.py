@@ -1,10 +1,13 @@
 """Class names: those of ImageNet, or the user's from a file."""
 
-import json
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from resnetx.base.regular_file import read_limited
+from resnetx.base.text import readable
+from resnetx.base.validation import LONGEST_NAME, parse_json
 from resnetx.errors import FileError, UsageError
 
 MAX_LABEL_FILE_BYTES = 16 * 2**20
@@ -30,34 +33,45 @@ def read_labels(path: str | Path, classes: int) -> tuple[str, ...]:
             f"Give a file with {classes} names ({FORMS}), or another --classes."
         )
     for index, label in enumerate(labels):
-        if not label:
-            raise UsageError(f"The label file {path} has an empty name for class {index}; name every class.")
+        _check_name(path, index, label)
     return tuple(labels)
 
 
 def _read_text(path: Path) -> str:
+    data = read_limited(path, MAX_LABEL_FILE_BYTES, "a label file")
     try:
-        if not path.is_file():
-            raise FileError(f"There is no label file {path}; give a file with {FORMS}.")
-        if path.stat().st_size > MAX_LABEL_FILE_BYTES:
-            raise FileError(f"{path} is too large for a label file ({path.stat().st_size} bytes); expected {FORMS}.")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise FileError(f"Cannot read the label file {path}: {error.strerror or error}.") from error
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"The label file {path} is not UTF-8 text; expected {FORMS}.") from error
 
 
 def _json_labels(path: Path, text: str) -> list[str]:
     try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"The label file {path} is not valid JSON ({error}); expected {FORMS}.") from error
+        data: Any = parse_json(text)
+    except ValueError as error:
+        raise FileError(
+            f"The label file {path} is not valid JSON ({readable(str(error))}); expected {FORMS}."
+        ) from error
     if isinstance(data, dict):
         data = _in_order(path, data)
     if not all(isinstance(label, str) for label in data):
         raise FileError(f"The label file {path} contains values that are not names; expected {FORMS}.")
     return list(data)
+
+
+def _check_name(path: Path, index: int, label: str) -> None:
+    if not label:
+        raise UsageError(f"The label file {path} has an empty name for class {index}; name every class.")
+    if len(label) > LONGEST_NAME:
+        raise UsageError(
+            f"The label file {path} has a name of {len(label):,} characters for class {index}; {LONGEST_NAME:,} are "
+            "the limit."
+        )
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in label):
+        raise UsageError(
+            f"The label file {path} has a name for class {index} that is not text ({readable(label)}): it contains "
+            "control characters or halves of characters."
+        )
 
 
 def _in_order(path: Path, data: dict[str, Any]) -> list[Any]:

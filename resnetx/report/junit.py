@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree
 
-from resnetx.base.text import printable
+from resnetx.base.text import message
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Parity
 from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
@@ -58,12 +58,10 @@ def _suite(name: str, kind: str, cases: Iterable[Case], first: str) -> ElementTr
     rows = list(cases)
     failures = sum(reason is not None for _, reason in rows)
     suite = ElementTree.Element(
-        "testsuite", name=printable(name), tests=str(len(rows)), failures=str(failures), errors="0", skipped="0"
+        "testsuite", name=message(name), tests=str(len(rows)), failures=str(failures), errors="0", skipped="0"
     )
     for case, reason in rows:
-        element = ElementTree.SubElement(
-            suite, "testcase", classname=printable(f"resnetx.{kind}"), name=printable(case)
-        )
+        element = ElementTree.SubElement(suite, "testcase", classname=message(f"resnetx.{kind}"), name=message(case))
         if reason is not None:
-            ElementTree.SubElement(element, "failure", message=printable(f"{reason}{first}"))
+            ElementTree.SubElement(element, "failure", message=message(f"{reason}{first}"))
     return suite

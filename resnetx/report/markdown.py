@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from resnetx.base.text import one_line
+from resnetx.base.text import message
 from resnetx.benchmark.comparison.compare import ComparedRow, Comparison
 from resnetx.report.comparison import (
     change_in_words,
@@ -35,7 +35,7 @@ def render_markdown(comparison: Comparison) -> str:
 
 def escaped(text: str) -> str:
     """Names come from files: as text, whatever they hold."""
-    return "".join(f"&#{ord(character)};" if character in MARKUP else character for character in one_line(text))
+    return "".join(f"&#{ord(character)};" if character in MARKUP else character for character in message(text))
 
 
 def code(text: str) -> str:

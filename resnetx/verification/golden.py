@@ -1,17 +1,18 @@
 """The golden bundle: samples, PyTorch's outputs, layers and weights, to verify a file on a machine without torch."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from resnetx.base.files import whole_file
-from resnetx.base.validation import Count, Positive, validated
+from resnetx.base.npz import Npz, open_npz
+from resnetx.base.text import readable
+from resnetx.base.validation import Count, Positive, object_of, parse_json, validated
 from resnetx.errors import FileError
 from resnetx.verification.layers import Expected
 from resnetx.verification.reference_outputs import References, Samples
@@ -132,25 +133,17 @@ def write_golden(path: Path, golden: Golden) -> None:
 def read_golden(path: Path) -> Golden:
     """Read an untrusted bundle, without running code and without unpacking more than MAX_BYTES."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-            if size > MAX_BYTES:
-                raise FileError(
-                    f"The golden file {path} unpacks to {size} bytes; {MAX_BYTES} are allowed. Make it again."
-                )
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_npz(path, most_bytes=MAX_BYTES, what="a golden file") as arrays:
             return _read(arrays)
-    except FileNotFoundError as error:
-        raise FileError(f"There is no golden file {path}; make one with `resnetx export --golden {path}`.") from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError, zipfile.BadZipFile) as error:
+    except (ValueError, IndexError, MemoryError) as error:
         raise FileError(
-            f"{path} is not a golden file of resnetx, or it is incomplete ({type(error).__name__}: {error}). "
+            f"{path} is not a golden file of resnetx, or it is incomplete ({readable(str(error))}). "
             "Make it again with `resnetx export --golden`."
         ) from error
 
 
-def _read(arrays: Any) -> Golden:
-    data = json.loads(str(arrays["about"]))
+def _read(arrays: Npz) -> Golden:
+    data = parse_json(str(arrays["about"]))
     if isinstance(data, dict) and data.get("schema") == "resnetx.golden/1":
         first = validated(_FirstContents, data)
         return _golden(arrays, first, first.batches, arrangement=None, layers=None)
@@ -161,45 +154,53 @@ def _read(arrays: Any) -> Golden:
     layers = None
     if about.layers:
         tensors = {each.name: _expected(arrays, number, each) for number, each in enumerate(about.layers)}
-        layers = GoldenLayers(feeds=[arrays[f"layers/input/{name}"] for name in about.inputs], tensors=tensors)
+        layers = GoldenLayers(feeds=[arrays.numbers(f"layers/input/{name}") for name in about.inputs], tensors=tensors)
     structure = None
-    if "structure" in arrays.files:
-        names = [name for name in arrays.files if name.startswith("structure/")]
-        parts = {name.removeprefix("structure/"): arrays[name] for name in names}
-        structure = StructureSketch(structure=json.loads(str(arrays["structure"])), arrays=parts)
+    if "structure" in arrays.names:
+        names = [name for name in arrays.names if name.startswith("structure/")]
+        parts = {name.removeprefix("structure/"): arrays.numbers(name) for name in names}
+        structure = StructureSketch(structure=dict(object_of(parse_json(str(arrays["structure"])))), arrays=parts)
     golden = _golden(arrays, about, groups, arrangement=about.arrangement, layers=layers)
     return replace(golden, structure=structure)
 
 
 def _golden(
-    arrays: Any,
+    arrays: Npz,
     about: _Contents | _FirstContents,
     groups: int,
     *,
     arrangement: tuple[tuple[int, tuple[int, ...]], ...] | None,
     layers: GoldenLayers | None,
 ) -> Golden:
-    kinds = {name.split("/")[1] for name in arrays.files if name.partition("/")[0].isdigit()} - {"input", TRUTH}
+    kinds = {name.split("/")[1] for name in arrays.names if name.partition("/")[0].isdigit()} - {"input", TRUTH}
     if "fp32" not in kinds:
         raise ValueError("it has no float32 outputs")
 
-    def answers(kind: str) -> list[list[np.ndarray]]:
-        return [[arrays[f"{index}/{kind}/{name}"] for name in about.outputs] for index in range(groups)]
+    truth = [[arrays.numbers(f"{index}/{TRUTH}/{name}") for name in about.outputs] for index in range(groups)]
 
-    inputs = [[arrays[f"{index}/input/{name}"] for name in about.inputs] for index in range(groups)]
+    def answers(kind: str) -> list[list[np.ndarray]]:
+        return [
+            [
+                arrays.numbers(f"{index}/{kind}/{name}", shape=exact.shape)
+                for name, exact in zip(about.outputs, truth[index], strict=True)
+            ]
+            for index in range(groups)
+        ]
+
+    inputs = [[arrays.numbers(f"{index}/input/{name}") for name in about.inputs] for index in range(groups)]
     if arrangement is None:
         arrangement = tuple((index, tuple(range(len(group[0])))) for index, group in enumerate(inputs))
     samples = Samples(
         groups=inputs,
-        outputs=References(truth=answers(TRUTH), noisy={kind: answers(kind) for kind in sorted(kinds)}),
+        outputs=References(truth=truth, noisy={kind: answers(kind) for kind in sorted(kinds)}),
         arrangement=arrangement,
     )
     samples.references  # noqa: B018  # an arrangement that does not fit the arrays fails here
     return Golden(about=about, inputs=about.inputs, outputs=about.outputs, samples=samples, layers=layers)
 
 
-def _expected(arrays: Any, number: int, layer: _Layer) -> Expected:
-    exact, noise = (arrays[f"layer/{number}/{kind}"].astype(np.float64) for kind in ("exact", "noise"))
+def _expected(arrays: Npz, number: int, layer: _Layer) -> Expected:
+    exact, noise = (arrays.numbers(f"layer/{number}/{kind}").astype(np.float64) for kind in ("exact", "noise"))
     count, channels, rest = canonical_shape(layer.shape)
     if exact.shape != (count, channels, min(rest, PROJECTIONS)) or noise.shape != (channels,):
         raise ValueError(f"layer {number} has arrays of other shapes than its tensor")

@@ -126,6 +126,8 @@ def _truth(
 
 
 def _sizes(runner: Runner, asked: tuple[int, ...] | None) -> tuple[int, ...]:
+    if not runner.inputs:
+        raise UsageError("The model has no inputs, so there is nothing to vary: its outputs are constants.")
     shape = runner.inputs[0].shape
     fixed = shape[0] if shape and isinstance(shape[0], int) else None
     if asked is None:

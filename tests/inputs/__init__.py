@@ -1,1 +1,1 @@
-"""Tests of inputs."""
+"""Inputs of verifications and benchmarks."""

@@ -1,5 +1,6 @@
 """What a file names is shown as text, whatever report shows it: no control sequence, no markup, no emoji code."""
 
+from collections.abc import Callable
 from io import StringIO
 
 import numpy as np
@@ -67,3 +68,18 @@ def test_lines_stay_and_a_progress_bar_still_moves_the_cursor() -> None:
     with Progress(console=console) as progress:
         progress.add_task("work", total=1)
     assert "\x1b[?25l" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["x" * 100_000, "word " * 20_000, "\u0301" * 100_000, "ab\n" + "\u202e" * 100_000])
+@pytest.mark.parametrize("shape", [Text, in_a_table, str, lambda text: render_verification(verification(text))])
+def test_a_text_of_any_length_is_shown_short(text: str, shape: Callable[[str], RenderableType]) -> None:
+    out = shown(shape(text))
+    assert len(out) < 70_000 and "\u202e" not in out
+    assert max(map(len, out.splitlines())) <= 200
+    assert "…" in out
+
+
+def test_styles_of_what_is_kept_stay() -> None:
+    console = ReportConsole(file=StringIO(), width=80, force_terminal=True, color_system="standard")
+    console.print(Text.assemble(("name" * 100, "bold"), " FAILED ", ("because", "red")))
+    assert "\x1b[31mbecause\x1b[0m" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -1,20 +1,17 @@
 """Reads the card of an untrusted file; a card that cannot be read is reported, not fatal."""
 
-import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from onnx import ModelProto
 
-from resnetx.base.validation import InvalidDataError, validated
-from resnetx.graph.card import CARD_KEY, PARITY_KEY, SCHEMA, metadata
+from resnetx.base.text import readable
+from resnetx.base.validation import InvalidDataError, object_of, parse_json, validated
+from resnetx.graph.card import CARD_KEY, MAX_CHARACTERS, PARITY_KEY, SCHEMA, metadata
 from resnetx.model.config import ResNetConfig
 from resnetx.model.layer_names import original_name, parse_layer
 
-# A card with the labels of a million classes is smaller.
-MAX_CHARACTERS = 32 * 2**20
 MAX_DEPTH = 16
 # What ONNX Runtime's quantizer appends to the name of a node that it replaces.
 QUANTIZED_SUFFIX = "_quant"
@@ -40,9 +37,9 @@ def card_text(model: ModelProto) -> CardText:
             found[key] = _object(entries[key])
             if key == CARD_KEY:
                 _check_schema(found[key])
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             found[key] = None
-            problems.append(f"its {key} entry cannot be read: {str(error) or 'it is nested too deep'}")
+            problems.append(f"its {key} entry cannot be read: {readable(str(error))}")
     return CardText(card=found[CARD_KEY], parity=found[PARITY_KEY], problems=tuple(problems))
 
 
@@ -75,37 +72,10 @@ def _config(card: dict[str, Any] | None) -> ResNetConfig | None:
 def _object(text: str) -> dict[str, Any]:
     if len(text) > MAX_CHARACTERS:
         raise ValueError(f"it has {len(text):,} characters")
-    data = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    if not isinstance(data, dict):
-        raise ValueError("it is not a JSON object")
-    _check_depth(data)
-    return data
-
-
-def _check_depth(data: object) -> None:
-    """What the JSON reader accepts may still be too deep for the recursive JSON writer."""
-    level: list[object] = [data]
-    for _ in range(MAX_DEPTH):
-        level = [
-            item
-            for value in level
-            if isinstance(value, dict | list)
-            for item in (value.values() if isinstance(value, dict) else value)
-        ]
-    if level:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+    return dict(object_of(parse_json(text, deepest=MAX_DEPTH)))
 
 
 def _check_schema(card: dict[str, Any] | None) -> None:
     schema = card and card.get("schema")
     if schema != SCHEMA:
         raise ValueError(f"its schema is {str(schema)[:40]!r}, but this resnetx reads {SCHEMA}")
-
-
-def _refuse(text: str) -> NoReturn:
-    raise ValueError(f"it contains {text}")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse(text[:40])

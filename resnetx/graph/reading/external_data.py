@@ -1,7 +1,5 @@
 """Reads weights from external data files, without leaving the model's folder."""
 
-import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,22 +8,12 @@ from typing import BinaryIO
 
 from onnx import TensorProto
 
+from resnetx.base.regular_file import open_regular
 from resnetx.errors import FileError, GraphError
 from resnetx.graph.reading.tensor_data import stored_bytes
 
 # The limit for all tensors together.
 MAX_EXTERNAL_BYTES = 8 * 2**30
-
-
-def open_plain(path: Path, *, follow: bool) -> tuple[BinaryIO, os.stat_result]:
-    """Open a regular file, not a device or a pipe, which could hang; follow symbolic links only if `follow`."""
-    names = ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY", *(() if follow else ("O_NOFOLLOW",)))
-    descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in names))
-    facts = os.fstat(descriptor)
-    if not stat.S_ISREG(facts.st_mode):
-        os.close(descriptor)
-        raise ValueError("it is a folder" if stat.S_ISDIR(facts.st_mode) else "it is a pipe, a device or a socket")
-    return os.fdopen(descriptor, "rb"), facts
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ class ExternalData:
     @contextmanager
     def _open(self, location: str) -> Iterator[tuple[BinaryIO, int]]:
         try:
-            stream, facts = open_plain(self._resolve(location), follow=False)
+            stream, facts = open_regular(self._resolve(location), follow=False)
         except (OSError, ValueError) as error:
             raise FileError(
                 f"The weights of {self._model} are stored in {location[:200]!r}, which cannot be read: "

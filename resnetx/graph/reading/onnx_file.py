@@ -8,9 +8,10 @@ from pathlib import Path
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-from resnetx.errors import FileError, GraphError
+from resnetx.base.regular_file import open_regular
+from resnetx.errors import FileError, GraphError, ResnetxError
 from resnetx.graph.counts import graphs_of
-from resnetx.graph.reading.external_data import ExternalData, open_plain
+from resnetx.graph.reading.external_data import ExternalData
 from resnetx.graph.reading.tensor_data import data_problem, form_problem, tensors_of
 from resnetx.graph.reading.wire_check import WireError, check_wire
 
@@ -84,9 +85,26 @@ def read_onnx_file(path: Path) -> OnnxFile:
     )
 
 
+def external_files(path: Path) -> list[Path]:
+    """Where a file says that its weights are; nothing of a file that cannot be read."""
+    try:
+        data = _read_bytes(Path(path))
+        check_wire(data)
+        model = ModelProto.FromString(data)
+    except (ResnetxError, WireError, DecodeError):
+        return []
+    return [
+        path.parent / entry.value
+        for graph in graphs_of(model.graph)
+        for tensor in tensors_of(graph)
+        for entry in tensor.external_data
+        if entry.key == "location" and "\0" not in entry.value
+    ]
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
-        stream, facts = open_plain(path, follow=True)
+        stream, facts = open_regular(path)
         with stream:
             if facts.st_size > MAX_FILE_BYTES:
                 raise FileError(
