@@ -33,6 +33,11 @@ class World:
     bursts: float = 0.0
     finds: bool = True
 
+    @property
+    def stationary(self) -> bool:
+        """Whether there is a true median: not if the machine's speed during the run is the result of chance."""
+        return self.drift == self.shared_wander == 0
+
 
 WORLDS = (
     World(name="quiet"),

@@ -86,10 +86,10 @@ def resolved(options: BenchOptions) -> BenchOptions:
     rounds = None if options.traffic else ROUNDS if options.rounds is None else options.rounds
     options = replace(
         options,
-        threads=options.threads or default_threads(),
+        threads=default_threads() if options.threads is None else options.threads,
         duration_s=(DEFAULT_S if options.traffic else LATENCY_S) if options.duration_s is None else options.duration_s,
         rounds=rounds,
-        processes=options.processes or min(PROCESSES, rounds or 1),
+        processes=min(PROCESSES, rounds or 1) if options.processes is None else options.processes,
     )
     _check_numbers(options)
     if rounds is not None and (options.processes or 1) > rounds:

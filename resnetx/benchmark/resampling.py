@@ -8,6 +8,7 @@ be drawn, and the interval does not include how processes differ.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -84,32 +85,46 @@ def draw_rounds(units: Sequence[Unit], *, resamples: int = RESAMPLES, within: bo
     rounds twice, because the units' own figures vary with it: right for the cautious interval of a median, whose
     percentiles are otherwise too narrow, but too wide where only the variance of the draws is used.
     """
+    return _drawn(tuple(map(len, units)), resamples, within)
+
+
+# A comparison draws the same numbers for each of its rows.
+@lru_cache(maxsize=4)
+def _drawn(sizes: tuple[int, ...], resamples: int, within: bool) -> np.ndarray:
     rng = np.random.default_rng(0)
-    count = len(units)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    drawn = rng.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=resamples)
     columns = []
-    for times, unit in zip(drawn.T, units, strict=True):
-        if within and len(unit) > 1:
-            columns.append(rng.multinomial(times * len(unit), np.full(len(unit), 1 / len(unit))))
+    for times, size in zip(drawn.T, sizes, strict=True):
+        if within and size > 1:
+            columns.append(rng.multinomial(times * size, np.full(size, 1 / size)))
         else:
-            columns.append(np.repeat(times[:, None], len(unit), axis=1))
-    return np.concatenate(columns, axis=1).astype(np.float64)
+            columns.append(np.repeat(times[:, None], size, axis=1))
+    draws = np.concatenate(columns, axis=1).astype(np.float64)
+    draws.setflags(write=False)
+    return draws
 
 
 def resampled_quantiles(rounds: Sequence[Round], draws: np.ndarray, *, share: float = 0.5) -> np.ndarray:
     """The quantile over all samples of each resample; it is between the lowest and the highest of a single round."""
-    candidates = _candidates(rounds, share)
-    below = np.array([np.searchsorted(np.sort(samples), candidates, side="right") for samples in rounds], dtype=float)
-    sizes = np.array([samples.size for samples in rounds], dtype=float)
-    reached = draws @ below >= share * (draws @ sizes)[:, None] - 1e-9
-    # The highest candidate is at least every round's quantile, so each row reaches its share.
-    return np.asarray(candidates[np.argmax(reached, axis=1)])
+    ordered = [np.sort(samples) for samples in rounds]
+    candidates = _candidates(ordered, share)
+    counts = [np.searchsorted(samples, candidates, side="right") for samples in ordered]
+    below = np.array(counts, dtype=float).T
+    wanted = share * (draws @ np.array([samples.size for samples in rounds], dtype=float)) - 1e-9
+    # By bisection for all resamples at once. The highest candidate is at least every round's quantile, so each resample
+    # reaches its share there.
+    low, high = np.zeros(len(draws), dtype=int), np.full(len(draws), candidates.size - 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        reached = np.einsum("ij,ij->i", draws, below[middle]) >= wanted
+        low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+    return np.asarray(candidates[low])
 
 
-def _candidates(rounds: Sequence[Round], share: float) -> np.ndarray:
+def _candidates(ordered: Sequence[Round], share: float) -> np.ndarray:
     # Not interpolated, because the pooled quantile may be outside the range of interpolated ones.
-    quantiles = [np.quantile(samples, share, method="inverted_cdf") for samples in rounds]
-    pooled = np.sort(np.concatenate(rounds))
+    quantiles = [samples[max(math.ceil(share * samples.size - 1e-9) - 1, 0)] for samples in ordered]
+    pooled = np.sort(np.concatenate(ordered))
     inside: np.ndarray = pooled[(pooled >= min(quantiles)) & (pooled <= max(quantiles))]
     if inside.size <= CANDIDATES:
         return inside
