@@ -28,7 +28,8 @@ def process_spread(processes: Sequence[Sequence[np.ndarray]]) -> ProcessSpread |
     """A one-way analysis of variance; None if there are too few processes."""
     if len(processes) < MIN_UNITS:
         return None
-    levels = [np.log([np.median(samples) for samples in process]) for process in processes]
+    usual = np.median(processes[0][0])
+    levels = [np.log([np.median(samples) / usual for samples in process]) for process in processes]
     sizes = np.array([group.size for group in levels], dtype=float)
     rounds = float(sizes.sum())
     means = np.array([group.mean() for group in levels])
@@ -38,6 +39,6 @@ def process_spread(processes: Sequence[Sequence[np.ndarray]]) -> ProcessSpread |
     overall = float(sizes @ means) / rounds
     among = float(sizes @ (means - overall) ** 2) / (len(levels) - 1)
     # The number of rounds of a process, if it is the same for all.
-    usual = (rounds - float(sizes @ sizes) / rounds) / (len(levels) - 1)
-    between = math.sqrt(max(among - within, 0.0) / usual)
+    each = (rounds - float(sizes @ sizes) / rounds) / (len(levels) - 1)
+    between = math.sqrt(max(among - within, 0.0) / each)
     return ProcessSpread(between=between, within=math.sqrt(within), dominates=among > DOMINATES * within)
