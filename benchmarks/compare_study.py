@@ -1,6 +1,6 @@
 """How often `resnetx compare` raises a false alarm, how often its interval holds the truth, and how often it finds 5 %.
 
-    python benchmarks/compare_study.py [--trials 1000] [--rows N]                        # in simulated worlds
+    python benchmarks/compare_study.py [--trials 1000] [--rows N] [--apart]              # in simulated worlds
     python benchmarks/compare_study.py --real 27 [--duration S] [--rounds N] [--processes N] [--apart] [--json FILE]
 
 Simulated worlds (simulated_worlds.py, seeded) have a known truth: two equally fast cases, and the second 5 % slower.
@@ -8,9 +8,9 @@ The same rounds are spread over 1 process (as bench did until its files of versi
 
 Each real comparison is a `bench` of three cases: a model, a copy of it, and a copy whose runner waits for 5 % of each
 run's time before it returns. The model against its copy is A against A (in both directions: any alarm is a false one),
-and either against the slow copy is A against B. With `--apart` the three are benchmarked one after the other, not in
-interleaved rounds, as two commits of a repository would be. An alarm is an exit status of 1 of `compare` at its default
-limit. A real comparison takes about three times --duration and three times --processes starts of a process.
+and either against the slow copy is A against B. With `--apart` the runs that are compared are not interleaved, as those
+of two commits of a repository. An alarm is an exit status of 1 of `compare` at its default limit. A real comparison
+takes about three times --duration and three times --processes starts of a process.
 """
 
 import argparse
@@ -65,8 +65,8 @@ class Rates:
     median_coverage: float | None
 
 
-def study(world: World, processes: int, *, trials: int, rows: int = 1, seed: int = 1) -> Rates:
-    """Simulate `trials` comparisons of `rows` rows; an alarm in any row is one."""
+def study(world: World, processes: int, *, trials: int, rows: int = 1, apart: bool = False, seed: int = 1) -> Rates:
+    """Simulate `trials` comparisons of `rows` rows; an alarm in any row is one. `apart` are runs of their own."""
     rng, rounds_of, limit = np.random.default_rng(seed), rounds_of_processes(ROUNDS, processes), 1 + MAX_SLOWDOWN
     truth = true_median(world)
     alarms, covered, found, held = 0, 0, 0, 0
@@ -74,7 +74,9 @@ def study(world: World, processes: int, *, trials: int, rows: int = 1, seed: int
         past = np.zeros(2, dtype=bool)
         for _ in range(rows):
             old, new = simulate(world, rng, rounds_of=rounds_of)
-            contrast = contrast_processes(old, new, paired=True, rows=rows)
+            if apart:
+                new, _ = simulate(world, rng, rounds_of=rounds_of)
+            contrast = contrast_processes(old, new, paired=not apart, rows=rows)
             assert contrast is not None
             # In both directions; and a factor on all times of one case moves its interval by that factor.
             past |= [contrast.low > limit, contrast.high < 1 / limit]
@@ -104,12 +106,13 @@ def true_median(world: World) -> float | None:
     return float(np.median(np.concatenate([samples for process in levels for samples in process])))
 
 
-def print_simulations(trials: int, rows: int) -> None:
-    print(f"{trials} comparisons of {rows} row{'s' * (rows > 1)}; {ROUNDS} rounds in all")
+def print_simulations(trials: int, rows: int, *, apart: bool) -> None:
+    how = "apart" if apart else "interleaved"
+    print(f"{trials} comparisons of {rows} row{'s' * (rows > 1)}; {ROUNDS} rounds in all, {how}")
     print(f"{'world':32}{'processes':>10}{'alarms':>9}{'coverage':>10}{'5 % found':>11}{'median covered':>16}")
     for world in WORLDS:
         for processes in SPREAD_OVER:
-            rates = study(world, processes, trials=trials, rows=rows)
+            rates = study(world, processes, trials=trials, rows=rows, apart=apart)
             median = "-" if rates.median_coverage is None else f"{rates.median_coverage:.1%}"
             print(f"{world.name if processes == SPREAD_OVER[0] else '':32}{processes:10}{rates.alarms:9.1%}", end="")
             print(f"{rates.coverage:10.1%}{rates.found:11.1%}{median:>16}", flush=True)
@@ -208,7 +211,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the samples, one line per comparison")
     options = parser.parse_args()
     if options.real is None:
-        print_simulations(options.trials, options.rows)
+        print_simulations(options.trials, options.rows, apart=options.apart)
     else:
         compare_really(options)
 

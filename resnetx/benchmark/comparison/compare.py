@@ -51,7 +51,6 @@ class ComparedRow:
     concurrency: int
     boundary: str
     interleaved: bool
-    processes: tuple[int, int]
     old_ms: float | None
     new_ms: float | None
     verdict: Verdict
@@ -60,6 +59,7 @@ class ComparedRow:
     reading: str | None = None
     past_limit: bool = False
     reason: str | None = None
+    processes: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
