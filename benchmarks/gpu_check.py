@@ -40,6 +40,7 @@ class Plan:
     batches: str
     duration: str
     rounds: str
+    processes: str
 
     @property
     def on_gpu(self) -> bool:
@@ -110,8 +111,8 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
     for name, boundary, chosen, options in runs:
         file = plan.out / f"bench-{name.replace(', ', '-').replace(' ', '-')}.json"
         arguments = ["--provider", ",".join(chosen), "--batch", plan.batches, "--boundary", boundary, *options]
-        length = ["--duration", plan.duration, "--rounds", plan.rounds, "--json", str(file)]
-        steps.run(f"bench, {name}", "bench", str(plan.model), *arguments, *length)
+        length = ["--duration", plan.duration, "--rounds", plan.rounds, "--processes", plan.processes]
+        steps.run(f"bench, {name}", "bench", str(plan.model), *arguments, *length, "--json", str(file))
         if file.exists():
             found.append((name, read_benchmark(file)))
     return found
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--batch", default="1,32")
     parser.add_argument("--duration", default="5", help="seconds of timing for each case")
     parser.add_argument("--rounds", default="10")
+    parser.add_argument("--processes", default="5", help="of each case; starting one on a GPU takes seconds")
     parser.add_argument("--small", action="store_true", help="a tiny network, to try this script")
     parser.add_argument("--minutes", type=float, default=30, help="start no new step after this time")
     arguments = parser.parse_args()
@@ -175,6 +177,7 @@ def main() -> None:
             batches=arguments.batch,
             duration=arguments.duration,
             rounds=arguments.rounds,
+            processes=arguments.processes,
         )
         runs = check(plan, steps)
     heads = ("provider", "prec", "batch", "ms", "img/s", "J/img", "GPU MB", "limit", "parity")

@@ -25,12 +25,12 @@ import numpy as np
 
 import resnetx
 from resnetx.benchmark.case import RunningCase
-from resnetx.benchmark.comparison.ratio import contrast_rounds
+from resnetx.benchmark.comparison.ratio import contrast_processes
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import PlannedCase, look_into
 from resnetx.benchmark.result import BenchCase
 from resnetx.benchmark.run import run_cases
-from resnetx.benchmark.summary import valid_rounds
+from resnetx.benchmark.samples import valid_processes
 from resnetx.benchmark.worker import CaseOrder, open_case, opening_of
 from resnetx.benchmark.worker import main as serve
 from resnetx.cli.live_view import watch_benchmark
@@ -180,7 +180,7 @@ def planned(model: Path, options: BenchOptions, only: list[str]) -> list[Running
 
 def ratio_of(ours: BenchCase, peer: BenchCase) -> tuple[float, float, float] | None:
     """Our images per second over the peer's, with the interval of `resnetx compare`."""
-    contrast = contrast_rounds(valid_rounds(ours), valid_rounds(peer), paired=True)
+    contrast = contrast_processes(valid_processes(ours), valid_processes(peer), paired=True)
     return None if contrast is None else (contrast.ratio, contrast.low, contrast.high)
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks: one process per case, interleaved rounds, and verification of what was timed."""
+"""Benchmarks: several processes per case, interleaved rounds, and verification of what was timed."""

@@ -30,7 +30,10 @@ class CaseOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """The case is open and warmed up. The fields are those of `runtime.runner.Facts`, and the time of the first run."""
+    """The case is open and warmed up. The fields are those of `runtime.runner.Facts`, and the time of the first run.
+
+    `answers` is a digest of the outputs for the timed inputs: processes with the same answers need one verification.
+    """
 
     provider: str
     effective_precision: str
@@ -40,6 +43,7 @@ class Opened:
     first_run_ms: Number
     engine: str | None = None
     fallback: str | None = None
+    answers: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,11 @@ from resnetx.benchmark.loadgen.result import DEFAULT_BOUND_MS, DEFAULT_S
 from resnetx.errors import UsageError
 from resnetx.machine.threads import MAX_THREADS, default_threads
 
-MAX_BATCH, MAX_CONCURRENCY, MAX_ROUNDS, MAX_DURATION_S = 4096, 256, 1000, 86_400.0
+MAX_BATCH, MAX_CONCURRENCY, MAX_ROUNDS, MAX_PROCESSES, MAX_DURATION_S = 4096, 256, 1000, 100, 86_400.0
 MAX_PERCENTILES = 100
 LATENCY_S, ROUNDS = 5.0, 20
+# Of 5, 10 and 20, the fewest that find a slowdown of 5 % if processes differ by 1 % (benchmarks/compare_study.py).
+PROCESSES = 10
 Percentile = Annotated[Number, Field(le=100)]
 
 
@@ -23,8 +25,9 @@ Percentile = Annotated[Number, Field(le=100)]
 class BenchOptions:
     """How to measure; None is the default. A provider option is named `k`, or `provider:k` for that provider only.
 
-    `duration_s` is for each case, over all its rounds; in an MLPerf scenario, for each LoadGen run. `timeout_s` is for
-    each request to a case: opening it (with the first run and the warm-up), a round or a LoadGen run, and verifying.
+    `duration_s` is for each case, over all its rounds; in an MLPerf scenario, for each LoadGen run. `rounds` is the
+    total over the `processes` of a case, which run one after another; a scenario runs in one process. `timeout_s` is
+    for each request to a case: opening it (with first run and warm-up), a round or a LoadGen run, and verifying.
     `target_qps` and `latency_bound_ms` are for the server scenario; without `target_qps`, it searches for the highest
     rate within the bound.
     """
@@ -34,6 +37,7 @@ class BenchOptions:
     threads: Positive | None = None
     duration_s: Number | None = None
     rounds: Positive | None = None
+    processes: Positive | None = None
     warmup: Count = 5
     concurrency: Positive = 1
     percentiles: Annotated[tuple[Percentile, ...], Field(max_length=MAX_PERCENTILES)] = (50, 90, 95, 99)
@@ -72,15 +76,27 @@ def resolved(options: BenchOptions) -> BenchOptions:
             f"--rounds is for --scenario latency only; {options.scenario} runs for --duration without a pause. "
             "Leave --rounds out."
         )
+    if options.traffic and options.processes not in (None, 1):
+        raise UsageError(
+            f"--processes is for --scenario latency only; {options.scenario} runs in one process. Leave --processes "
+            "out."
+        )
     if options.latency_bound_ms is None and server:
         options = replace(options, latency_bound_ms=DEFAULT_BOUND_MS)
+    rounds = None if options.traffic else ROUNDS if options.rounds is None else options.rounds
     options = replace(
         options,
-        threads=options.threads or default_threads(),
+        threads=default_threads() if options.threads is None else options.threads,
         duration_s=(DEFAULT_S if options.traffic else LATENCY_S) if options.duration_s is None else options.duration_s,
-        rounds=None if options.traffic else ROUNDS if options.rounds is None else options.rounds,
+        rounds=rounds,
+        processes=min(PROCESSES, rounds or 1) if options.processes is None else options.processes,
     )
     _check_numbers(options)
+    if rounds is not None and (options.processes or 1) > rounds:
+        raise UsageError(
+            f"--processes {options.processes} needs a round for each process, and there are {rounds}; use fewer "
+            "--processes or more --rounds."
+        )
     if options.traffic:
         check_load(
             options.scenario,
@@ -99,6 +115,7 @@ def _check_numbers(options: BenchOptions) -> None:
         ("--threads", [options.threads], 1, MAX_THREADS),
         ("--duration", [options.duration_s], 0, MAX_DURATION_S),
         ("--rounds", [options.rounds], 1, MAX_ROUNDS),
+        ("--processes", [options.processes], 1, MAX_PROCESSES),
         ("--warmup", [options.warmup], 1, 1_000_000),
         ("--concurrency", [options.concurrency], 1, MAX_CONCURRENCY),
         ("--percentile", options.percentiles, 0, 100),

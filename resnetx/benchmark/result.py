@@ -3,6 +3,7 @@
 Versions of the format, all of which `result_file.py` reads:
 1. settings as specified, mixed with facts about the run; verdicts as untyped objects.
 2. settings are `BenchOptions`; `limits_problem`, `interleaved_with` and `against` are fields of the run.
+3. a case runs in several processes: `round_processes` and `restarts`. Cases of older versions ran in one.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -10,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from resnetx.base.validation import Facts, Large, Number, Positive
+from resnetx.base.validation import Count, Facts, Large, Number, Positive
 from resnetx.base.vocabulary import Boundary
 from resnetx.benchmark.loadgen.result import LoadResult
-from resnetx.benchmark.options import MAX_ROUNDS, BenchOptions
+from resnetx.benchmark.options import MAX_PROCESSES, MAX_ROUNDS, BenchOptions
 from resnetx.verification.parity import Check, json_safe
 
-SCHEMA = "resnetx.bench/2"
+SCHEMA = "resnetx.bench/3"
 MAX_CASES = 10_000
 Status = Literal["ok", "failed", "timed out", "interrupted"]
 
@@ -47,12 +48,14 @@ class Limits:
 class ColdStart:
     """One-time costs of a process: opening the session, and the first run.
 
-    `engine` is the origin of TensorRT's engine if it is cached: `built` (most of `session_s`) or `from cache`.
+    `start_s` is the time from its start until it could be timed: imports, session, first run and warm-up. `engine` is
+    the origin of TensorRT's engine if it is cached: `built` (most of `session_s`) or `from cache`.
     """
 
     session_s: Number
     first_run_ms: Number
     engine: str | None = None
+    start_s: Number | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,10 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A case's figures, derived from its samples; None if there are too few samples."""
+    """A case's figures, derived from its samples; None if there are too few samples.
+
+    `process_spread` is by how much processes differ: the standard deviation between them, as a share of the median.
+    """
 
     median_ms: float | None = None
     ci95_ms: tuple[float, float] | None = None
@@ -79,6 +85,7 @@ class Summary:
     images_per_s: float | None = None
     limit_fraction: float | None = None
     joules_per_image: float | None = None
+    process_spread: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         latency = {"median": self.median_ms, "ci95": self.ci95_ms, **(self.percentiles_ms or {})}
@@ -87,6 +94,7 @@ class Summary:
             "images_per_s": self.images_per_s,
             "limit_fraction": self.limit_fraction,
             "joules_per_image": self.joules_per_image,
+            "process_spread": self.process_spread,
         }
 
 
@@ -94,6 +102,8 @@ class Summary:
 class BenchCase:
     """One model on one provider with one batch size. `samples_ms` holds one list per round, in order of execution.
 
+    `round_processes` is the number of the process that ran each round, from 0; empty if all rounds ran in one. `cold`
+    is the start of the first process, `restarts` are those of the others, which find engines and files in caches.
     `provider_options` are those that were specified, `options` all options in effect. `model_sha256` is None if
     weights are stored in other files. `fallback` is why the provider did not run the model, if fallback was allowed.
     `energy_j` is the energy that `energy_of` used in all timed rounds. `parity` is None if verification was disabled or
@@ -116,6 +126,8 @@ class BenchCase:
     cold: ColdStart | None = None
     macs: Large | None = None
     samples_ms: Annotated[list[list[Number]], Field(max_length=MAX_ROUNDS)] = field(default_factory=list)
+    round_processes: Annotated[list[Count], Field(max_length=MAX_ROUNDS)] = field(default_factory=list)
+    restarts: Annotated[list[ColdStart], Field(max_length=MAX_PROCESSES)] = field(default_factory=list)
     load: LoadResult | None = None
     peak_memory_mb: Number | None = None
     gpu_memory_mb: Number | None = None
@@ -125,6 +137,17 @@ class BenchCase:
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
     summary: Summary = field(default_factory=Summary)
+
+    def __post_init__(self) -> None:
+        if self.round_processes and len(self.round_processes) != len(self.samples_ms):
+            raise ValueError(
+                f"round_processes has {len(self.round_processes)} entries for {len(self.samples_ms)} rounds of samples"
+            )
+
+    @property
+    def processes(self) -> int:
+        """How many processes ran rounds."""
+        return len(set(self.round_processes)) or min(len(self.samples_ms), 1)
 
     @property
     def name(self) -> str:

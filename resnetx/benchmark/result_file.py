@@ -52,10 +52,16 @@ def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
     known = BenchOptions.__dataclass_fields__
     # Version 1 stored unknown settings as null; now they have defaults.
     kept = {name: value for name, value in settings.items() if name in known and value is not None}
-    return {**data, **facts, "settings": kept}
+    return _from_version_2({**data, **facts, "settings": kept})
+
+
+def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
+    """Its cases ran in one process each."""
+    return {**data, "settings": {**object_of(data.get("settings", {})), "processes": 1}}
 
 
 UPGRADES: dict[object, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "resnetx.bench/1": _from_version_1,
+    "resnetx.bench/2": _from_version_2,
     SCHEMA: lambda data: data,
 }

@@ -1,46 +1,28 @@
-"""Runs a benchmark: one process per case, interleaved rounds, and verification of the sessions that were timed."""
+"""Runs a benchmark: several processes per case, interleaved rounds, and verification of what was timed."""
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from resnetx.base.private_folder import private_folder
-from resnetx.base.worker_process import Child, ChildError
-from resnetx.benchmark.case import RunningCase, case_environment, open_request
+from resnetx.base.worker_process import ChildError
+from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
 from resnetx.benchmark.loadgen.driver import run_loads
-from resnetx.benchmark.memory import case_memory_mb
-from resnetx.benchmark.messages import Opened, RoundDone, Verified
+from resnetx.benchmark.messages import Verified
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import plan_cases
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Verdict
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.benchmark.summary import summarized
+from resnetx.benchmark.watch import NoWatch, Watch
+from resnetx.benchmark.waves import run_waves
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.machine.facts import read_machine
 from resnetx.machine.threads import default_threads
 from resnetx.runtime.catalog import BY_NAME
-
-
-class Watch(Protocol):
-    """Receives the progress of a benchmark: the current step, and the state of the cases after each round."""
-
-    def step(self, text: str) -> None: ...
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None: ...
-
-
-class NoWatch:
-    """Ignores progress."""
-
-    def step(self, text: str) -> None:
-        pass
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
-        pass
 
 
 def run_benchmark(
@@ -65,7 +47,10 @@ def run_cases(
     watch: Watch | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
-    """Run the cases in interleaved rounds. A failed case keeps its error; Ctrl-C returns the results so far."""
+    """Run the cases, each in several processes, in interleaved rounds.
+
+    A failed case keeps its error; Ctrl-C returns the results so far.
+    """
     look = watch or NoWatch()
     limits: Limits | None = None
     limits_problem = None
@@ -74,7 +59,9 @@ def run_cases(
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder("bench"))
         with _interruptible(cases):
-            _open_all(cases, folder, worker, stack, look)
+            for case in cases:
+                stack.callback(case.close)
+            _open_all(cases, folder, worker, look)
             _require_one_open(cases)
             look.step("measuring the limits of the machine")
             try:
@@ -85,9 +72,9 @@ def run_cases(
             truths = _truths(cases, folder, look) if options.verify else {}
             if options.traffic:
                 run_loads(cases, options, look.step)
+                _verify_all(cases, truths, look)
             else:
-                _run_rounds(cases, options, look)
-            _verify_all(cases, truths, look)
+                run_waves(cases, options, look, verify=lambda: _verify_all(cases, truths, look))
     return summarized(
         Benchmark(
             created=created,
@@ -129,10 +116,8 @@ def _interruptible(cases: Sequence[RunningCase]) -> Iterator[None]:
                 case.status = "interrupted"
 
 
-def _open_all(
-    cases: Sequence[RunningCase], folder: Path, worker: Sequence[str], stack: ExitStack, watch: Watch
-) -> None:
-    """Open the cases one after another: simultaneous cold starts would be slower."""
+def _open_all(cases: Sequence[RunningCase], folder: Path, worker: Sequence[str], watch: Watch) -> None:
+    """Open the first process of each case, one after another: simultaneous cold starts would be slower."""
     for number, case in enumerate(cases):
         row = BY_NAME.get(case.plan.provider)
         slow = "; building its engine may take minutes" if row and row.builds_for_minutes else ""
@@ -145,13 +130,9 @@ def _open_all(
                 deliberate=True,
             )
             continue
-        own = folder / str(number)
-        own.mkdir()
-        threads = case.options.threads or default_threads()
-        environment = case_environment(own, threads)
-        case.child = Child(worker, folder=own, environment=environment, memory_mb=case_memory_mb(case.plan))
-        stack.callback(case.child.close)
-        case.opened = case.ask(open_request(case), Opened)
+        case.worker, case.folder = worker, folder / str(number)
+        case.folder.mkdir()
+        case.start()
 
 
 def _require_one_open(cases: Sequence[RunningCase]) -> None:
@@ -183,40 +164,15 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
     return truths
 
 
-def _run_rounds(cases: Sequence[RunningCase], options: BenchOptions, watch: Watch) -> None:
-    assert options.rounds is not None and options.duration_s is not None
-    order = [number for one_round in interleaved_order(len(cases), options.rounds) for number in one_round]
-    seconds = options.duration_s / options.rounds
-    for done, number in enumerate(order):
-        case = cases[number]
-        watch.cases([each.result() for each in cases], done, len(order))
-        if not case.alive:
-            continue
-        done_round = case.ask({"do": "round", "seconds": seconds}, RoundDone, more_s=2 * seconds)
-        if done_round is not None:
-            case.rounds.append(done_round.samples_ms)
-            case.took(done_round.usage)
-    watch.cases([case.result() for case in cases], len(order), len(order))
-
-
-def interleaved_order(n_cases: int, rounds: int) -> list[list[int]]:
-    """The order of the cases in each round; every other round is reversed: A B C, C B A.
-
-    Over an even number of rounds all cases have the same mean position, so a linear drift cancels in every ratio.
-    """
-    forward = list(range(n_cases))
-    return [forward if number % 2 == 0 else forward[::-1] for number in range(rounds)]
-
-
 def _verify_all(cases: Sequence[RunningCase], truths: Mapping[int, Path | str], watch: Watch) -> None:
     for number, truth in truths.items():
         case = cases[number]
-        if not case.alive:
+        if not case.alive or case.verified:
             continue
         if isinstance(truth, str):
-            case.parity = Verdict(reason=truth)
+            case.judged(Verdict(reason=truth))
             continue
         watch.step(f"verifying {case.title}")
         answer = case.ask({"do": "verify", "golden": str(truth)}, Verified)
         if answer is not None:
-            case.parity = answer.verdict
+            case.judged(answer.verdict)

@@ -1,15 +1,19 @@
-"""Warnings about unstable samples: rounds that differ, a drift from first to last, and disturbed runs."""
+"""Warnings about unstable samples: rounds or processes that differ, a drift from first to last, disturbed runs."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from resnetx.benchmark.process_spread import process_spread
+from resnetx.benchmark.resampling import MIN_UNITS
 from resnetx.benchmark.result import BenchCase
-from resnetx.benchmark.summary import MIN_ROUNDS, valid_rounds
+from resnetx.benchmark.samples import valid_processes, valid_rounds
 
 # A quiet machine stays below these.
 MAX_SPREAD = 0.05
 MAX_DRIFT = 0.03
+MAX_PROCESS_SPREAD = 0.01
 OUTLIER = 2.0
 MAX_OUTLIERS = 0.02
 # A trend that occurs by chance once in a hundred runs.
@@ -18,12 +22,24 @@ TREND_Z = 2.58
 
 def stability_warnings(case: BenchCase) -> tuple[str, ...]:
     """A message for each sign that the samples of this case are unstable."""
-    rounds = valid_rounds(case)
-    if len(rounds) < MIN_ROUNDS:
-        return (f"Only {len(rounds)} rounds: a confidence interval needs at least {MIN_ROUNDS}.",) if rounds else ()
+    rounds, processes = valid_rounds(case), valid_processes(case)
+    if len(rounds) < MIN_UNITS:
+        return (f"Only {len(rounds)} rounds: a confidence interval needs at least {MIN_UNITS}.",) if rounds else ()
     medians = np.array([np.median(samples) for samples in rounds])
-    found = (_spread(medians), _drift(medians), _outliers(np.concatenate(rounds)))
+    found = (_processes(processes), _spread(medians), _drift(medians), _outliers(np.concatenate(rounds)))
     return tuple(warning for warning in found if warning)
+
+
+def _processes(processes: Sequence[Sequence[np.ndarray]]) -> str | None:
+    if 1 < len(processes) < MIN_UNITS:
+        return f"Only {len(processes)} processes: a confidence interval needs at least {MIN_UNITS}, or one."
+    spread = process_spread(processes)
+    if spread is None or not spread.dominates or spread.between <= MAX_PROCESS_SPREAD:
+        return None
+    return (
+        f"Processes differ by {spread.between:.1%}, rounds within one by {spread.within:.1%}: for a narrower interval, "
+        "use more --processes; more rounds or a longer --duration do not help."
+    )
 
 
 def _spread(medians: np.ndarray) -> str | None:

@@ -3,6 +3,7 @@
 It exchanges the messages of `messages.py` with its parent, `run.py`, as one line of JSON each.
 """
 
+import hashlib
 import itertools
 import json
 import os
@@ -95,7 +96,8 @@ class Worker:
         self._meters = Meters(order.provider, order.options)
         self._card = None if order.card is None else ModelCard.from_json(order.card)
         runner = self._runner = self._opener(order, self._card)
-        calls = [runner.bind(feed) for feed in timed_feeds(runner.inputs, self._card, batch=order.batch)]
+        feeds = timed_feeds(runner.inputs, self._card, batch=order.batch)
+        calls = [runner.bind(feed) for feed in feeds]
         self._stopwatch = Stopwatch(calls, concurrency=order.settings.concurrency)
         first_run_ms = self._stopwatch.first_ms()
         self._stopwatch.warm_up(order.settings.warmup)
@@ -109,6 +111,7 @@ class Worker:
             fallback=runner.fallback,
             session_s=runner.facts.opened_s,
             first_run_ms=first_run_ms,
+            answers=_digest([runner.run(feed) for feed in feeds]),
         )
 
     def round(self, request: Mapping[str, Any]) -> RoundDone:
@@ -168,6 +171,15 @@ class Worker:
         model = read_onnx(Path(self._order.model))
         found: HiddenLogits = file_logits(model, lambda data: engine.open(data, opening))
         return found(feeds)
+
+
+def _digest(answers: Sequence[Feeds]) -> str:
+    digest = hashlib.sha256()
+    for answer in answers:
+        for name, array in answer.items():
+            digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:

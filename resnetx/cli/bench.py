@@ -55,9 +55,16 @@ def bench(
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option(help="Rounds; in each, every case runs for a share of its duration.  [default: 20]"),
+        typer.Option(
+            help="Rounds of each case over all its processes; in each, it runs for a share of its duration.  "
+            "[default: 20]"
+        ),
     ] = None,
-    warmup: Annotated[int, typer.Option(help="Untimed runs of each case before its first round.")] = 5,
+    processes: Annotated[
+        int | None,
+        typer.Option(help="Processes of each case, one after another, which share its rounds.  [default: 10]"),
+    ] = None,
+    warmup: Annotated[int, typer.Option(help="Untimed runs in each process before its first round.")] = 5,
     concurrency: Annotated[int, typer.Option(help="Threads that run the model at the same time.")] = 1,
     scenario: Annotated[
         str,
@@ -114,9 +121,10 @@ def bench(
 ) -> None:
     """Measure the speed of models on providers, and verify what was timed.
 
-    Each case is a model on a provider with a batch size. It runs in a process of its own, in rounds that are
-    interleaved with those of the other cases. With --against, each model of the earlier run whose file is unchanged
-    runs again in the same rounds; for the others the stored samples are compared.
+    Each case is a model on a provider with a batch size. It runs in several processes, one after another, because each
+    process has a speed of its own, and in rounds that are interleaved with those of the other cases. With --against,
+    each model of the earlier run whose file is unchanged runs again in the same rounds; for the others the stored
+    samples are compared.
 
     Exit status: 0 every case ran and its outputs agree with the reference; 1 one did not, or could not be verified, is
     slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C, SIGTERM and
@@ -142,6 +150,7 @@ def bench(
         threads=threads,
         duration_s=duration,
         rounds=rounds,
+        processes=processes,
         warmup=warmup,
         concurrency=concurrency,
         percentiles=parse_numbers(percentile, "--percentile"),

@@ -10,6 +10,7 @@ from rich.text import Text
 from resnetx.base.text import printable
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
+from resnetx.report.process_words import processes_in_words, spread_in_words
 from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
 
 NOTHING = Text("-", "dim")
@@ -23,7 +24,8 @@ def render_bench(benchmark: Benchmark) -> RenderableType:
         loaded = any(row.case.load is not None for row in own)
         parts += [Text(printable(model), "bold"), *(Text(printable(words), "yellow") for words in captions(own))]
         parts += [_load_figures(own) if loaded else _figures(own), Text(), _costs(own)]
-        parts += [*_device_costs(own), Text()]
+        parts += _device_costs(own)
+        parts += [Text(), *(Text(printable(words), "dim") for words in processes_in_words(own)), Text()]
     return Group(*parts, *_all_notes(rows), *_limits_note(benchmark), _ending(rows))
 
 
@@ -96,11 +98,15 @@ def _provider(row: BenchRow) -> Text:
 
 
 def _costs(rows: Sequence[BenchRow]) -> Table:
-    percentiles = list(dict.fromkeys(name for row in rows for name in row.summary.percentiles_ms or {}))[:4]
+    # p50 is the median, which is in the first table.
+    known_names = dict.fromkeys(name for row in rows for name in row.summary.percentiles_ms or {})
+    percentiles = [name for name in known_names if name != "p50"][:4]
+    spreads = any(row.summary.process_spread is not None for row in rows)
     table = _table(
         ("provider", False),
         ("batch", True),
         *((f"{name} ms", True) for name in percentiles),
+        *([("spread", True)] if spreads else []),
         ("open s", True),
         ("1st ms", True),
         ("MB", True),
@@ -112,6 +118,7 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
             Text(printable(f"  {provider_in_words(case)}")),
             str(case.batch),
             *(_number(known.get(name)) for name in percentiles),
+            *([spread_in_words(row.summary.process_spread) or NOTHING] if spreads else []),
             _number(case.cold.session_s if case.cold else None),
             _number(case.cold.first_run_ms if case.cold else None),
             NOTHING if case.peak_memory_mb is None else f"{case.peak_memory_mb:.0f}",
@@ -197,6 +204,8 @@ def _ending(rows: Sequence[BenchRow]) -> Text:
         words.append("parity in multiples of PyTorch's own error")
     if any(row.summary.limit_fraction is not None for row in rows):
         words.append("limit: share of the machine's peak in that precision")
+    if any(row.summary.process_spread is not None for row in rows):
+        words.append("spread: standard deviation between processes")
     return Text("; ".join(words), "dim")
 
 

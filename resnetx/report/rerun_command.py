@@ -9,6 +9,7 @@ from resnetx.benchmark.result import BenchCase
 FLAGS = {
     "duration_s": "--duration",
     "rounds": "--rounds",
+    "processes": "--processes",
     "warmup": "--warmup",
     "scenario": "--scenario",
     "target_qps": "--target-qps",

@@ -182,11 +182,11 @@ def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
     assert first.parity is not None and not first.parity.passed and first.parity.checks[0].multiple == 412.0
     assert second.parity == Verdict(reason="the file has no card")
     assert first.summary.median_ms == 3.0 and list(first.summary.percentiles_ms or {}) == ["p50", "p75"]
-    assert run.settings == BenchOptions(providers=("cpu",), duration_s=5.0, percentiles=(50, 75))
+    assert run.settings == BenchOptions(providers=("cpu",), duration_s=5.0, percentiles=(50, 75), processes=1)
     assert run.interleaved_with == "before" and run.against == AgainstRun(file="b.json", notes=("x",))
     show(run)
-    file.write_text(json.dumps(VERSION_1 | {"schema": "resnetx.bench/3"}))
-    with pytest.raises(FileError, match=r"has the schema 'resnetx\.bench/3'"):
+    file.write_text(json.dumps(VERSION_1 | {"schema": "resnetx.bench/4"}))
+    with pytest.raises(FileError, match=r"has the schema 'resnetx\.bench/4'"):
         read_benchmark(file)
 
 

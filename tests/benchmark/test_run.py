@@ -25,8 +25,9 @@ from resnetx.benchmark.plan import plan_cases
 from resnetx.benchmark.reference_files import write_truths
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import parse_benchmark
-from resnetx.benchmark.run import NoWatch, interrupted, passed, run_benchmark
+from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.stopwatch import Stopwatch
+from resnetx.benchmark.watch import NoWatch
 from resnetx.benchmark.worker import CaseOrder, Worker
 from resnetx.errors import ResnetxError, RuntimeUnavailableError, UsageError
 from resnetx.graph.card import ModelCard
@@ -43,7 +44,8 @@ from tests.support.onnx_models import convolution_beside, small_classifier
 from tests.verification.test_verify import edited
 
 FAKE = (sys.executable, str(Path(fake.__file__)))
-QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=2, warmup=1, threads=1)
+# One process for each case, to be quick; tests/benchmark/test_waves.py is about several.
+QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=2, processes=1, warmup=1, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +201,7 @@ def test_the_command_writes_json_and_html_and_says_no_with_1(
     assert "\x1b" not in out and all(len(line) <= 80 for line in out.splitlines())
     assert "<script>\x1b" not in (tmp_path / "r.html").read_text()
     data = json.loads((tmp_path / "r.json").read_text())
-    assert data["schema"] == "resnetx.bench/2" and data["settings"]["rounds"] == 2
+    assert data["schema"] == "resnetx.bench/3" and data["settings"]["rounds"] == 2
     assert list(data["cases"][0]["latency_ms"]) == ["median", "ci95", "p25", "p75"]
     assert run(monkeypatch, "bench", folder / "foreign.onnx", "--provider", "cpu,torch", *quick) == 1
     assert "leave this provider out" in " ".join(capsys.readouterr().out.split())

@@ -10,25 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Summary
-from resnetx.benchmark.result_file import parse_benchmark
-from resnetx.benchmark.run import interleaved_order
-from resnetx.benchmark.stability import stability_warnings
-from resnetx.benchmark.summary import (
-    MIN_ROUNDS,
+from resnetx.benchmark.resampling import (
+    MIN_UNITS,
     draw_rounds,
     expanded_tail,
     median_interval,
     resampled_quantiles,
     student_t,
-    summarize,
-    summarized,
 )
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Summary
+from resnetx.benchmark.result_file import parse_benchmark
+from resnetx.benchmark.stability import stability_warnings
+from resnetx.benchmark.summary import summarize, summarized
+from resnetx.benchmark.waves import interleaved_order
 from tests.support.noise import KINDS, USUAL_MS, noisy_rounds
 
 LIMITS = Limits(threads=2, fp32_gflops=400.0, bf16_gflops=2000.0, int8_gops=4000.0)
 TIMES = st.floats(1e-3, 1e6)
-ROUNDS = st.lists(st.lists(TIMES, min_size=1, max_size=9), min_size=MIN_ROUNDS, max_size=12)
+ROUNDS = st.lists(st.lists(TIMES, min_size=1, max_size=9), min_size=MIN_UNITS, max_size=12)
 
 
 def case_of(rounds: list[list[float]], **changes: object) -> BenchCase:
@@ -110,20 +109,20 @@ def test_derived_figures_stand_beside_the_raw_ones() -> None:
 @settings(max_examples=60, deadline=None)
 def test_the_interval_holds_the_median_and_lies_within_the_medians_of_rounds(rounds: list[list[float]]) -> None:
     arrays = [np.array(samples) for samples in rounds]
-    found = median_interval(arrays)
+    found = median_interval([arrays])
     middle = median(sample for samples in rounds for sample in samples)
     medians = [sorted(samples)[(len(samples) - 1) // 2] for samples in rounds]
     assert found is not None
     assert min(medians) <= found[0] * (1 + 1e-9) and found[0] <= middle <= found[1]
     assert found[1] <= max(*medians, middle) * (1 + 1e-9)
-    assert found == median_interval(arrays), "the same file gives the same figures"
+    assert found == median_interval([arrays]), "the same file gives the same figures"
 
 
 @given(ROUNDS, st.floats(0.01, 100.0))
 @settings(max_examples=40, deadline=None)
 def test_other_units_give_the_same_interval(rounds: list[list[float]], unit: float) -> None:
     arrays = [np.array(samples) for samples in rounds]
-    plain, scaled = median_interval(arrays), median_interval([samples * unit for samples in arrays])
+    plain, scaled = median_interval([arrays]), median_interval([[samples * unit for samples in arrays]])
     assert plain is not None and scaled is not None
     assert scaled == pytest.approx((plain[0] * unit, plain[1] * unit), rel=1e-9)
 
@@ -132,15 +131,17 @@ def test_other_units_give_the_same_interval(rounds: list[list[float]], unit: flo
 def test_resampling_agrees_with_doing_it_the_long_way(share: float) -> None:
     rng = np.random.default_rng(3)
     rounds = [rng.gamma(4, 1 + number / 10, size=rng.integers(5, 30)) for number in range(9)]
-    draws = draw_rounds(len(rounds))[:200]
+    draws = draw_rounds([[samples] for samples in rounds], within=True)[:200]
     for row, found in zip(draws, resampled_quantiles(rounds, draws, share=share), strict=True):
         drawn = np.concatenate([np.repeat(samples, int(times)) for samples, times in zip(rounds, row, strict=True)])
         assert found == np.quantile(drawn, share, method="inverted_cdf")
 
 
-@pytest.mark.parametrize("count", [MIN_ROUNDS - 1, 1, 0])
+@pytest.mark.parametrize("count", [MIN_UNITS - 1, 1, 0])
 def test_too_few_rounds_have_no_interval(count: int) -> None:
-    assert median_interval([np.array([1.0, 2.0])] * count) is None
+    assert median_interval([[np.array([1.0, 2.0])] * count]) is None
+    if count != 1:
+        assert median_interval([[np.array([1.0, 2.0])] * 9] * count) is None
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_the_interval_covers(kind: str) -> None:
     truth = float(np.median(noisy_rounds(rng, kind, rounds=20_000, runs=20)))
     covered = 0
     for _ in range(trials):
-        found = median_interval(list(noisy_rounds(rng, kind, cases=1, rounds=10, runs=20)[0]))
+        found = median_interval([list(noisy_rounds(rng, kind, cases=1, rounds=10, runs=20)[0])])
         covered += found is not None and found[0] <= truth <= found[1]
     assert covered / trials >= 0.92
 

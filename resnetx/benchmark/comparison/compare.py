@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from resnetx.benchmark.comparison.matching import (
     Key,
     label_case,
@@ -15,14 +17,17 @@ from resnetx.benchmark.comparison.matching import (
     require_rounds,
     require_same_machine,
 )
-from resnetx.benchmark.comparison.ratio import Contrast, contrast_rounds
+from resnetx.benchmark.comparison.ratio import Contrast, contrast_processes
+from resnetx.benchmark.options import PROCESSES, ROUNDS
+from resnetx.benchmark.resampling import MIN_UNITS
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
-from resnetx.benchmark.summary import MIN_ROUNDS, valid_rounds
+from resnetx.benchmark.samples import valid_processes, valid_rounds
 from resnetx.errors import UsageError
 
 SCHEMA = "resnetx.comparison/1"
 Verdict = Literal["faster", "slower", "same", "can't tell"]
-# Two processes that run the same file differ permanently by up to this much, because of their memory layout.
+# Smaller changes are not called changes: two processes that run the same file differ by up to this much, because of
+# their memory layout, which older files with one process for each case do not show.
 SMALLEST_CHANGE = 0.015
 # A change whose interval is within this counts as no change.
 SAME_WITHIN = 0.03
@@ -36,7 +41,7 @@ PEAK_NOISE = 0.03
 class ComparedRow:
     """One case in both runs. `ratio` is new time over old time, so above 1 is slower; None if unknown.
 
-    `interleaved` says whether the two ran in interleaved rounds.
+    `interleaved` says whether the two ran in interleaved rounds; `processes` is how many each ran in.
     """
 
     model: str
@@ -54,6 +59,7 @@ class ComparedRow:
     reading: str | None = None
     past_limit: bool = False
     reason: str | None = None
+    processes: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +124,13 @@ def compare(
         rows=rows,
         only_old=tuple(label_case(case) for key, case in olds.items() if key not in news),
         only_new=tuple(label_case(case) for key, case in news.items() if key not in olds),
-        notes=(*renamed, *_notes(differences, shift), *_precision_notes(olds, news), *_option_notes(olds, news)),
+        notes=(
+            *renamed,
+            *_notes(differences, shift),
+            *_precision_notes(olds, news),
+            *_option_notes(olds, news),
+            *_process_notes(rows),
+        ),
     )
 
 
@@ -131,6 +143,7 @@ def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: i
         concurrency=new.concurrency,
         boundary=new.boundary,
         interleaved=paired,
+        processes=(old.processes, new.processes),
         old_ms=old.summary.median_ms,
         new_ms=new.summary.median_ms,
         verdict="can't tell",
@@ -138,13 +151,26 @@ def _row(old: BenchCase, new: BenchCase, *, paired: bool, shift: float, count: i
     )
     if row.reason:
         return row
-    before, after = valid_rounds(old), valid_rounds(new)
-    aligned = paired and len(before) == len(after) == len(old.samples_ms) == len(new.samples_ms)
-    contrast = contrast_rounds(before, after, paired=aligned, rows=count)
+    before, after = valid_processes(old), valid_processes(new)
+    aligned = paired and _aligned(old, new)
+    contrast = contrast_processes(before, after, paired=aligned, rows=count)
     if contrast is None:
-        fewest = min(len(before), len(after))
-        return replace(row, reason=f"{fewest} rounds are too few; use at least {MIN_ROUNDS}, better 20.")
+        return replace(row, reason=_too_few(before, after))
     return _judged(row, contrast if paired else _shifted(contrast, shift), limit)
+
+
+def _aligned(old: BenchCase, new: BenchCase) -> bool:
+    """Whether each round of one case has its neighbour in the other, in a process with the same number."""
+    same = old.processes == new.processes and old.round_processes == new.round_processes
+    return same and len(valid_rounds(old)) == len(valid_rounds(new)) == len(old.samples_ms) == len(new.samples_ms)
+
+
+def _too_few(old: Sequence[Sequence[np.ndarray]], new: Sequence[Sequence[np.ndarray]]) -> str:
+    several = [len(processes) for processes in (old, new) if len(processes) > 1]
+    if several and min(several) < MIN_UNITS:
+        return f"{min(several)} processes are too few; use at least {MIN_UNITS}, better {PROCESSES}."
+    fewest = min(len(processes[0]) for processes in (old, new) if len(processes) == 1)
+    return f"{fewest} rounds are too few; use at least {MIN_UNITS}, better {ROUNDS}."
 
 
 def _judged(row: ComparedRow, contrast: Contrast, limit: float) -> ComparedRow:
@@ -194,6 +220,19 @@ def _notes(differences: Sequence[str], shift: float) -> Iterable[str]:
     if shift:
         word = "slower" if shift > 0 else "faster"
         yield f"The machine itself was {math.expm1(abs(shift)):.0%} {word} in the new run; the intervals are widened."
+
+
+def _process_notes(rows: Sequence[ComparedRow]) -> Iterable[str]:
+    """A process has a speed of its own, which rounds of the same process do not show."""
+    timed = [row for row in rows if row.interval]
+    single = [sum(row.processes[side] == 1 for row in timed) for side in (0, 1)]
+    which = " and ".join(side for side, count in zip(("the old run", "the new run"), single, strict=True) if count)
+    if which:
+        some = "" if max(single) == len(timed) else ", for some rows"
+        yield (
+            f"One process per case in {which}{some}: the intervals do not include how processes differ, and are "
+            "narrower than the truth. bench now starts several."
+        )
 
 
 def _option_notes(olds: Mapping[Key, BenchCase], news: Mapping[Key, BenchCase]) -> Iterable[str]:

@@ -16,8 +16,9 @@ from resnetx.benchmark.comparison.matching import match_cases, nothing_in_common
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into, plan_cases
 from resnetx.benchmark.result import AgainstRun, BenchCase, Benchmark
-from resnetx.benchmark.run import NoWatch, Watch, run_cases
-from resnetx.benchmark.summary import valid_rounds
+from resnetx.benchmark.run import run_cases
+from resnetx.benchmark.samples import valid_rounds
+from resnetx.benchmark.watch import NoWatch, Watch
 from resnetx.errors import ResnetxError, UsageError
 from resnetx.machine.facts import read_machine
 from resnetx.machine.threads import default_threads

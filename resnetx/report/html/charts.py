@@ -113,7 +113,8 @@ def describe(row: BenchRow, spread: Spread) -> str:
         words.append(f"95 % interval {summary.ci95_ms[0]:.4g} to {summary.ci95_ms[1]:.4g}")
     words.append(f"half of the samples from {spread.quarter:.4g} to {spread.three_quarters:.4g}")
     samples = f"{spread.count:,} sample{'' if spread.count == 1 else 's'}"
-    words.append(f"{samples} in {spread.rounds} round{'' if spread.rounds == 1 else 's'}")
+    processes = f" of {row.case.processes} processes" if row.case.processes > 1 else ""
+    words.append(f"{samples} in {spread.rounds} round{'' if spread.rounds == 1 else 's'}{processes}")
     if spread.below or spread.above:
         words.append(f"not drawn: {spread.below} below and {spread.above} above, up to {number(spread.highest)} ms")
     text = "; ".join(words)

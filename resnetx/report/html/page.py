@@ -19,6 +19,7 @@ from resnetx.report.html.charts import describe, latency_chart, limit_chart, pla
 from resnetx.report.html.markup import legible, number
 from resnetx.report.html.results_table import filled_columns, placed_nodes, worst_multiple
 from resnetx.report.html.spread import measure_spread
+from resnetx.report.process_words import processes_in_words
 from resnetx.report.rerun_command import bench_command
 from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
 
@@ -36,7 +37,8 @@ LIMITS = {
 # What the template calls.
 FUNCTIONS = (
     *(bench_command, bound_verdict, captions, change_in_words, describe, interval_in_words, latency_chart, limit_chart),
-    *(load_notes, measure_spread, placed_nodes, placement_chart, provider_in_words, throughput_chart, turns_in_words),
+    *(load_notes, measure_spread, placed_nodes, placement_chart, processes_in_words, provider_in_words),
+    *(throughput_chart, turns_in_words),
     *(verdict, verdict_in_words, worst_multiple),
 )
 NOTHING = Markup('<span class="dim">–</span>')

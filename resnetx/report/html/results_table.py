@@ -41,6 +41,8 @@ def _columns(rows: Sequence[BenchRow]) -> list[Column]:
         Column("torch", "× torch", lambda row: row.ratio),
         Column("median", "median ms", lambda row: row.summary.median_ms),
         *(Column(name, f"{name} ms", _percentile(name)) for name in percentiles),
+        Column("spread", "process spread %", _spread_percent),
+        Column("processes", "processes", lambda row: row.case.processes or None),
         Column("limit", "% of limit", _limit_percent),
         Column("precision", "precision", lambda row: row.case.effective_precision, numeric=False),
         Column("status", "status", lambda row: row.case.status, numeric=False),
@@ -65,6 +67,10 @@ def _percentile(name: str) -> Callable[[BenchRow], float | None]:
 
 def _limit_percent(row: BenchRow) -> float | None:
     return None if row.summary.limit_fraction is None else 100 * row.summary.limit_fraction
+
+
+def _spread_percent(row: BenchRow) -> float | None:
+    return None if row.summary.process_spread is None else 100 * row.summary.process_spread
 
 
 def _parity(row: BenchRow) -> str | None:

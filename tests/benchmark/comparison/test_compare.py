@@ -14,10 +14,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from resnetx.benchmark.comparison.compare import Comparison, compare
-from resnetx.benchmark.comparison.ratio import contrast_rounds
+from resnetx.benchmark.comparison.ratio import Contrast, contrast_processes
+from resnetx.benchmark.resampling import MIN_UNITS
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
 from resnetx.benchmark.result_file import read_benchmark
-from resnetx.benchmark.summary import MIN_ROUNDS, summarized
+from resnetx.benchmark.summary import summarized
 from resnetx.cli.main import app
 from resnetx.cli.options import parse_share
 from resnetx.errors import FileError, ResnetxError, UsageError
@@ -26,6 +27,11 @@ from tests.support.noise import KINDS, noisy_rounds
 
 MACHINE = {"processor": "A", "cores": 2, "versions": {"onnxruntime": "1.31.1", "resnetx": "1"}}
 LIMIT = 1.02
+
+
+def contrast_rounds(old: list[np.ndarray], new: list[np.ndarray], *, paired: bool, rows: int = 1) -> Contrast | None:
+    """Of cases that ran in one process each."""
+    return contrast_processes([old], [new], paired=paired, rows=rows)
 
 
 def case_of(samples: np.ndarray | list[list[float]], **changes: object) -> BenchCase:
@@ -117,7 +123,7 @@ def test_a_common_drift_cancels_only_in_turns() -> None:
 
 
 @given(
-    st.lists(st.lists(st.floats(0.1, 100), min_size=3, max_size=6), min_size=MIN_ROUNDS, max_size=9),
+    st.lists(st.lists(st.floats(0.1, 100), min_size=3, max_size=6), min_size=MIN_UNITS, max_size=9),
     st.floats(0.2, 5),
     st.booleans(),
 )
@@ -133,7 +139,7 @@ def test_a_contrast_is_a_ratio(rounds: list[list[float]], factor: float, paired:
 
 
 def test_too_few_rounds_or_unequal_turns_give_none() -> None:
-    few = [np.array([1.0])] * (MIN_ROUNDS - 1)
+    few = [np.array([1.0])] * (MIN_UNITS - 1)
     assert contrast_rounds(few, few, paired=False) is None
     assert contrast_rounds([*few, few[0]], [*few, few[0], few[0]], paired=True) is None
 
@@ -204,7 +210,7 @@ def test_models_of_other_paths_are_still_the_same(one: str, other: str) -> None:
     old, new = (run_of(case_of(steady(10.0), model=model)) for model in (one, other))
     result = compare(old, new)
     assert result.rows[0].verdict == "same"
-    assert bool(result.notes) == ("fp32" in one)
+    assert ("the only model of each run" in " ".join(result.notes)) == ("fp32" in one)
 
 
 def test_a_faster_run_in_a_coarser_precision_says_so() -> None:
@@ -368,7 +374,7 @@ def with_case(**changes: object) -> str:
         ("[]", "not a benchmark"),
         ("\ufeff{}", "not a benchmark"),
         ("[" * 100_000, "not a benchmark"),
-        (changed(schema="resnetx.bench/3"), "has the schema 'resnetx.bench/3'"),
+        (changed(schema="resnetx.bench/4"), "has the schema 'resnetx.bench/4'"),
         (changed(schema=None), "has the schema 'None'"),
         (changed(cases=[]), "without any case"),
         (changed(cases=None), "not a benchmark"),

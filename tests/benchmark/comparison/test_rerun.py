@@ -17,8 +17,9 @@ from resnetx.benchmark.comparison.rerun import Against, judge, run_against
 from resnetx.benchmark.plan import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
-from resnetx.benchmark.run import NoWatch, interrupted, passed, run_benchmark
+from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.summary import summarized
+from resnetx.benchmark.watch import NoWatch
 from resnetx.errors import UsageError
 from tests.benchmark.test_run import FAKE, Interrupting
 from tests.cli.test_main import run
@@ -145,10 +146,11 @@ def test_why_a_model_is_not_at_hand(
 
 
 def test_a_base_that_fails_when_it_runs_again_is_compared_from_storage(models: list[Path], tmp_path: Path) -> None:
-    options = replace(QUICK, batches=(fake.FINE, fake.CRASHES))
+    options = replace(QUICK, batches=(fake.FINE, fake.CRASHES), processes=1)
     base = base_of(models[:1], tmp_path / "base.json", options)
     fine = base.base.cases[0].samples_ms
-    cases = tuple(replace(case, status="ok", error=None, samples_ms=fine) for case in base.base.cases)
+    fixed = {"status": "ok", "error": None, "samples_ms": fine, "round_processes": []}
+    cases = tuple(replace(case, **fixed) for case in base.base.cases)  # type: ignore[arg-type]
     base = saved(replace(base.base, cases=cases), base.path)
     new = run_against(models[:1], options, base, worker=FAKE)
     assert [case.batch for case in new.base_cases] == [fake.FINE]
@@ -202,7 +204,8 @@ def test_where_all_in_common_failed_there_is_nothing_to_judge(models: list[Path]
 
 
 def with_times(base: Against, samples: list[list[float]]) -> dict[str, Any]:
-    return replace(base.base, cases=tuple(replace(case, samples_ms=samples) for case in base.base.cases)).to_json()
+    cases = tuple(replace(case, samples_ms=samples, round_processes=[]) for case in base.base.cases)
+    return replace(base.base, cases=cases).to_json()
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ from resnetx.benchmark.loadgen.system_under_test import Feeder, System
 from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import parse_benchmark
-from resnetx.benchmark.run import NoWatch, interrupted, passed, run_benchmark
+from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.summary import summarize, summarized
+from resnetx.benchmark.watch import NoWatch
 from resnetx.errors import FileError, UsageError
 from resnetx.report.bench import render_bench
 from resnetx.report.bench_rows import bench_rows
