@@ -136,4 +136,5 @@ def test_a_fault_shows_first_in_the_layer_that_it_names(fault: Fault) -> None:
     node, roundings = found
     # A quantized layer's weights are nodes of their own, named after it.
     assert node == fault.layer or (fault.base == "int8" and node.startswith(str(fault.layer)))
-    assert roundings > LEAST_ROUNDINGS
+    # In a tensor of large numbers the effect of one weight is small.
+    assert roundings > LEAST_ROUNDINGS or fault.needs == "structure"
