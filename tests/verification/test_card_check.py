@@ -124,7 +124,7 @@ def test_the_shapes_of_a_network_are_those_that_torch_builds(config: ResNetConfi
         ("floats", {"preprocessing": replace(IMAGENET, scale=1.0)}, "says scale 1.0"),
         ("floats", {"preprocessing": CAFFE}, "of networks from a seed has"),
         ("floats", {"preprocessing": replace(IMAGENET, std=(0.0, 1.0, 1.0))}, "not positive"),
-        ("pixels", {"preprocessing": replace(IMAGENET, order="BGR")}, "pixels in the order BGR, but the file has RGB"),
+        ("pixels", {"preprocessing": replace(IMAGENET, order="BGR")}, "order BGR, but the file reads them as RGB"),
         ("pixels", {"preprocessing": replace(IMAGENET, mean=(0.486, 0.456, 0.406))}, "card's mean shifts pixels"),
         ("pixels", {"preprocessing": replace(IMAGENET, std=(0.229, 0.225, 0.225))}, "standard deviation multiply"),
         ("fp16", {"preprocessing": replace(IMAGENET, scale=1 / 256)}, "standard deviation multiply"),
