@@ -9,6 +9,7 @@ off by more than eight roundings. Every fault that passes, every layer named wro
 
 import argparse
 import json
+import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -66,6 +67,13 @@ def judge_honest(file: HonestFile) -> Row:
     return Row(kind="honest", name=file.name, caught=not result.passed, named_right=True, problem=problem)
 
 
+def shown(row: Row) -> Row:
+    """Tell of a problem at once: the whole study takes many minutes."""
+    if row.problem:
+        print(f"{row.kind}: {row.name}: {row.problem}", file=sys.stderr, flush=True)
+    return row
+
+
 def report_faults(rows: Sequence[Row]) -> bool:
     print(f"{'class':18}{'faults':>8}{'caught':>8}{'named right':>13}")
     for kind in dict.fromkeys(row.kind for row in rows):
@@ -102,9 +110,10 @@ def main() -> None:
     options = parser.parse_args()
     # torchvision and the exporters deprecate each other's interfaces.
     warnings.simplefilter("ignore")
-    faulty = [judge_fault(kind, fault) for kind in options.classes for fault in CLASSES[kind] if not options.honest]
-    files = [file for file in honest_files(newest_opset()) if not (options.quick and file.slow)]
-    honest = [judge_honest(file) for file in files if not options.faults]
+    faults = [] if options.honest else [(kind, fault) for kind in options.classes for fault in CLASSES[kind]]
+    files = [] if options.faults else honest_files(newest_opset())
+    faulty = [shown(judge_fault(kind, fault)) for kind, fault in faults]
+    honest = [shown(judge_honest(file)) for file in files if not (options.quick and file.slow)]
     good = [report(rows) for report, rows in ((report_faults, faulty), (report_honest, honest)) if rows]
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in (*faulty, *honest)], indent=1))

@@ -34,6 +34,8 @@ OLDER: dict[str, Any] = {"exporter": "torchscript", "opset": 18}
 NEWER: dict[str, Any] = {"exporter": "dynamo", "opset": 20}
 OPTIMIZATIONS = ("basic", "extended")
 Rewrite = Callable[[Path], None]
+# A file, and how a user would verify it.
+Made = tuple[Path, VerifyOptions]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class HonestFile:
     """`make` writes the file into a folder, and says how a user would verify it."""
 
     name: str
-    make: Callable[[Path], tuple[Path, VerifyOptions]]
+    make: Callable[[Path], Made]
     slow: bool = False
 
 
@@ -97,7 +99,7 @@ def _family_file(family: str, exporter: str, opset: int, simplify: bool) -> tupl
 
 def _family(
     folder: Path, *, family: str, rewrite: Rewrite | None = None, simplify: bool = False, **options: Any
-) -> tuple[Path, VerifyOptions]:
+) -> Made:
     network, data = _family_file(family, options["exporter"], options["opset"], simplify)
     path = folder / "m.onnx"
     path.write_bytes(data)
@@ -108,7 +110,7 @@ def _family(
 
 def _own(
     folder: Path, *, config: ResNetConfig = TINY, size: int = 48, rewrite: Rewrite | None = None, **options: Any
-) -> tuple[Path, VerifyOptions]:
+) -> Made:
     path = folder / "m.onnx"
     resnetx.export(config, path, image_size=size, verify=False, **{**OLDER, "simplify": False, **options})
     if rewrite:
@@ -116,9 +118,7 @@ def _own(
     return path, VerifyOptions()
 
 
-def _trained(
-    folder: Path, *, change: Callable[[nn.Module], None], size: int = 48, **options: Any
-) -> tuple[Path, VerifyOptions]:
+def _trained(folder: Path, *, change: Callable[[nn.Module], None], size: int = 48, **options: Any) -> Made:
     """From a checkpoint whose weights are changed as training changes them."""
     network = build_network(TINY)
     initialize(network, 5)
@@ -131,7 +131,7 @@ def _trained(
     return path, VerifyOptions()
 
 
-def _odd(folder: Path, *, name: str, rewrite: Rewrite | None = None, **options: Any) -> tuple[Path, VerifyOptions]:
+def _odd(folder: Path, *, name: str, rewrite: Rewrite | None = None, **options: Any) -> Made:
     odd, module, path = ODD[name], odd_module(name), folder / "m.onnx"
     example = torch.zeros(2, 3, odd.size, odd.size, dtype=odd.dtype)
     resnetx.export(module, path, example=example, verify=False, simplify=False, **options)
@@ -208,9 +208,7 @@ def honest_files(newest_opset: int) -> list[HonestFile]:
     """The whole table; `newest_opset` is the newest that the installed runtime loads."""
     files: list[HonestFile] = []
 
-    def add(
-        title: str, maker: Callable[..., tuple[Path, VerifyOptions]], *, slow: bool = False, **options: Any
-    ) -> None:
+    def add(title: str, maker: Callable[..., Made], *, slow: bool = False, **options: Any) -> None:
         files.append(HonestFile(name=title, make=partial(maker, **options), slow=slow))
 
     for family in FAMILIES:
@@ -251,6 +249,7 @@ def honest_files(newest_opset: int) -> list[HonestFile]:
     for name in ODD:
         add(f"{name}, torchscript", _odd, name=name, **OLDER)
         add(f"{name}, dynamo", _odd, name=name, slow=True, **NEWER)
+        add(f"{name}, ONNX Runtime's extended", _odd, name=name, rewrite=REWRITES["ONNX Runtime's extended"], **OLDER)
     for name in ("softmax", "one output", "SiLU"):
         add(f"{name}, float16 inputs and outputs", _odd, name=name, rewrite=float16_throughout, **OLDER)
     return files
