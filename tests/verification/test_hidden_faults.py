@@ -21,6 +21,7 @@ from tests.verification.faults.looks import (
     session_of,
     truth_and_noise,
 )
+from tests.verification.faults.verdict import is_right
 from tests.verification.test_faults import LEAST_OF_FAULTS, MOST_OF_NOISE, every_fault
 
 ALL = [fault for faults in HIDDEN.values() for fault in faults]
@@ -138,3 +139,23 @@ def test_a_fault_shows_first_in_the_layer_that_it_names(fault: Fault) -> None:
     assert node == fault.layer or (fault.base == "int8" and node.startswith(str(fault.layer)))
     # In a tensor of large numbers the effect of one weight is small.
     assert roundings > LEAST_ROUNDINGS or fault.needs == "structure"
+
+
+@pytest.mark.parametrize(
+    ("name", "named", "compared", "right"),
+    [
+        ("a classifier 2 % too large beside an unused fp16 number", "fc", ("conv1", "fc"), True),
+        ("a classifier 2 % too large beside an unused fp16 number", "conv1", ("conv1", "fc"), False),
+        ("a classifier 2 % too large beside an unused fp16 number", None, ("conv1", "fc"), False),
+        # An addition that PyTorch has no module for shows in the next layer.
+        ("layer3.0.add stuck at the first sample's from batch 8 on", "layer3.0.relu_2", ("layer3.0.relu_2",), True),
+        ("layer3.0.add stuck at the first sample's from batch 8 on", "layer3.1.conv1", ("layer3.0.relu_2",), False),
+        ("layer2.0.relu_1 leaking from the first sample from batch 5 on", "layer2.0.relu", ("layer2.0.relu",), False),
+        ("GroupNorm: eps 1e-3 for 1e-5", "norm1", ("norm1",), True),
+        ("GroupNorm: SiLU left out", "norm1", ("norm1", "silu1"), False),
+        ("int8: bias dropped in layer1.0.conv2", "layer1.0.conv2.bias_DequantizeLinear", (), True),
+    ],
+)
+def test_who_names_the_right_layer(name: str, named: str | None, compared: tuple[str, ...], right: bool) -> None:
+    fault = next(fault for fault in ALL if fault.name == name)
+    assert is_right(fault, named, compared) == right

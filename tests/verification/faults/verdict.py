@@ -1,5 +1,6 @@
 """What `resnetx verify` says of a faulty file: passed or not, and which layer it names."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,18 @@ def is_right(fault: Fault, named: str | None, compared: Sequence[str]) -> bool:
     """The layer itself, a node of it, or the first after it where its own tensor is not compared."""
     if named is None or fault.layer is None:
         return fault.layer is None
-    # A quantized layer's weights, and a module of several nodes, are named after it.
-    if named == fault.layer or named.startswith((f"{fault.layer}.", f"{fault.layer}_")):
+    if named == fault.layer or _same_module(fault, named):
         return True
     order = [node.name for node in healthy_model(fault.base).graph.node]
     behind = order[order.index(fault.layer) :] if fault.layer in order else []
     return fault.layer not in compared and [named] == [name for name in behind if name in compared][:1]
+
+
+def _same_module(fault: Fault, named: str) -> bool:
+    """A quantized layer's weights are nodes named after it, and a module of several nodes numbers them.
+
+    In our own networks a number counts the calls of a module, each of which is a layer.
+    """
+    if BASES[fault.base].module is not None:
+        return re.sub(r"_\d+$", "", named) == re.sub(r"_\d+$", "", str(fault.layer))
+    return fault.base == "int8" and named.startswith((f"{fault.layer}.", f"{fault.layer}_"))
