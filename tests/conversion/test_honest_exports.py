@@ -1,4 +1,4 @@
-"""No false alarm: more than 200 honest exports, each verified as a user would, on every provider that works here."""
+"""No false alarm: more than 500 honest files, each verified as a user would, on every provider that works here."""
 
 from itertools import product
 from pathlib import Path
@@ -11,6 +11,8 @@ from resnetx.model.config import DEPTHS, resnet_config
 from resnetx.runtime.catalog import BY_NAME, engine_of
 from resnetx.runtime.ort.engine import newest_opset
 from resnetx.verification.verify import VerifyOptions, verify_file
+from tests.support.honest_files import HonestFile, honest_files
+from tests.support.reduced_networks import FAMILIES
 
 NEWEST = newest_opset()
 PROVIDERS = tuple(name for name in ("cpu", "openvino") if engine_of(BY_NAME[name]).why_not() is None)
@@ -54,4 +56,23 @@ def test_an_honest_export_passes(tmp_path: Path, network: dict[str, Any], option
     size = 64 if config.variant == "textbook" else 48
     resnetx.export(config, tmp_path / "m.onnx", image_size=size, verify=False, **options)
     result = verify_file(tmp_path / "m.onnx", VerifyOptions(providers=PROVIDERS, seed=options.get("seed", 0)))
+    assert result.passed, [check.reason for verdict in result.verdicts for check in verdict.parity.checks]
+
+
+FILES = honest_files(NEWEST)
+
+
+def test_there_are_more_than_300_of_every_kind_in_the_table() -> None:
+    names = [file.name for file in FILES]
+    assert len(names) > 300 and len(set(names)) == len(names)
+    assert all(sum(name.startswith(f"{family},") for name in names) >= 5 for family in FAMILIES)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, id=file.name, marks=[pytest.mark.slow] if file.slow else []) for file in FILES]
+)
+def test_an_honest_file_raises_no_alarm(file: HonestFile, tmp_path: Path) -> None:
+    path, options = file.make(tmp_path)
+    result = verify_file(path, options)
     assert result.passed, [check.reason for verdict in result.verdicts for check in verdict.parity.checks]

@@ -1,6 +1,5 @@
 """The seeded faults are what they say: files that pass for the healthy one, each wrong where it is said to be."""
 
-import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,129 +8,30 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto
 
 from resnetx.graph.card import read_card
-from resnetx.inputs.synthetic import network_input, synthetic_images
-from resnetx.model.deploy import Deployed
-from resnetx.model.preprocessing import IMAGENET
 from resnetx.runtime.catalog import open_runner
-from resnetx.runtime.ort.session import Session
-from resnetx.verification.pytorch_reference import run_references
 from resnetx.weights.checkpoint import load_checkpoint, load_network, weights_sha256
 from tests.verification.faults import FAULTS, Base, Fault, reference, reference_model
 from tests.verification.faults.array_changes import flip_bit, half, int8, mantissa, typical
-from tests.verification.faults.base import EXPORT_OPTIONS, IMAGE_SIZE, healthy_model, network
+from tests.verification.faults.base import healthy_model, network
+from tests.verification.faults.differences import first_difference
 from tests.verification.faults.folding import convolutions, refold
 from tests.verification.faults.graph_edits import changed, weight
+from tests.verification.faults.looks import EPSILON, answers, looks, multiples, rms, session_of, truth_and_noise
 
-BASES = tuple(EXPORT_OPTIONS)
+BASES = tuple(dict.fromkeys(fault.base for fault in FAULTS))
 OBSERVABLE = [fault for fault in FAULTS if fault.observable]
 UNOBSERVABLE = [fault for fault in FAULTS if not fault.observable]
-EPSILON = float(np.finfo(np.float32).eps)
 # Healthy logits stay below 1.5 times PyTorch's own error, probabilities of extreme images below 3.
 MOST_OF_NOISE = 4.0
 # Whatever is called a fault is far from any doubt about that.
 LEAST_OF_FAULTS = 16.0
 
-Batches = tuple[np.ndarray, ...]
-
 
 def every_fault(faults: list[Fault]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fault", faults, ids=[fault.name for fault in faults])
-
-
-@functools.cache
-def looks(base: Base) -> dict[str, Batches]:
-    """The ways to look at a file, from the plainest on: what a fault needs is the first that shows it."""
-    pixels = synthetic_images(12, IMAGE_SIZE)
-    images = pixels if base == "pixels" else network_input(pixels, IMAGENET)
-    smooth, extreme = images[[0, 1, 2]], images[3::4]
-    result = {
-        "any image": tuple(image[None] for image in smooth),
-        "batch 2": (smooth[:2], smooth[1:]),
-        "batch 3": (smooth,),
-        "extreme images": tuple(image[None] for image in extreme),
-    }
-    if base != "pixels":
-        result["large magnitudes"] = tuple(image[None] * np.float32(10) for image in smooth)
-    return result
-
-
-@functools.cache
-def truth_and_noise(base: Base) -> dict[str, tuple[np.ndarray, float]]:
-    """PyTorch's float64 answers, and the error of float32; at least a rounding or two of the answers."""
-    form = "probabilities" if base == "probabilities" else "logits"
-    module = Deployed(network(base), IMAGENET if base == "pixels" else None, form).eval()
-    result = {}
-    for look, batches in looks(base).items():
-        references = run_references(module, [[batch] for batch in batches])
-        truth = np.concatenate([outputs[0] for outputs in references.truth])
-        noisy = np.concatenate([outputs[0] for outputs in references.noisy["fp32"]])
-        result[look] = truth, max(rms(noisy - truth), 2 * EPSILON * rms(truth))
-    return result
-
-
-def rms(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
-def session_of(model: ModelProto) -> Session:
-    return open_runner(model.SerializeToString())
-
-
-def answers(session: Session, batches: Batches) -> np.ndarray:
-    name = session.outputs[0].name
-    return np.concatenate([session.run({"input": batch})[name] for batch in batches])
-
-
-def multiples(fault: Fault, model: ModelProto) -> dict[str, float]:
-    """The error in multiples of PyTorch's own, for each way to look; NaN is an infinite error."""
-    session = session_of(model)
-    result = {}
-    for look, batches in looks(fault.base).items():
-        truth, noise = truth_and_noise(fault.base)[look]
-        error = rms(answers(session, batches) - truth) / noise
-        result[look] = error if np.isfinite(error) else float("inf")
-    return result
-
-
-def shown(model: ModelProto, names: list[str]) -> ModelProto:
-    """The model with interior tensors put out as they are; casts make floats of the integers."""
-    copied = ModelProto()
-    copied.CopyFrom(model)
-    own = {value.name for value in copied.graph.output} | {value.name for value in copied.graph.input}
-    made = {name for node in copied.graph.node for name in node.output}
-    for name in names:
-        if name in made - own:
-            copied.graph.node.append(helper.make_node("Cast", [name], [f"{name}#"], f"{name}#", to=TensorProto.FLOAT))
-            copied.graph.output.append(helper.make_tensor_value_info(f"{name}#", TensorProto.FLOAT, None))
-    return copied
-
-
-@functools.cache
-def healthy_tensors(base: Base, look: str) -> tuple[tuple[str, str, np.ndarray], ...]:
-    """Each node with its tensor's name and what stands in it, in the order of the file."""
-    model = healthy_model(base)
-    nodes = {node.output[0]: node.name for node in model.graph.node}
-    run = session_of(shown(model, list(nodes))).run({"input": np.concatenate(looks(base)[look])})
-    return tuple((nodes[tensor], tensor, run.get(f"{tensor}#", run.get(tensor))) for tensor in nodes)  # type: ignore[misc]
-
-
-def first_difference(fault: Fault, model: ModelProto) -> tuple[str, float] | None:
-    """The first node of the healthy file whose tensor differs in its last bit, and by how many roundings."""
-    healthy = healthy_tensors(fault.base, fault.needs)
-    session = session_of(shown(model, [tensor for _, tensor, _ in healthy]))
-    run = session.run({"input": np.concatenate(looks(fault.base)[fault.needs])})
-    for node, tensor, expected in healthy:
-        found = run.get(f"{tensor}#", run.get(tensor))
-        if found is not None and not np.array_equal(found, expected):
-            if found.shape != expected.shape:
-                return node, float("inf")
-            with np.errstate(over="ignore", invalid="ignore"):
-                size = rms(found - expected) / (EPSILON * rms(expected))
-            return node, size if np.isfinite(size) else float("inf")
-    return None
 
 
 def test_there_are_enough_of_them_and_each_has_its_own_name() -> None:
@@ -151,7 +51,7 @@ def test_the_healthy_files_are_healthy(base: Base, tmp_path: Path) -> None:
     assert card is not None and card.weights.sha256 == weights_sha256(network(base))
     session = open_runner(healthy.path)
     for look, batches in looks(base).items():
-        truth, noise = truth_and_noise(base)[look]
+        truth, noise, _ = truth_and_noise(base, look)
         assert rms(answers(session, batches) - truth) < MOST_OF_NOISE * noise, look
     if healthy.weights is None:
         assert card.weights.seed == 0

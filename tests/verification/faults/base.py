@@ -5,34 +5,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnx
-import torch
 from onnx import ModelProto
 from safetensors.torch import save_file
 from torch import nn
 
 import resnetx
-from resnetx.model.config import ResNetConfig
 from resnetx.model.initialization import initialize
 from resnetx.model.network import build_network
 from tests.verification.faults.graph_edits import Edit, changed
-
-Base = Literal["floats", "pixels", "probabilities", "small variances"]
-# What an inspection must look at to see the fault; "any image" shows the others.
-Needs = Literal["any image", "extreme images", "large magnitudes", "batch 2", "batch 3"]
-
-CONFIG = ResNetConfig(stages=(2, 1, 2), width=8, classes=20)
-IMAGE_SIZE = 64
-EXPORT_OPTIONS: dict[Base, dict[str, Any]] = {
-    "floats": {},
-    "pixels": {"preprocess": "uint8"},
-    "probabilities": {"output": "probabilities"},
-    "small variances": {},
-}
-# As BatchNorms have them behind channels that hardly ever fire: here eps 1.001e-5 is not 1e-5 any more.
-SMALL = 1e-4
+from tests.verification.faults.healthy import BASES, IMAGE_SIZE, Base, Needs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,43 +48,38 @@ class Reference:
 @functools.cache
 def network(base: Base = "floats", seed: int = 0) -> nn.Module:
     """The healthy network of a base, or one that differs in the seed."""
-    built = build_network(CONFIG)
+    recipe = BASES[base]
+    if recipe.module is not None:
+        return recipe.module(seed)
+    built = build_network(recipe.config)
     initialize(built, seed)
-    if base == "small variances":
-        shrink_variances(built)
+    if recipe.adapt is not None:
+        recipe.adapt(built)
     return built
-
-
-@torch.no_grad()
-def shrink_variances(built: nn.Module) -> None:
-    """Weaker convolutions with statistics to match: the BatchNorms make nearly the same of it."""
-    for module in built.modules():
-        if isinstance(module, nn.Conv2d):
-            module.weight.mul_(SMALL**0.5)
-        elif isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.mul_(SMALL**0.5)
-            module.running_var.mul_(SMALL)
 
 
 @functools.cache
 def _exported(base: Base) -> tuple[bytes, bytes | None]:
     """The healthy file and its weights' file, made once."""
+    recipe = BASES[base]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = folder / "weights.safetensors" if base == "small variances" else None
+        source = folder / "weights.safetensors" if recipe.adapt is not None else None
         if source:
             tensors = {key: value.contiguous() for key, value in network(base).state_dict().items()}
             save_file(tensors, source)
+        own = recipe.module is None
         result = resnetx.export(
-            None if source else CONFIG,
+            (None if source else recipe.config) if own else network(base),
             folder / "m.onnx",
             weights=source,
-            variant=CONFIG.variant if source else None,
-            image_size=IMAGE_SIZE,
-            **EXPORT_OPTIONS[base],
+            variant=recipe.config.variant if source else None,
+            image_size=IMAGE_SIZE if own else None,
+            **recipe.options,
         )
         assert result.passed
+        if recipe.rewrite is not None:
+            recipe.rewrite(result.path)
         return result.path.read_bytes(), source.read_bytes() if source else None
 
 

@@ -40,7 +40,8 @@ def weight(model: ModelProto, name: str) -> np.ndarray:
 def set_weight(model: ModelProto, name: str, array: np.ndarray) -> None:
     tensor = _initializer(model, name)
     assert list(tensor.dims) == list(array.shape), name
-    tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name))
+    stored = numpy_helper.to_array(tensor).dtype
+    tensor.CopyFrom(numpy_helper.from_array(np.array(array, stored, order="C"), name))
 
 
 def weights(change: Change, *names: str) -> Edit:
