@@ -141,7 +141,7 @@ def _elu(x: Array, alpha: float, scale: float) -> Array:
 
 def _erf(x: Array) -> Array:
     """numpy has none."""
-    return np.vectorize(math.erf, otypes=[np.float64])(x)
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(x))
 
 
 def _gelu_tanh(x: Array) -> Array:
