@@ -176,7 +176,8 @@ def _affine_behind_clip(op: Op, before: Op, graph: Graph) -> list[Op] | None:
 def _affine_behind_product(op: Op, before: Op, graph: Graph) -> list[Op] | None:
     """(x * clip(y)) / 6 is x * (clip(y) / 6), where the factor can go on into what the product is of."""
     producers, uses = graph.producers(), graph.uses()
-    if affine.scale_only(op) is None:
+    scale, shift = affine.parts(op)
+    if scale is None or affine.number(scale, 1.0) is None:
         return None
     for place, name in enumerate(before.inputs):
         inner = producers.get(name)
@@ -187,10 +188,14 @@ def _affine_behind_product(op: Op, before: Op, graph: Graph) -> list[Op] | None:
             scaled = f"{name}/scaled"
             graph.shapes[scaled] = graph.shapes.get(name)
             inputs = (*before.inputs[:place], scaled, *before.inputs[place + 1 :])
-            return [
-                replace(op, inputs=(name,), outputs=(scaled,)),
-                replace(before, inputs=inputs, outputs=op.outputs, sources=before.sources + op.sources),
+            product = op.output if shift is None else f"{op.output}/product"
+            graph.shapes[product] = graph.shapes.get(op.output)
+            moved = [
+                replace(op, inputs=(name,), outputs=(scaled,), parameters=affine.given(scale=scale)),
+                replace(before, inputs=inputs, outputs=(product,), sources=before.sources + op.sources),
             ]
+            rest = [] if shift is None else [replace(op, inputs=(product,), parameters=affine.given(shift=shift))]
+            return moved + rest
     return None
 
 

@@ -231,7 +231,7 @@ def _dequantize(node: Node) -> str:
     zero = node.optional(2)
     own = along(node.constant(1), rank, axis)
     own_offset = np.zeros((1,) * rank) if zero is None else along(zero, rank, axis)
-    if np.array_equal(own, steps) and np.array_equal(own_offset, offset):
+    if np.array_equal(own, steps, equal_nan=True) and np.array_equal(own_offset, offset):
         return node.value()
     with np.errstate(all="ignore"):
         scale, shift = own / steps, (offset - own_offset) * own
