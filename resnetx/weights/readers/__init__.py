@@ -45,8 +45,11 @@ def _head(path: Path) -> bytes:
         if not path.is_file():
             raise FileError(f"{path} is not a regular file; give a weight file or a Hugging Face folder.")
         size = path.stat().st_size
-        with path.open("rb") as stream:
-            head = stream.read(64)
+        # Files of the kernel have no size either; reading some of them never returns.
+        head = b""
+        if size:
+            with path.open("rb") as stream:
+                head = stream.read(64)
     except OSError as error:
         raise FileError(f"Cannot read {path}: {error.strerror or error}.") from error
     if size > MAX_BYTES:

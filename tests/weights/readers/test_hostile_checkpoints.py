@@ -199,6 +199,20 @@ def test_pipes_devices_and_closed_files(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "dangling")
 
 
+@pytest.mark.parametrize("path", ["/proc/kmsg", "/proc/self/pagemap", "/proc/self/environ"])
+def test_files_of_the_kernel_are_not_read(path: str) -> None:
+    if not Path(path).exists():
+        pytest.skip(f"there is no {path}")
+    assert "the file is empty" in refusal(Path(path))
+
+
+def test_a_header_as_large_as_a_network(tmp_path: Path) -> None:
+    entries = ",".join(f'"{index}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for index in range(200_000))
+    header = b"{" + entries.encode() + b"}"
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    assert "its header has" in refusal(tmp_path / "w.safetensors")
+
+
 def test_a_file_too_large_for_any_resnet(tmp_path: Path) -> None:
     with (tmp_path / "large.safetensors").open("wb") as stream:
         stream.write(b"\x89HDF\r\n\x1a\n")
