@@ -24,7 +24,7 @@ class Corpus:
 
 
 def make_corpus(folder: Path) -> Corpus:
-    """Make the files, unless they are there: in a process of its own, because the runtime's threads would not survive a fork."""
+    """Make the files, unless they are there: in another process, as the runtime's threads would not survive a fork."""
     if not (folder / LAST).exists():
         subprocess.run([sys.executable, "-m", "tests.fuzz.corpus", str(folder)], check=True)
     return Corpus(folder)

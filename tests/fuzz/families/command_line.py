@@ -152,7 +152,6 @@ def targets(setting: Setting) -> list[str]:
             "/dev/null",
             "/dev/full",
             "/dev/stdout",
-            "/dev/stderr",
             "/dev/fd/1",
             "/dev/fd/9",
             "/proc/self/fd/1",
