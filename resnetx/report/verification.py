@@ -37,6 +37,7 @@ def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
         parts += _structure(file.structure)
     parts += _lines(file.problems, "red")
     parts += _lines(file.notes, "yellow")
+    parts += _lines([f"the file cannot show {claim}" for claim in file.unshown], "dim", most=MOST_UNCOVERED)
     if file.coverage is not None:
         parts += _coverage(file.coverage)
     parts += _layers(file.layers, file.first_fault, shown=layers)

@@ -7,17 +7,17 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from resnetx.base.precisions import Precision
 from resnetx.errors import FileError, GraphError
+from resnetx.graph.stored_weights import majority_precision, stored_weights
 
-INTEGER_OPERATORS = ("QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear")
 REDUCED: dict[int, Precision] = {onnx.TensorProto.BFLOAT16: "bf16", onnx.TensorProto.FLOAT16: "fp16"}
 
 
 def stored_precision(graph: onnx.GraphProto) -> Precision:
-    """`int8` for a quantized network, `fp16` or `bf16` if weights are stored in it, else `fp32`."""
-    if any(node.op_type in INTEGER_OPERATORS or node.op_type.startswith("QLinear") for node in graph.node):
-        return "int8"
-    types = {tensor.data_type for tensor in graph.initializer}
-    types |= {attribute.t.data_type for node in graph.node for attribute in node.attribute if attribute.HasField("t")}
+    """The precision of most layers' weights; in a graph without any, that of its floating constants."""
+    most = majority_precision(stored_weights(graph))
+    if most is not None:
+        return most[0]
+    types = {tensor.data_type for tensor in graph.initializer if tensor.dims}
     return next((name for data_type, name in REDUCED.items() if data_type in types), "fp32")
 
 

@@ -11,18 +11,18 @@ from resnetx.base.text import readable
 from resnetx.base.vocabulary import EXPORTERS
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard
-from resnetx.model.labels import imagenet_labels
-from resnetx.model.preprocessing import IMAGENET, INPUT_FORMS, UNIT, Preprocessing, output_names, top_k
-from resnetx.verification.card_network import network_problems
-from resnetx.verification.card_pixels import pixel_problems
-from resnetx.verification.graph_ends import UNKNOWN, output_form
-from resnetx.verification.stored_weights import (
+from resnetx.graph.stored_weights import (
     StoredWeights,
     default_opset,
     is_convolution,
     majority_precision,
     stored_weights,
 )
+from resnetx.model.labels import imagenet_labels
+from resnetx.model.preprocessing import IMAGENET, INPUT_FORMS, UNIT, Preprocessing, output_names, top_k
+from resnetx.verification.card_network import network_problems
+from resnetx.verification.card_pixels import pixel_problems
+from resnetx.verification.graph_ends import UNKNOWN, output_form
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from resnetx.graph.stored_weights import StoredWeights, is_convolution
 from resnetx.model.config import ResNetConfig
-from resnetx.verification.stored_weights import StoredWeights, is_convolution
 
 
 def network_problems(weights: Sequence[StoredWeights], config: ResNetConfig) -> list[str]:

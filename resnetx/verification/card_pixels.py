@@ -8,8 +8,8 @@ from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from resnetx.base.text import readable
+from resnetx.graph.stored_weights import is_layer
 from resnetx.model.preprocessing import Preprocessing
-from resnetx.verification.stored_weights import is_layer
 
 # Elementwise arithmetic and changes of layout, without loops and without anything that a stranger could make large.
 ARITHMETIC = (

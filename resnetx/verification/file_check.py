@@ -8,7 +8,7 @@ import numpy as np
 from resnetx.base.precisions import EPSILON
 from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
-from resnetx.model.preprocessing import top_k
+from resnetx.model.preprocessing import output_names, top_k
 from resnetx.verification.checks import best_of, softmax, verify_classifier, verify_module
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.layers import Counterpart, compare_file, expected
@@ -57,7 +57,10 @@ def compare_exactly(
         )
     references = References(truth=[run[0] for run in exact], noisy={"fp32": [run[0] for run in moved]})
     runs = [dict(zip(graph.outputs, outputs, strict=True)) for outputs, _ in found]
-    if truth.outputs == ("logits",) and card is not None and card.config is not None:
+    known = card is not None and card.config is not None and set(output_names(card.output)) == set(graph.outputs)
+    if truth.outputs == ("logits",) and card is not None and not known:
+        return FileVerdict(notes=("the outputs are not those of the card, so nothing was compared with the network",))
+    if truth.outputs == ("logits",) and card is not None:
         inner = (
             [run[graph.outputs[0]] for run in runs]
             if logits is None

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from resnetx.base.text import readable
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import expose, softmax_input
+from resnetx.model.preprocessing import output_names
 from resnetx.runtime.runner import Feeds as NamedArrays
 from resnetx.runtime.runner import Runner
 from resnetx.verification.checks import run_batches, verify_classifier, verify_module
@@ -39,6 +41,10 @@ def judge(
     again = run_batches(runner, truth.feeds[-1:], run)
     outputs = tuple(output.name for output in runner.outputs)
     if truth.outputs == ("logits",) and card is not None and card.config is not None:
+        if set(output_names(card.output)) != set(outputs):
+            wrong = f"the card says {card.output}, but the outputs of the file are {', '.join(outputs)}"
+            check = Check(output=card.output, batch=len(truth.feeds[0][0]), passed=False, reason=readable(wrong))
+            return Parity(precision=precision, checks=(check,)), True
         if card.output == "logits":
             logits = [each[outputs[0]] for each in runs]
         else:

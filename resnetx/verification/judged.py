@@ -12,6 +12,7 @@ from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
 from resnetx.model.layer_names import original_name
 from resnetx.runtime.runner import Runner
+from resnetx.verification.card_check import check_card
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.file_check import compare_exactly
 from resnetx.verification.golden import Golden
@@ -43,6 +44,12 @@ class Judged:
         if self.tolerance is not None:
             return None
         structure = self._structure(precision)
+        problems: tuple[str, ...] = ()
+        unshown: tuple[str, ...] = ()
+        if self.card is not None:
+            # The user's word on the precision is compared with the weights elsewhere, and the card's with the file.
+            check = check_card(self.model, self.card, origin=self.truth.origin)
+            problems, unshown = check.problems, check.unshown
         verdict, coverage = FileVerdict(), None
         if self.truth.module is not None and self.inner:
             from resnetx.verification.reach import with_reach
@@ -52,9 +59,9 @@ class Judged:
             self.truth, coverage = with_reach(self.truth, network, precision=precision, proved=proved)
         if self.truth.original is not None and self.inner:
             verdict = compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
-        if verdict == FileVerdict() and structure is None:
+        if verdict == FileVerdict() and structure is None and self.card is None:
             return None
-        return replace(verdict, structure=structure, coverage=coverage)
+        return replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
 
     def _structure(self, precision: str) -> StructureComparison | None:
         """The weights and the graph beside the network's own, from the module or from a golden bundle."""

@@ -11,15 +11,22 @@ from resnetx.graph.card import ModelCard
 from resnetx.model.deploy import Deployed
 from resnetx.model.initialization import initialize
 from resnetx.model.network import build_network
+from resnetx.verification.card_check import Origin
 from resnetx.weights.checkpoint import load_checkpoint, load_network, weights_sha256
 from resnetx.weights.sources import is_remote, resolve_source
 
 
 def rebuild(card: ModelCard, *, weights: str | None = None) -> Deployed:
     """The network of `card` with its weights: from `weights`, from the card's source, or from its seed."""
+    return rebuild_with_origin(card, weights=weights)[0]
+
+
+def rebuild_with_origin(card: ModelCard, *, weights: str | None = None) -> tuple[Deployed, Origin | None]:
+    """Also what the checkpoint says itself, if there is one."""
     assert card.config is not None
     source = weights or card.weights.source
-    network = _from_seed(card) if source is None else _from_source(card, source, given=weights is not None)
+    network: nn.Module
+    network, origin = _from_source(card, source, given=weights is not None) if source else (_from_seed(card), None)
     digest = weights_sha256(network)
     if digest != card.weights.sha256:
         raise UsageError(
@@ -27,7 +34,8 @@ def rebuild(card: ModelCard, *, weights: str | None = None) -> Deployed:
             f"model: their digest is {digest[:12]}..., but its card has {card.weights.sha256[:12]}.... Give the "
             "checkpoint that the model was exported from with --weights."
         )
-    return Deployed(network, card.preprocessing if card.input == "uint8" else None, card.output).eval()
+    deployed = Deployed(network, card.preprocessing if card.input == "uint8" else None, card.output).eval()
+    return deployed, origin
 
 
 def _from_seed(card: ModelCard) -> nn.Module:
@@ -60,7 +68,7 @@ def _require_local_file(source: str) -> None:
         )
 
 
-def _from_source(card: ModelCard, source: str, *, given: bool) -> nn.Module:
+def _from_source(card: ModelCard, source: str, *, given: bool) -> tuple[nn.Module, Origin]:
     assert card.config is not None
     if not given:
         _require_local_file(source)
@@ -71,4 +79,7 @@ def _from_source(card: ModelCard, source: str, *, given: bool) -> nn.Module:
     except UsageError as error:
         raise ResnetxError(f"The model cannot have been exported from the weights {source}: {error}") from error
     head = card.config.classes if card.weights.new_head else None
-    return load_network(checkpoint, image_size=card.image_size, new_head_classes=head, seed=card.weights.seed or 0)
+    seed = card.weights.seed or 0
+    network = load_network(checkpoint, image_size=card.image_size, new_head_classes=head, seed=seed)
+    labels = None if card.weights.new_head else checkpoint.labels
+    return network, Origin(preprocessing=checkpoint.preprocessing, labels=labels)

@@ -18,6 +18,7 @@ from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.sampling import Sampling
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import Runner
+from resnetx.verification.card_check import Origin
 from resnetx.verification.checks import run_batches
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.feeds import card_feeds, foreign_feeds, grouped, probe_batches
@@ -41,7 +42,8 @@ class Truth:
 
     `probes` are batches that contain each distinct sample once, for the comparison of inner tensors with `original`,
     if that is known; `fixed`: the file takes batches of one size only. `module` is the torch module, typed as Any
-    because torch is optional. `bundle` is the golden bundle that all this was read from.
+    because torch is optional. `bundle` is the golden bundle that all this was read from, `origin` what
+    the network's checkpoint says itself.
     """
 
     description: str
@@ -52,6 +54,7 @@ class Truth:
     module: Any = None
     bundle: Golden | None = None
     fixed: bool = False
+    origin: Origin | None = None
 
     @property
     def feeds(self) -> Feeds:
@@ -71,9 +74,11 @@ def torch_truth(
     dtype: np.dtype[Any] | None = None,
 ) -> Truth:
     """The network that the card describes, rebuilt and run in PyTorch. `dtype` is that of the file's input."""
-    from resnetx.verification.rebuild import rebuild
+    from resnetx.verification.rebuild import rebuild_with_origin
 
-    return deployed_truth(rebuild(card, weights=weights), card, sampling, precisions=precisions, dtype=dtype)
+    deployed, origin = rebuild_with_origin(card, weights=weights)
+    truth = deployed_truth(deployed, card, sampling, precisions=precisions, dtype=dtype)
+    return replace(truth, origin=origin)
 
 
 def deployed_truth(

@@ -19,7 +19,7 @@ class FileVerdict:
 
     `coverage` says which channels of the network no input reaches.
     `left_out` are nodes whose tensors were not compared, and why. `problems` are claims of the card that the file
-    contradicts; `notes` say what could not be compared.
+    contradicts, `unshown` those that it can neither show nor contradict; `notes` say what could not be compared.
     """
 
     structure: StructureComparison | None = None
@@ -28,6 +28,7 @@ class FileVerdict:
     layers: tuple[LayerParity, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    unshown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from resnetx.base.precisions import Precision
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
-from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
+from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.inputs.image_folder import read_images
 from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.inputs.sampling import Sampling, batch_sizes
@@ -76,7 +77,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     expected = options.precision or stored_precision(file.model.graph)
     precisions = [options.precision or runner.effective_precision for runner in runners]
     step("computing the reference")
-    truth = _truth(file, path, card, runners[0], options, precisions)
+    truth = reference_for(path, card, runners[0], options, precisions, model=file.model)
     judged = Judged(model=file.model, card=card, truth=truth, tolerance=options.tolerance, inner=options.layers)
     step("comparing the file with the network")
     own = judged.file(expected)
@@ -96,18 +97,21 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     )
 
 
-def _truth(
-    file: OnnxFile,
+def reference_for(
     path: Path,
     card: ModelCard | None,
     runner: Runner,
     options: VerifyOptions,
     precisions: list[str],
+    *,
+    model: onnx.ModelProto | None = None,
 ) -> Truth:
+    """What a file is compared with; `model` is the file's, for a golden bundle."""
     if options.golden is not None:
         if options.batches or options.samples or options.images is not None:
             raise UsageError("A golden bundle contains its own inputs; leave --batch, --samples and --images out.")
-        return golden_truth(options.golden, file.model, precisions=precisions)
+        assert model is not None
+        return golden_truth(options.golden, model, precisions=precisions)
     assert not isinstance(options.images, Path)
     sizes = _sizes(runner, options.batches)
     sampling = Sampling(sizes=sizes, samples=options.samples, images=options.images, seed=options.seed)

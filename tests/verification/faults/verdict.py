@@ -1,15 +1,22 @@
 """What `resnetx verify` says of a faulty file: passed or not, and which layer it names."""
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import onnx
 
-from resnetx.verification.result import ProviderVerdict
-from resnetx.verification.verify import VerifyOptions, verify_file
-from tests.verification.faults.base import Fault, healthy_model, network, reference
+from resnetx.graph.card import ModelCard, read_card
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.file_precision import stored_precision
+from resnetx.verification.judged import Judged
+from resnetx.verification.references import Truth
+from resnetx.verification.result import Verification
+from resnetx.verification.verify import VerifyOptions, reference_for
+from tests.verification.faults.base import Base, Fault, healthy_model, network, reference
 from tests.verification.faults.healthy import BASES
 
 
@@ -21,27 +28,43 @@ class Verdict:
 
 
 def verdict_on(fault: Fault, folder: Path) -> Verdict:
-    """Verify as a user does: with the checkpoint or the module that the healthy file was made from."""
-    healthy = reference(fault.base, folder)
-    path = folder / "faulty.onnx"
-    onnx.save(fault.apply(onnx.load(healthy.path)), path)
-    foreign = BASES[fault.base].module is not None
-    options = VerifyOptions(
-        module=network(fault.base) if foreign else None,
-        weights=None if healthy.weights is None else str(healthy.weights),
-        layers=True,
+    """Verify as a user does: with the checkpoint or the module that the healthy file was made from.
+
+    The network is the same for all faults of a base, so that it is run once.
+    """
+    model = fault.apply(onnx.load(reference(fault.base, folder).path))
+    card, runner = read_card(model), open_runner(model.SerializeToString())
+    expected, precision = stored_precision(model.graph), runner.effective_precision
+    shapes = tuple((info.name, info.shape, str(info.dtype)) for info in runner.inputs)
+    truth = _truth(fault.base, shapes, None if card is None else card.to_json(), precision)
+    judged = Judged(model=model, card=card, truth=truth)
+    result = Verification(
+        model=fault.name,
+        model_sha256="",
+        architecture="",
+        reference="",
+        seed=0,
+        samples=0,
+        file=judged.file(expected),
+        verdicts=(judged.provider(runner, open_runner, precision),),
     )
-    (verdict,) = verify_file(path, options).verdicts
-    named, compared = named_layers(verdict)
-    return Verdict(
-        passed=verdict.passed, named=named, named_right=not verdict.passed and is_right(fault, named, compared)
-    )
+    compared = result.file.layers if result.file and result.file.layers else result.verdicts[0].layers
+    named = result.wrong_layer
+    right = not result.passed and is_right(fault, named, [layer.name for layer in compared])
+    return Verdict(passed=result.passed, named=named, named_right=right)
 
 
-def named_layers(verdict: ProviderVerdict) -> tuple[str | None, Sequence[str]]:
-    """The first wrong layer, and all that were compared. The one place that knows how a verdict tells."""
-    first = verdict.first_fault
-    return None if first is None else first.name, [layer.name for layer in verdict.layers]
+@cache
+def _truth(base: Base, shapes: object, card: str | None, precision: str) -> Truth:
+    with tempfile.TemporaryDirectory() as folder:
+        healthy = reference(base, Path(folder))
+        runner = open_runner(healthy.path)
+        options = VerifyOptions(
+            module=network(base) if BASES[base].module is not None else None,
+            weights=None if healthy.weights is None else str(healthy.weights),
+        )
+        parsed = None if card is None else ModelCard.from_json(card)
+        return reference_for(healthy.path, parsed, runner, options, [precision])
 
 
 def is_right(fault: Fault, named: str | None, compared: Sequence[str]) -> bool:
