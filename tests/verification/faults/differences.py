@@ -60,8 +60,10 @@ def first_difference(fault: Fault, model: ModelProto) -> tuple[str, float] | Non
             if found.shape != expected.shape:
                 return node, float("inf")
             with np.errstate(over="ignore", invalid="ignore"):
-                size = rms(found - expected) / (EPSILON * rms(expected))
-            return node, size if np.isfinite(size) else float("inf")
+                size = max(
+                    rms(found - expected) / rms(expected), np.abs(found - expected).max() / np.abs(expected).max()
+                )
+            return node, float(size / EPSILON) if np.isfinite(size) else float("inf")
     return None
 
 
