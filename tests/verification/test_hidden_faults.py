@@ -153,6 +153,9 @@ def test_a_fault_shows_first_in_the_layer_that_it_names(fault: Fault) -> None:
         ("layer2.0.relu_1 leaking from the first sample from batch 5 on", "layer2.0.relu", ("layer2.0.relu",), False),
         ("GroupNorm: eps 1e-3 for 1e-5", "norm1", ("norm1",), True),
         ("GroupNorm: SiLU left out", "norm1", ("norm1", "silu1"), False),
+        ("int8: the scale of layer1.0.relu a third", "layer1.0.relu", ("layer1.0.relu", "layer1.0.conv2"), True),
+        ("int8: the scale of layer1.0.relu a third", "layer1.0.conv2", ("layer1.0.relu", "layer1.0.conv2"), True),
+        ("int8: the scale of layer1.0.relu a third", "layer1.0.conv3", ("layer1.0.relu", "layer1.0.conv2"), False),
         ("int8: bias dropped in layer1.0.conv2", "layer1.0.conv2.bias_DequantizeLinear", (), True),
     ],
 )

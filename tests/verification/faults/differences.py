@@ -60,8 +60,9 @@ def first_difference(fault: Fault, model: ModelProto) -> tuple[str, float] | Non
             if found.shape != expected.shape:
                 return node, float("inf")
             with np.errstate(over="ignore", invalid="ignore"):
-                size = rms(found - expected) / (EPSILON * rms(expected))
-            return node, size if np.isfinite(size) else float("inf")
+                error, largest = found - expected, float(np.abs(expected).max()) or 1.0
+                size = max(rms(error) / (rms(expected) or 1.0), float(np.abs(error).max()) / largest)
+            return node, float(size / EPSILON) if np.isfinite(size) else float("inf")
     return None
 
 

@@ -129,15 +129,21 @@ SCALES: tuple[Fault, ...] = (
 # What stands behind a Q/DQ pair is not known from the network; the numbers of its tensor are.
 ACTIVATIONS: tuple[Fault, ...] = (
     *(
-        fault(f"int8: the scale of {tensor} a third", tensor, weights(lambda s: s / 3, f"{tensor}_scale"))
+        fault(
+            f"int8: the scale of {tensor} a third",
+            f"{tensor}_QuantizeLinear",
+            weights(lambda s: s / 3, f"{tensor}_scale"),
+        )
         for tensor in ("input", "layer1.0.relu", "layer2.0.relu_2", "layer3.1.relu_1")
     ),
-    fault("int8: the scale of relu eight times too coarse", "relu", weights(lambda s: s * 8, "relu_scale")),
-    fault("int8: the scale of the logits a third", "logits", weights(lambda s: s / 3, "logits_scale")),
+    fault(
+        "int8: the scale of relu eight times too coarse", "relu_QuantizeLinear", weights(lambda s: s * 8, "relu_scale")
+    ),
+    fault("int8: the scale of the logits a third", "logits_QuantizeLinear", weights(lambda s: s / 3, "logits_scale")),
     *(
         fault(
             f"int8: dequantized by a zero point off by one in {tensor}",
-            tensor,
+            f"{tensor}_DequantizeLinear",
             own_operand(f"{tensor}_DequantizeLinear", 2, next_step),
         )
         for tensor in ("layer1.0.relu", "layer3.0.relu_2", "input")
@@ -145,7 +151,7 @@ ACTIVATIONS: tuple[Fault, ...] = (
     *(
         fault(
             f"int8: dequantized by a scale 5 % too large in {tensor}",
-            tensor,
+            f"{tensor}_DequantizeLinear",
             own_operand(f"{tensor}_DequantizeLinear", 1, lambda s: np.asarray(s * np.float32(1.05))),
         )
         for tensor in ("layer2.0.relu", "layer3.1.relu_2")

@@ -85,4 +85,6 @@ def _same_module(fault: Fault, named: str) -> bool:
     """
     if BASES[fault.base].module is not None:
         return re.sub(r"_\d+$", "", named) == re.sub(r"_\d+$", "", str(fault.layer))
-    return fault.base == "int8" and named.startswith((f"{fault.layer}.", f"{fault.layer}_"))
+    layer = str(fault.layer)
+    tensor = layer.removesuffix("_DequantizeLinear").removesuffix("_QuantizeLinear")
+    return fault.base == "int8" and (named == tensor or named.startswith((f"{layer}.", f"{layer}_", f"{tensor}_")))
