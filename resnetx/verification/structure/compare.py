@@ -1,6 +1,6 @@
 """Compares the recorded operations of a network with those of a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from onnx import ModelProto
@@ -20,6 +20,10 @@ from resnetx.verification.structure.result import (
     in_order,
 )
 
+# One image can't be told from a batch that was flattened with it, two can.
+RECORDED_BATCH = 2
+# Larger than any batch whose places a fault is likely to know.
+LARGER_BATCH = 17
 PRECISION_OF = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 
 
@@ -56,7 +60,21 @@ def compare_graphs(network: Graph, model: ModelProto, *, precision: Precision | 
         unrecognized=(*matching.unrecognized, *_unaccounted(matching)),
         stored=stored,
         rounded=tuple(rounded),
+        depends_on_batch=in_order([op.title for op in matching.for_this_batch]),
     )
+
+
+def compare_for_batches(
+    graph_of: Callable[[int], Graph], model: ModelProto, *, precision: Precision | None = None
+) -> StructureComparison:
+    """Compare for the number of images that the file takes, or for two; for more where the file depends on that."""
+    declared = declared_shapes(model)
+    fixed = declared[0][0] if declared and declared[0] else None
+    comparison = compare_graphs(graph_of(fixed or RECORDED_BATCH), model, precision=precision)
+    if fixed or not comparison.depends_on_batch or comparison.differences:
+        return comparison
+    larger = compare_graphs(graph_of(LARGER_BATCH), model, precision=precision)
+    return larger if larger.differences else comparison
 
 
 def _differing_ends(network: Graph, model: ModelProto) -> list[Difference]:

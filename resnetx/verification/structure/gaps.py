@@ -79,13 +79,17 @@ def _named(matching: Matching, op: Op) -> Op | None:
 
 
 def computes_the_same(matching: Matching, gap: Gap) -> bool | None:
-    return equivalent(
+    """Whether both sides give the same, where that can be evaluated; for the recorded number of images."""
+    verdict = equivalent(
         gap.network,
         gap.file,
         frontier=matching.to_file,
         shapes=(matching.network.shapes, matching.file.shapes),
         results=(gap.value, gap.found),
     )
+    if verdict:
+        matching.for_this_batch += [op for op in gap.file if any(item.from_shape for item in op.parameters.values())]
+    return verdict
 
 
 def judge(matching: Matching, gap: Gap) -> None:

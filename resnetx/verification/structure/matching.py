@@ -33,6 +33,8 @@ class Matching:
         self.proved: list[Op] = []
         self.differences: list[Difference] = []
         self.unrecognized: list[Unrecognized] = []
+        # What was found to be an honest rewrite for the recorded number of images, and may be none for another.
+        self.for_this_batch: list[Op] = []
 
     # What is known
 

@@ -37,7 +37,6 @@ OF_SHAPES = frozenset(
         "Sub",
         "Mul",
         "Div",
-        "Mod",
         "Cast",
         "Identity",
         "Reshape",

@@ -17,7 +17,7 @@ from onnx import ModelProto
 from resnetx.base.precisions import Precision
 from resnetx.base.validation import Count, validated
 from resnetx.errors import FileError
-from resnetx.verification.structure.compare import compare_graphs, declared_shapes
+from resnetx.verification.structure.compare import compare_for_batches
 from resnetx.verification.structure.graph import Graph, Op, Shape
 from resnetx.verification.structure.parameters import (
     FLOAT32,
@@ -174,9 +174,7 @@ def compare_with_sketch(
     model: ModelProto, sketch: Sketch, *, precision: Precision | None = None
 ) -> StructureComparison:
     """Compare a file with what was kept of its network; no torch is needed."""
-    declared = declared_shapes(model)
-    batch = declared[0][0] if declared and declared[0] and declared[0][0] else 2
-    return compare_graphs(_graph(sketch, batch), model, precision=precision)
+    return compare_for_batches(lambda batch: _graph(sketch, batch), model, precision=precision)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -154,6 +154,19 @@ def test_a_scale_that_is_no_scale_is_a_difference() -> None:
     assert noted.complete and [row.layer for row in noted.rounded] == ["layer1.0.relu"]
 
 
+@pytest.mark.parametrize("last", [1, 3, 7, 13])
+def test_what_shows_only_in_larger_batches_is_found(last: int) -> None:
+    """The result of one image stands at all places behind it."""
+    body = """
+        shape = Shape<start=0, end=1>(x)
+        count = Squeeze(shape)
+        all = Range(zero, count, step)
+        place = Min(all, last)
+        y = Gather<axis=0>(x, place)
+    """
+    assert compare(changed(after("flatten", body, zero=0, step=1, last=last))(standard_file()))
+
+
 def test_what_only_a_runtime_knows_is_not_recognized_and_not_wrong() -> None:
     """A node of an unknown domain may be an honest rewrite; the layers around it are compared all the same."""
     model = standard_file()
