@@ -22,6 +22,7 @@ from resnetx.errors import CheckpointError
 from resnetx.weights.pickles import archive
 from resnetx.weights.pickles.calls import HARMLESS, PickledTensor, run_pickle
 from resnetx.weights.readers import read_tensors, torch_archive
+from resnetx.weights.readers.indexed import check_index
 
 # Opcodes by hand: pickle.dumps writes none of these.
 PROTO, STOP, MARK, TUPLE, TUPLE1, TUPLE2, TUPLE3 = b"\x80\x02", b".", b"(", b"t", b"\x85", b"\x86", b"\x87"
@@ -280,7 +281,7 @@ def test_any_view_of_a_storage(tmp_path_factory: pytest.TempPathFactory, data: s
     path = tmp_path_factory.mktemp("views") / "v.pt"
     path.write_bytes(buffer.getvalue())
     index = archive.index_archive(path)
-    torch_archive._check(index)
+    check_index(index)
     (found,) = index.tensors
     assert (found.shape, found.stride, found.offset) == (list(view.shape), list(view.stride()), view.storage_offset())
 

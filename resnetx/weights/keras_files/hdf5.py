@@ -7,8 +7,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
-from torch import Tensor
 
 from resnetx.errors import CheckpointError
 from resnetx.weights.untrusted import MAX_BYTES, clip
@@ -91,13 +89,13 @@ def _check_dataset(name: str, dataset: h5py.Dataset) -> None:
         )
 
 
-def read_tensor(name: str, dataset: h5py.Dataset) -> Tensor:
+def read_array(name: str, dataset: h5py.Dataset) -> np.ndarray:
     """The data of a dataset."""
     if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (2, 4, 8):
         raise CheckpointError(f"{clip(name)} is of type {dataset.dtype}, not floating-point.")
     # PyTorch accepts the native byte order only.
     values: np.ndarray = np.asarray(dataset[()], dtype=dataset.dtype.newbyteorder("="))
-    return torch.from_numpy(values)
+    return values
 
 
 def text_attribute(item: h5py.Group, name: str) -> str | None:
