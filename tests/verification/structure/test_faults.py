@@ -44,6 +44,7 @@ def judge(fault: Fault, folder: Path) -> StructureComparison:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_fault_of_the_corpus_is_found_and_no_other_one_raises_an_alarm(folder: Path) -> None:
     verdicts = {fault.name: (fault, judge(fault, folder)) for fault in FAULTS}
     assert [name for name, (fault, found) in verdicts.items() if fault.observable and found.passed] == []
