@@ -25,7 +25,8 @@ def compare(
 
     A row fails only if the whole confidence interval of its ratio is above --max-slowdown; that is wrong in at most 1
     of 100 comparisons, over all rows. Small differences are found best between runs with interleaved rounds, as
-    bench --against makes them.
+    bench --against makes them. Of files of older versions, with one process for each case, the intervals are narrower
+    than the truth, and the comparison says so.
 
     Exit status: 0 no row is slower than the limit; 1 one is; 2 the runs cannot be compared.
     """
