@@ -18,8 +18,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from resnetx.base.isolation import PYTHON
 from resnetx.errors import CheckpointError, FileError, ResnetxError
 from resnetx.weights.checkpoint import load_checkpoint
+from resnetx.weights.readers import keras, torch_archive
 from tests.weights.test_checkpoint import renamed, saved, state, tiny, write_keras, write_keras1
 
 TINY_STATE = state(tiny(width=2))
@@ -384,6 +386,31 @@ def test_a_keras_model_inside_a_model(tmp_path: Path) -> None:
     assert "a nested model" in refusal(tmp_path / "nested.weights.h5")
 
 
+@pytest.mark.parametrize("module", [torch_archive, keras], ids=lambda module: module.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import os; os.kill(os.getpid(), 11)", r"crashed \(SIGSEGV\)"),
+        ("while True: pass", "did not answer within 3 s"),
+        ("kept = [b'x' * 2**20 for _ in range(10**4)]; input()", "exceeded its memory limit of"),
+    ],
+    ids=["crash", "hang", "memory"],
+)
+def test_a_library_that_fails_takes_its_own_process_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any, code: str, words: str
+) -> None:
+    (tmp_path / "scripted.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(module, "CHILD", (*PYTHON, "scripted"))
+    monkeypatch.setattr(module, "TIMEOUT_S", 3.0)
+    if module is keras:
+        (tmp_path / "w").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    else:
+        torch.save(TINY_STATE, tmp_path / "w")
+    with pytest.raises(CheckpointError, match=words):
+        load_checkpoint(tmp_path / "w")
+
+
 # Damage of every kind
 
 
@@ -407,7 +434,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 def test_damaged_bytes_are_loaded_or_refused_and_nothing_else(tmp_path: Path) -> None:
     rng = random.Random(0)
     for whole in small_files(tmp_path):
-        for _ in range(30):
+        for _ in range(10):
             data = bytearray(whole.read_bytes())
             for _ in range(rng.choice([1, 4, 32])):
                 data[rng.randrange(min(len(data), rng.choice([256, 4096, len(data)])))] = rng.randrange(256)
