@@ -210,6 +210,6 @@ FAMILIES = {
     "words": Family(build=words, share=4),
     "targets": Family(build=targets, share=6),
     "inputs": Family(build=inputs, share=5),
-    "real options": Family(build=options, share=0.5, real=True),
-    "real targets": Family(build=targets, share=0.5, real=True),
+    "real options": Family(build=options, share=0.25, real=True),
+    "real targets": Family(build=targets, share=0.25, real=True),
 }

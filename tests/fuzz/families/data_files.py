@@ -209,5 +209,5 @@ FAMILIES = {
     "results": Family(build=results, share=8),
     "images": Family(build=images, share=5),
     "labels": Family(build=labels, share=3),
-    "real results": Family(build=results, share=0.5, real=True),
+    "real results": Family(build=results, share=0.25, real=True),
 }

@@ -184,5 +184,5 @@ FAMILIES = {
     "pickles": Family(build=pickles, share=5, needs_limits=True),
     "strange tensors": Family(build=strange_tensors, share=3),
     "model folders": Family(build=folders, share=3),
-    "real checkpoints": Family(build=checkpoint_bytes, share=0.5, real=True),
+    "real checkpoints": Family(build=checkpoint_bytes, share=0.25, real=True),
 }
