@@ -19,6 +19,7 @@ from resnetx.verification.golden import Golden
 from resnetx.verification.judge import Reopen, file_logits, judge
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Tolerance
+from resnetx.verification.quantization_steps import compare_steps
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
@@ -61,7 +62,29 @@ class Judged:
             verdict = compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
         if verdict == FileVerdict() and structure is None and self.card is None:
             return None
-        return replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
+        if precision == "int8" and verdict.parity is not None:
+            steps = {row.name: row for row in compare_steps(self.model, self.truth.probes, originals=self.originals)}
+            order = {node.name: number for number, node in enumerate(self.model.graph.node)}
+            rows = [*(row for row in verdict.layers if row.name not in steps), *steps.values()]
+            left_out = {name: why for name, why in verdict.left_out.items() if name not in steps}
+            rows.sort(key=lambda row: order.get(row.name, 0))
+            verdict = replace(verdict, layers=tuple(rows), left_out=left_out)
+        verdict = replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
+        return replace(verdict, wrong_layer=self._wrong_layer(verdict))
+
+    def _wrong_layer(self, verdict: FileVerdict) -> str | None:
+        """The first in the file's order of those that are wrong by their numbers, their weights or their place."""
+        order = {node.name: number for number, node in enumerate(self.model.graph.node)}
+        structure = verdict.structure
+        differences = () if structure is None else structure.differences
+        named = [each.layer for each in differences]
+        if verdict.first_fault is not None:
+            named.append(verdict.first_fault.name)
+        elif not named and structure is not None:
+            # What is not in the network is wrong if nothing else is.
+            named = [each.layer for each in structure.unrecognized if each.side == "file"]
+            return None if verdict.passed or not named else named[0]
+        return min(named, key=lambda name: order.get(name, len(order)), default=None)
 
     def _structure(self, precision: str) -> StructureComparison | None:
         """The weights and the graph beside the network's own, from the module or from a golden bundle."""

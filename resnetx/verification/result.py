@@ -20,6 +20,7 @@ class FileVerdict:
     `coverage` says which channels of the network no input reaches.
     `left_out` are nodes whose tensors were not compared, and why. `problems` are claims of the card that the file
     contradicts, `unshown` those that it can neither show nor contradict; `notes` say what could not be compared.
+    `wrong_layer` is the first that is wrong by its numbers, its weights or its place.
     """
 
     structure: StructureComparison | None = None
@@ -30,6 +31,7 @@ class FileVerdict:
     problems: tuple[str, ...] = ()
     unshown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    wrong_layer: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -40,14 +42,6 @@ class FileVerdict:
     @property
     def first_fault(self) -> LayerParity | None:
         return first_fault(self.layers)
-
-    @property
-    def wrong_layer(self) -> str | None:
-        """The first wrong layer: by its numbers or, if no number shows it, by its weights or its place in the graph."""
-        if self.first_fault is not None:
-            return self.first_fault.name
-        differences = self.structure.differences if self.structure is not None else ()
-        return next((difference.layer for difference in differences), None)
 
 
 @dataclass(frozen=True, kw_only=True)

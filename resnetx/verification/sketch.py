@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,13 +47,25 @@ class NamedSketch:
 def joined(batches: Sequence[Sequence[NamedSketch]]) -> tuple[NamedSketch, ...]:
     """The same tensors of several batches as those of one; a tensor that is not in all of them is left out."""
     result = []
-    for group in zip(*batches, strict=False):
-        first = group[0].sketch
-        if all(each.name == group[0].name and each.sketch.form[1:] == first.form[1:] for each in group):
+    others = [_numbered(batch) for batch in batches[1:]]
+    for key, first in _numbered(batches[0]).items():
+        group = [first, *(batch[key] for batch in others if key in batch)]
+        if len(group) == len(batches) and len({each.sketch.form[1:] for each in group}) == 1:
             values = np.concatenate([each.sketch.values for each in group])
-            whole = Sketch(shape=(len(values), *first.shape[1:]), values=values)
-            result.append(NamedSketch(name=group[0].name, sketch=whole, op=group[0].op))
+            whole = Sketch(shape=(len(values), *first.sketch.shape[1:]), values=values)
+            result.append(NamedSketch(name=first.name, sketch=whole, op=first.op))
     return tuple(result)
+
+
+def _numbered(batch: Sequence[NamedSketch]) -> dict[tuple[str, str, int], NamedSketch]:
+    """By name, operator and how often these came before: a batch of another size may take other views."""
+    seen: Counter[tuple[str, str]] = Counter()
+    numbered = {}
+    for each in batch:
+        kind = (each.name, each.op)
+        numbered[(*kind, seen[kind])] = each
+        seen[kind] += 1
+    return numbered
 
 
 def sketch(tensor: np.ndarray) -> Sketch:
