@@ -70,10 +70,15 @@ class Judged:
             rows.sort(key=lambda row: order.get(row.name, 0))
             verdict = replace(verdict, layers=tuple(rows), left_out=left_out)
         verdict = replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
-        return replace(verdict, wrong_layer=self._wrong_layer(verdict))
+        return replace(verdict, wrong_layer=self._wrong_layer(verdict, precision))
 
-    def _wrong_layer(self, verdict: FileVerdict) -> str | None:
-        """The first in the file's order of those that are wrong by their numbers, their weights or their place."""
+    def _wrong_layer(self, verdict: FileVerdict, precision: str) -> str | None:
+        """The first layer that is wrong by its numbers; without any, or where these are coarse, also by its weights.
+
+        In float32 the numbers are exact: a layer before the first wrong one is right, whatever else differs there.
+        """
+        if verdict.first_fault is not None and precision == "fp32":
+            return verdict.first_fault.name
         order = {node.name: number for number, node in enumerate(self.model.graph.node)}
         structure = verdict.structure
         differences = () if structure is None else structure.differences
