@@ -23,7 +23,7 @@ from resnetx.verification.quantization_steps import compare_steps
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
-from resnetx.verification.structure.result import StructureComparison
+from resnetx.verification.structure.result import StructureComparison, without_rearrangements
 from resnetx.verification.structure.sketch import compare_with_sketch
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Judged:
             left_out = {name: why for name, why in verdict.left_out.items() if name not in steps}
             rows.sort(key=lambda row: order.get(row.name, 0))
             verdict = replace(verdict, layers=tuple(rows), left_out=left_out)
+        if structure is not None and verdict.parity is not None and verdict.passed:
+            structure = without_rearrangements(structure)
         verdict = replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
         return replace(verdict, wrong_layer=self._wrong_layer(verdict, precision))
 

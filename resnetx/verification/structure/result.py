@@ -1,7 +1,7 @@
 """What the comparison of a file's weights and structure with the network's found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 # What stands in the place of an extra or a missing operation.
@@ -23,6 +23,10 @@ class Difference:
     unit: str | None = None
     count: int | None = None
     total: int | None = None
+
+    @property
+    def all_differ(self) -> bool:
+        return self.count is not None and self.count == self.total
 
     def __str__(self) -> str:
         if self.found == NOTHING:
@@ -88,6 +92,26 @@ class StructureComparison:
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, "passed": self.passed} | asdict(self)
+
+
+def without_rearrangements(structure: StructureComparison) -> StructureComparison:
+    """What remains if the numbers agree everywhere: optimizers move a bias or a factor from one operation to another.
+
+    Such differences become unrecognized. A weight that differs where it stands, and an operation that was added, remain
+    differences: no number shows them if no input reaches them.
+    """
+    moved_bias = [
+        each for each in structure.differences if each.what == "bias" and each.found == "0" and each.all_differ
+    ]
+    others = [each for each in structure.differences if each not in moved_bias]
+    rearranged = any(each.place is None and NOTHING not in (each.expected, each.found) for each in others)
+    moved = moved_bias + [each for each in others if rearranged and each.place is None]
+    reasons = [Unrecognized(side="file", layer=each.layer, reason=str(each)) for each in moved]
+    return replace(
+        structure,
+        differences=tuple(each for each in structure.differences if each not in moved),
+        unrecognized=(*structure.unrecognized, *reasons),
+    )
 
 
 def amount(number: float) -> str:
