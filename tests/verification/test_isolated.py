@@ -121,7 +121,8 @@ def test_every_option_reaches_the_process(tmp_path: Path) -> None:
         images=np.ones((1, 2)),
         seed=4,
         tolerance=Tolerance(atol=0.1, rtol=0.2),
-        layers=True,
+        precision="fp16",
+        layers=False,
     )
     defaults = VerifyOptions()
     same = [
