@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -26,7 +27,9 @@ def the_process_stays_as_it_was() -> Iterator[None]:
     """What resnetx sets for a whole process would reach the user's other tests. (pytest names the running test.)"""
 
     def settings() -> dict[str, object]:
-        variables = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        # torchvision, which is a peer in tests only, sets a variable of torch's compiler when it is imported.
+        others = {"PYTEST_CURRENT_TEST"} | ({"TORCHINDUCTOR_CACHE_DIR"} if "torchvision" in sys.modules else set())
+        variables = {name: value for name, value in os.environ.items() if name not in others}
         return variables | {
             "threads": torch.get_num_threads(),
             "matmul precision": torch.get_float32_matmul_precision(),

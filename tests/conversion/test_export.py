@@ -174,7 +174,7 @@ def test_the_card_says_how_to_build_the_network_again(tmp_path: Path) -> None:
     assert (card.config, card.weights.seed, card.image_size, card.opset, card.simplified) == (config, 5, 32, 19, True)
     assert card.preprocessing == IMAGENET and card.labels is None
     parity = json.loads(metadata(onnx.load(tmp_path / "m.onnx"))[PARITY_KEY])
-    assert parity["passed"] is True and [check["batch"] for check in parity["checks"]] == [1, 2, 3]
+    assert parity["passed"] is True and [check["batch"] for check in parity["checks"]] == [1, 2, 3, 8, 17, 17]
     other = export(tmp_path / "other.onnx", config, seed=6, exporter="torchscript")
     assert other.card.weights.sha256 != card.weights.sha256
 
@@ -199,14 +199,14 @@ def test_the_golden_bundle_holds_inputs_and_pytorchs_answers(tmp_path: Path) -> 
     result = export(tmp_path / "m.onnx", golden=tmp_path / "g.npz", output="top2")
     with np.load(tmp_path / "g.npz", allow_pickle=False) as golden:
         about = json.loads(str(golden["about"]))
-        assert about["schema"] == "resnetx.golden/1" and about["weights_sha256"] == result.card.weights.sha256
-        for index, batch in enumerate((1, 2, 3, 3)):
-            images = golden[f"{index}/input/input"]
-            assert images.shape == (batch, 3, TINY_SIZE, TINY_SIZE)
-            truth = golden[f"{index}/float64/logits"]
-            assert truth.dtype == np.float64
-            np.testing.assert_allclose(truth, reference(tiny_config(), images), rtol=1e-12)
-            np.testing.assert_allclose(golden[f"{index}/fp32/logits"], truth, rtol=1e-3, atol=1e-4)
+        assert about["schema"] == "resnetx.golden/2" and about["weights_sha256"] == result.card.weights.sha256
+        assert [len(batch) for _, batch in about["arrangement"]] == [1, 2, 3, 8, 17, 17]
+        images, truth = golden["0/input/input"], golden["0/float64/logits"]
+        assert images.shape == (8, 3, TINY_SIZE, TINY_SIZE) and truth.dtype == np.float64
+        np.testing.assert_allclose(truth, reference(tiny_config(), images), rtol=1e-9)
+        np.testing.assert_allclose(golden["0/fp32/logits"], truth, rtol=1e-3, atol=1e-3 * np.abs(truth).max())
+        assert {layer["name"] for layer in about["layers"]} >= {"conv1", "layer2.0.conv2", "fc"}
+        assert "structure" in golden.files
 
 
 def break_weight(model: onnx.ModelProto) -> onnx.ModelProto:

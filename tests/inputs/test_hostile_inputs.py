@@ -164,7 +164,7 @@ def test_counts_and_seeds_are_bounded(changes: dict[str, int]) -> None:
 
 def test_inputs_that_fit_no_memory_are_refused() -> None:
     with pytest.raises(UsageError, match="would not fit"):
-        network_inputs(CARD, Sampling(sizes=(60_000,), samples=900_000), precisions=["fp32"])
+        network_inputs(CARD, Sampling(sizes=(60_000,), samples=900_000))
     info = TensorInfo(name="x", shape=("n", 3, 32, 32), dtype=np.dtype("f4"))
     with pytest.raises(UsageError, match="would not fit"):
         timed_feeds([info], CARD, batch=10**6)

@@ -41,7 +41,14 @@ def verification(text: str) -> Verification:
         notes=(text,),
     )
     return Verification(
-        model=text, model_sha256="", architecture=text, reference=text, seed=0, samples=1, verdicts=(verdict,)
+        file=None,
+        model=text,
+        model_sha256="",
+        architecture=text,
+        reference=text,
+        seed=0,
+        samples=1,
+        verdicts=(verdict,),
     )
 
 

