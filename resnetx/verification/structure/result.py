@@ -102,7 +102,9 @@ def without_rearrangements(structure: StructureComparison, *, fused: bool) -> St
     differences: no number shows them if no input reaches them.
     """
     moved_bias = [
-        each for each in structure.differences if each.what == "bias" and each.found == "0" and each.all_differ
+        each
+        for each in structure.differences
+        if fused and each.what == "bias" and each.found == "0" and each.all_differ
     ]
     others = [each for each in structure.differences if each not in moved_bias]
     rearranged = any(each.place is None and NOTHING not in (each.expected, each.found) for each in others)
