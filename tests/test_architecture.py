@@ -31,7 +31,7 @@ HEAVY = {
         "verification/coverage.py",
         "verification/long_sums.py",
         "verification/network_trace.py",
-        "verification/judged.py",
+        "verification/operator_mode.py",
         "verification/pytorch_reference.py",
         "verification/rebuild.py",
         "verification/evaluation",

@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
 
+from resnetx.base.locks import lock
 from resnetx.base.text import readable
 from resnetx.errors import FileError
 
@@ -159,7 +159,7 @@ def _create_beside(target: Path) -> tuple[Path, int]:
     while True:
         path = target.with_name(f"{before}{secrets.token_hex(4)}{after}")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        if _lock(descriptor) != "taken" and path.exists():
+        if lock(descriptor) != "taken" and path.exists():
             return path, descriptor
         os.close(descriptor)  # another process took it for a stale one in the instant before it was locked
 
@@ -171,7 +171,7 @@ def _remove_stale(target: Path) -> None:
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
-                if _lock(descriptor) == "locked":
+                if lock(descriptor) == "locked":
                     path.unlink()
             finally:
                 os.close(descriptor)
@@ -183,19 +183,6 @@ def _temporary_name(target: Path) -> tuple[str, str]:
     The suffix is kept because writers such as numpy's choose the format by it.
     """
     return f".{target.stem[:40]}.", f".tmp{target.suffix[:15]}"
-
-
-def _lock(descriptor: int) -> Literal["locked", "taken", "unsupported"]:
-    """Lock an open file until it is closed or the process ends."""
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "taken"
-    except (ImportError, OSError):
-        return "unsupported"
-    return "locked"
 
 
 def _set_owner(path: Path, facts: os.stat_result, mode: int) -> None:

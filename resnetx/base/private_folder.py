@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+
+from resnetx.base.locks import lock
 
 PREFIX = "resnetx-"
 # `resnetx-verify-9f3ac1d2b07e`: tempfile's own names are shorter and end in other characters.
@@ -23,12 +24,12 @@ def private_folder(purpose: str) -> Iterator[Path]:
     """
     parent = Path(tempfile.gettempdir())
     remove_stale_folders(parent)
-    folder, lock = _create(parent, purpose)
+    folder, descriptor = _create(parent, purpose)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        os.close(descriptor)
 
 
 def remove_stale_folders(parent: Path) -> None:
@@ -45,7 +46,7 @@ def _create(parent: Path, purpose: str) -> tuple[Path, int]:
         folder = parent / f"{PREFIX}{purpose}-{secrets.token_hex(6)}"
         folder.mkdir(mode=0o700)
         descriptor = _open(folder)
-        if _lock(descriptor) != "taken" and folder.exists():
+        if lock(descriptor) != "taken" and folder.exists():
             return folder, descriptor
         os.close(descriptor)  # another process took it for a stale one in the instant before it was locked
 
@@ -55,7 +56,7 @@ def _remove_unlocked(folder: Path) -> None:
         return
     descriptor = _open(folder)
     try:
-        if _lock(descriptor) == "locked":
+        if lock(descriptor) == "locked":
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
@@ -63,15 +64,3 @@ def _remove_unlocked(folder: Path) -> None:
 
 def _open(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-
-
-def _lock(descriptor: int) -> Literal["locked", "taken", "unsupported"]:
-    try:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return "taken"
-    except (ImportError, OSError):
-        return "unsupported"
-    return "locked"

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
+from resnetx.base.isolation import OUT_OF_MEMORY
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.loadgen.result import LoadResult
 from resnetx.benchmark.memory import case_memory_mb
@@ -96,7 +97,7 @@ class RunningCase:
         self.process += 1
         threads = self.options.threads or default_threads()
         environment = case_environment(self.folder, threads)
-        memory_mb = case_memory_mb(self.plan)
+        memory_mb = self.options.memory_mb or case_memory_mb(self.plan)
         self.child = Child(self.worker, folder=self.folder, environment=environment, memory_mb=memory_mb)
         opened = self.now = self.ask(open_request(self), Opened)
         if opened is None:
@@ -129,7 +130,8 @@ class RunningCase:
         try:
             return self.child.ask(request, kind, timeout_s=self.options.timeout_s + more_s)
         except ChildError as error:
-            self.fail(str(error), "timed out" if error.timed_out else "failed", deliberate=error.deliberate)
+            advice = "; allow more with --memory-mb" if error.kind == OUT_OF_MEMORY else ""
+            self.fail(f"{error}{advice}", "timed out" if error.timed_out else "failed", deliberate=error.deliberate)
             self.child.close()
             return None
 

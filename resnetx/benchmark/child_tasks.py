@@ -38,7 +38,13 @@ def measured_limits(threads: int, *, gpu: bool = False) -> Limits | None:
 
 
 def computed_truths(
-    model: BenchModel, batches: Sequence[int], precisions: Sequence[str], folder: Path, *, threads: int
+    model: BenchModel,
+    batches: Sequence[int],
+    precisions: Sequence[str],
+    folder: Path,
+    *,
+    threads: int,
+    memory_mb: int | None,
 ) -> dict[int, Path] | str:
     """A golden file in `folder` for each batch size, or why there is none."""
     order = TruthOrder(
@@ -50,7 +56,7 @@ def computed_truths(
         folder=str(folder),
     )
     try:
-        memory_mb = truth_memory_mb(model, max(batches))
+        memory_mb = memory_mb or truth_memory_mb(model, max(batches))
         done = ask_helper("truths", order, TruthDone, threads=threads, memory_mb=memory_mb)
     except ChildError as error:
         return f"the reference could not be computed: {error}"

@@ -15,6 +15,7 @@ from resnetx.machine.threads import MAX_THREADS, default_threads
 
 MAX_BATCH, MAX_CONCURRENCY, MAX_ROUNDS, MAX_PROCESSES, MAX_DURATION_S = 4096, 256, 1000, 100, 86_400.0
 MAX_PERCENTILES = 100
+MAX_MEMORY_MB = 10**9
 LATENCY_S, ROUNDS = 5.0, 20
 # Of 5, 10 and 20, the fewest that find a slowdown of 5 % if processes differ by 1 % (benchmarks/compare_study.py).
 PROCESSES = 10
@@ -28,6 +29,7 @@ class BenchOptions:
     `duration_s` is for each case, over all its rounds; in an MLPerf scenario, for each LoadGen run. `rounds` is the
     total over the `processes` of a case, which run one after another; a scenario runs in one process. `timeout_s` is
     for each request to a case: opening it (with first run and warm-up), a round or a LoadGen run, and verifying.
+    `memory_mb` limits each process; by default, the sizes of the file and its inputs do.
     `target_qps` and `latency_bound_ms` are for the server scenario; without `target_qps`, it searches for the highest
     rate within the bound.
     """
@@ -49,6 +51,7 @@ class BenchOptions:
     provider_options: Mapping[str, str] = field(default_factory=dict)
     allow_fallback: Flag = False
     timeout_s: Number = 300.0
+    memory_mb: Positive | None = None
 
     @property
     def traffic(self) -> bool:
@@ -120,6 +123,7 @@ def _check_numbers(options: BenchOptions) -> None:
         ("--concurrency", [options.concurrency], 1, MAX_CONCURRENCY),
         ("--percentile", options.percentiles, 0, 100),
         ("--timeout", [options.timeout_s], 0.001, MAX_DURATION_S),
+        ("--memory-mb", [options.memory_mb], 1, MAX_MEMORY_MB),
     ]
     for name, values, low, high in checks:
         wrong = next((value for value in values if value is not None and not low <= value <= high), None)

@@ -157,6 +157,7 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
             sorted({opened.effective_precision for number in numbers if (opened := cases[number].opened)}),
             own,
             threads=cases[numbers[0]].options.threads or default_threads(),
+            memory_mb=cases[numbers[0]].options.memory_mb,
         )
         truths |= {
             number: golden if isinstance(golden, str) else golden[cases[number].plan.batch] for number in numbers

@@ -116,6 +116,13 @@ def bench(
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which a case that gives no answer has failed.")
     ] = 300.0,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Memory limit of a process in MB.  [default: from the sizes of the file and its inputs]",
+        ),
+    ] = None,
     json_file: JsonFile = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report as a web page.")] = None,
 ) -> None:
@@ -162,6 +169,7 @@ def bench(
         provider_options=parse_pairs(provider_option or [], "--provider-option"),
         allow_fallback=allow_fallback,
         timeout_s=timeout,
+        memory_mb=memory_mb,
     )
     check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": models}, files={"--against": against})
     with interruptible() as ending, watch_benchmark() as watch:

@@ -28,11 +28,11 @@ from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.engine import newest_opset
 from resnetx.runtime.runner import Runner
 from resnetx.verification.golden import Golden, GoldenAbout, GoldenLayers, write_golden
-from resnetx.verification.judged import Judged
 from resnetx.verification.references import Truth, deployed_truth, module_truth, with_precision
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers
 from resnetx.verification.structure.module_structure import parameter_sketch
+from resnetx.verification.verdicts import Verdicts
 
 Step = Callable[[str], None]
 
@@ -125,11 +125,11 @@ def _verify(
         raise GraphError("Probabilities were requested, but the exported graph has no Softmax.")
     runner = open_runner(path)
     truth, sampling = _truth(subject, runner, options)
-    judged = Judged(model=model, card=card, truth=truth)
-    own = judged.file(options.precision)
-    verdict = judged.provider(runner, open_runner, options.precision)
+    verdicts = Verdicts(model=model, card=card, truth=truth, expected=options.precision)
+    own = verdicts.file
+    verdict = verdicts.provider(runner, open_runner, options.precision)
     if options.golden and verdict.passed and (own is None or own.passed):
-        write_golden(options.golden, _bundle(judged, subject, sampling))
+        write_golden(options.golden, _bundle(verdicts, subject, sampling))
     return own, verdict
 
 
@@ -144,9 +144,9 @@ def _truth(subject: Subject, runner: Runner, options: ExportOptions) -> tuple[Tr
     return module_truth(module, subject.outputs, feeds, sampling, precisions=[options.precision]), sampling
 
 
-def _bundle(judged: Judged, subject: Subject, sampling: Sampling) -> Golden:
+def _bundle(verdicts: Verdicts, subject: Subject, sampling: Sampling) -> Golden:
     """What another machine needs to verify the file, in every precision."""
-    truth, answers = judged.truth, judged.answers
+    truth, answers = verdicts.truth, verdicts.answers
     about = GoldenAbout(
         architecture=subject.card.architecture,
         weights_sha256=subject.card.weights.sha256,

@@ -24,12 +24,6 @@ def smooth_images(count: int, size: int, seed: int = 0) -> np.ndarray:
     return np.stack([_smooth(size, 3 + 2 * (index % 4), generator) for index in range(count)])
 
 
-def extreme_images(count: int, size: int) -> np.ndarray:
-    """One hot pixel, all white, all black, repeated."""
-    kinds = (_hot_pixel, _white, _black)
-    return np.stack([kinds[index % len(kinds)](size) for index in range(count)])
-
-
 def card_inputs(card: ModelCard, images: np.ndarray) -> np.ndarray:
     """Images in the input form of the card: raw pixels or normalized floats."""
     assert card.preprocessing is not None

@@ -61,6 +61,8 @@ def _structure(structure: StructureComparison) -> list[RenderableType]:
 
 def _coverage(coverage: Coverage) -> list[RenderableType]:
     """The share of channels that the inputs reach; what they don't reach counts only for its weights."""
+    if not coverage.total:
+        return [Text("what the inputs reach in the network was not measured", "dim")]
     added = f", {coverage.added} of them added for it" if coverage.added else ""
     parts: list[RenderableType] = [
         Text(f"the inputs{added} reach {coverage.share:.1%} of the network's channels", "dim")

@@ -12,17 +12,18 @@ from pydantic import Field
 from resnetx.base.files import whole_file
 from resnetx.base.npz import Npz, open_npz
 from resnetx.base.text import readable
-from resnetx.base.validation import Count, Positive, object_of, parse_json, validated
+from resnetx.base.validation import Count, Positive, parse_json, validated
 from resnetx.errors import FileError
 from resnetx.verification.layers import Expected
 from resnetx.verification.reference_outputs import References, Samples
 from resnetx.verification.sketch import PROJECTIONS, Sketch, canonical_shape
-from resnetx.verification.structure.sketch import Sketch as StructureSketch
+from resnetx.verification.structure.sketch import StructureSketch, from_arrays, to_arrays
 
 # Version 1 had neither layers nor weights, and each batch had samples of its own.
 SCHEMA: Literal["resnetx.golden/2"] = "resnetx.golden/2"
 MAX_BYTES = 4 * 2**30
 TRUTH = "float64"
+STRUCTURE = "structure/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +98,8 @@ class Golden:
 def write_golden(path: Path, golden: Golden) -> None:
     """One array for each group, input and output: `0/input/NAME`, `0/float64/NAME`, `0/fp32/NAME`, ...
 
-    Layers are `layers/input/NAME` and, by number, `layer/0/exact` and `layer/0/noise`; weights and graph `structure`
-    and `structure/NAME`.
+    Layers are `layers/input/NAME` and, by number, `layer/0/exact` and `layer/0/noise`; weights and graph
+    `structure/NAME`.
     """
     samples, layers = golden.samples, golden.layers
     contents = _Contents(
@@ -123,8 +124,7 @@ def write_golden(path: Path, golden: Golden) -> None:
             arrays[f"layer/{number}/exact"] = each.exact.values.astype(np.float32)
             arrays[f"layer/{number}/noise"] = each.noise.astype(np.float32)
     if golden.structure is not None:
-        arrays["structure"] = np.array(json.dumps(golden.structure.structure))
-        arrays |= {f"structure/{name}": array for name, array in golden.structure.arrays.items()}
+        arrays |= {f"{STRUCTURE}{name}": array for name, array in to_arrays(golden.structure).items()}
     # A stream, because numpy adds a suffix to a path.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, allow_pickle=False, **arrays)
@@ -156,10 +156,9 @@ def _read(arrays: Npz) -> Golden:
         tensors = {each.name: _expected(arrays, number, each) for number, each in enumerate(about.layers)}
         layers = GoldenLayers(feeds=[arrays.numbers(f"layers/input/{name}") for name in about.inputs], tensors=tensors)
     structure = None
-    if "structure" in arrays.names:
-        names = [name for name in arrays.names if name.startswith("structure/")]
-        parts = {name.removeprefix("structure/"): arrays.numbers(name) for name in names}
-        structure = StructureSketch(structure=dict(object_of(parse_json(str(arrays["structure"])))), arrays=parts)
+    if any(name.startswith(STRUCTURE) for name in arrays.names):
+        names = [name for name in arrays.names if name.startswith(STRUCTURE)]
+        structure = from_arrays({name.removeprefix(STRUCTURE): arrays[name] for name in names})
     golden = _golden(arrays, about, groups, arrangement=about.arrangement, layers=layers)
     return replace(golden, structure=structure)
 
@@ -195,7 +194,8 @@ def _golden(
         outputs=References(truth=truth, noisy={kind: answers(kind) for kind in sorted(kinds)}),
         arrangement=arrangement,
     )
-    samples.references  # noqa: B018  # an arrangement that does not fit the arrays fails here
+    if any(max(batch, default=0) >= len(inputs[group][0]) for group, batch in arrangement):
+        raise ValueError("its batches contain samples that it does not have")
     return Golden(about=about, inputs=about.inputs, outputs=about.outputs, samples=samples, layers=layers)
 
 

@@ -8,28 +8,24 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-# Shorter sums differ too little from a tree's.
-LONG = 64
+from resnetx.verification.evaluation.call import Settings
+from resnetx.verification.evaluation.sums import LONG, total
+from resnetx.verification.operator_mode import OperatorMode
+
+ONE_BY_ONE = Settings(dtype=torch.float32, one_by_one=True)
 
 aten = torch.ops.aten
 
 
-class OneByOne(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class OneByOne(OperatorMode):  # type: ignore[no-untyped-call]
     """`found` says whether any long sum was met."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.found = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here, and torch would import its compiler, which takes two seconds."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         replacement = REPLACEMENTS.get(func.overloadpacket)
@@ -45,12 +41,12 @@ class OneByOne(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def _mean(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor | None:
     dims = tuple(range(x.dim())) if not dims else tuple(dims)
     count = math.prod(x.shape[dim] for dim in dims)
-    return None if count < LONG else sum_one_by_one(x, dims, keepdim) / count
+    return None if count <= LONG else total(x, dims, ONE_BY_ONE, keepdim=keepdim) / count
 
 
 def _sum(x: Tensor, dims: Sequence[int] | None = None, keepdim: bool = False) -> Tensor | None:
     dims = tuple(range(x.dim())) if not dims else tuple(dims)
-    return None if math.prod(x.shape[dim] for dim in dims) < LONG else sum_one_by_one(x, dims, keepdim)
+    return None if math.prod(x.shape[dim] for dim in dims) <= LONG else total(x, dims, ONE_BY_ONE, keepdim=keepdim)
 
 
 def _adaptive(x: Tensor, size: Sequence[int]) -> Tensor | None:
@@ -75,7 +71,7 @@ def _group_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, n: int, c: int, hw: int, groups: int, eps: float
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     flat = x.reshape(n, groups, -1)
-    if flat.shape[2] < LONG:
+    if flat.shape[2] <= LONG:
         return None
     mean, inverse = _statistics(flat, (2,), eps)
     result = ((flat - mean) * inverse).reshape(x.shape)
@@ -87,7 +83,7 @@ def _group_norm(
 def _layer_norm(
     x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    if math.prod(shape) < LONG:
+    if math.prod(shape) <= LONG:
         return None
     mean, inverse = _statistics(x, tuple(range(x.dim() - len(shape), x.dim())), eps)
     result = (x - mean) * inverse
@@ -103,7 +99,7 @@ def _instance_norm(
     if not training or x.dim() < 3:
         return None
     dims = (0, *range(2, x.dim()))
-    if math.prod(x.shape[dim] for dim in dims) < LONG:
+    if math.prod(x.shape[dim] for dim in dims) <= LONG:
         return None
     mean_here, inverse = _statistics(x, dims, eps)
     shape = (1, -1, *[1] * (x.dim() - 2))
@@ -114,18 +110,9 @@ def _instance_norm(
 
 def _statistics(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
     count = math.prod(x.shape[dim] for dim in dims)
-    mean = sum_one_by_one(x, dims, True) / count
-    variance = sum_one_by_one((x - mean) ** 2, dims, True) / count
+    mean = total(x, dims, ONE_BY_ONE, keepdim=True) / count
+    variance = total((x - mean) ** 2, dims, ONE_BY_ONE, keepdim=True) / count
     return mean, (variance + eps).rsqrt()
-
-
-def sum_one_by_one(x: Tensor, dims: Sequence[int], keepdim: bool) -> Tensor:
-    """numpy's accumulate adds in the type of its elements, in order; PyTorch's cumsum adds in float64."""
-    dims = sorted(dim % x.dim() for dim in dims)
-    kept = [dim for dim in range(x.dim()) if dim not in dims]
-    moved = x.permute(*kept, *dims).reshape(*(x.shape[dim] for dim in kept), -1).numpy()
-    total = torch.from_numpy(np.ascontiguousarray(np.add.accumulate(moved, axis=-1)[..., -1]))
-    return total.reshape([1 if dim in dims else size for dim, size in enumerate(x.shape)]) if keepdim else total
 
 
 REPLACEMENTS: dict[Any, Callable[..., Any]] = {

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.sketch import NamedSketch, sketch
 
 
@@ -56,16 +56,11 @@ def outputs_of(result: object) -> list[np.ndarray]:
     return [leaf.double().numpy() if leaf.is_floating_point() else leaf.numpy() for leaf in leaves]
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Recorder(OperatorMode):  # type: ignore[no-untyped-call]
     def __init__(self, record: Callable[[str, Tensor], None], *, batch: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._record = record
         self._batch = batch
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here, and torch would import its compiler, which takes two seconds."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

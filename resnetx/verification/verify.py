@@ -21,7 +21,6 @@ from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
 from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
-from resnetx.verification.judged import Judged
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.references import (
     Truth,
@@ -32,6 +31,7 @@ from resnetx.verification.references import (
     torch_truth,
 )
 from resnetx.verification.result import Verification
+from resnetx.verification.verdicts import Verdicts
 
 Step = Callable[[str], None]
 
@@ -74,17 +74,23 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         options = replace(options, images=read_images(options.images, card, path))
     openers: list[Reopen] = [partial(open_runner, provider=name, options=scoped[name]) for name in names]
     runners = [opener(file.source) for opener in openers]
-    expected = options.precision or stored_precision(file.model.graph)
     precisions = [options.precision or runner.effective_precision for runner in runners]
     step("computing the reference")
     truth = reference_for(path, card, runners[0], options, precisions, model=file.model)
-    judged = Judged(model=file.model, card=card, truth=truth, tolerance=options.tolerance, inner=options.layers)
+    verdicts = Verdicts(
+        model=file.model,
+        card=card,
+        truth=truth,
+        expected=options.precision or stored_precision(file.model.graph),
+        tolerance=options.tolerance,
+        inner=options.layers,
+    )
     step("comparing the file with the network")
-    own = judged.file(expected)
-    verdicts = []
+    own = verdicts.file
+    providers = []
     for runner, reopen, precision in zip(runners, openers, precisions, strict=True):
         step(f"verifying on {runner.provider}")
-        verdicts.append(judged.provider(runner, reopen, precision))
+        providers.append(verdicts.provider(runner, reopen, precision))
     return Verification(
         model=str(path),
         model_sha256=file.sha256,
@@ -93,7 +99,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         seed=options.seed,
         samples=sum(len(batch[0]) for batch in truth.feeds),
         file=own,
-        verdicts=tuple(verdicts),
+        verdicts=tuple(providers),
     )
 
 

@@ -206,7 +206,7 @@ def test_the_golden_bundle_holds_inputs_and_pytorchs_answers(tmp_path: Path) -> 
         np.testing.assert_allclose(truth, reference(tiny_config(), images), rtol=1e-9)
         np.testing.assert_allclose(golden["0/fp32/logits"], truth, rtol=1e-3, atol=1e-3 * np.abs(truth).max())
         assert {layer["name"] for layer in about["layers"]} >= {"conv1", "layer2.0.conv2", "fc"}
-        assert "structure" in golden.files
+        assert "structure/structure" in golden.files
 
 
 def break_weight(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from resnetx.graph.card import read_card
 from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.ort.session import Session
 from resnetx.weights.checkpoint import load_checkpoint, load_network, weights_sha256
 from tests.verification.faults import FAULTS, Base, Fault, reference, reference_model
 from tests.verification.faults.array_changes import flip_bit, half, int8, mantissa, typical
@@ -65,8 +66,8 @@ def test_the_reference_model_is_the_file_of_most_faults(tmp_path: Path) -> None:
     assert Counter(fault.base for fault in FAULTS).most_common(1)[0][0] == "floats"
 
 
-@every_fault(list(FAULTS))
-def test_a_faulty_file_passes_for_the_healthy_one(fault: Fault) -> None:
+def passes_for_the_healthy_one(fault: Fault) -> Session:
+    """The session of a faulty file that has the interface of the healthy one."""
     healthy = healthy_model(fault.base)
     before = healthy.SerializeToString(deterministic=True)
     model = fault.apply(healthy)
@@ -81,6 +82,12 @@ def test_a_faulty_file_passes_for_the_healthy_one(fault: Fault) -> None:
     assert len(set(names)) == len(names) and all(names)
     ours, theirs = session_of(model), session_of(healthy)
     assert (ours.inputs, ours.outputs) == (theirs.inputs, theirs.outputs)
+    return ours
+
+
+@every_fault(list(FAULTS))
+def test_a_faulty_file_passes_for_the_healthy_one(fault: Fault) -> None:
+    ours = passes_for_the_healthy_one(fault)
     for batch in (looks(fault.base)["any image"][0], *looks(fault.base)["batch 2"], *looks(fault.base)["batch 3"]):
         assert answers(ours, (batch,)).shape == (len(batch), 20)
 

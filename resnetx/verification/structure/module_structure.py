@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
@@ -12,18 +13,20 @@ from resnetx.verification.structure.compare import compare_for_batches
 from resnetx.verification.structure.graph import Graph
 from resnetx.verification.structure.recording import record
 from resnetx.verification.structure.result import StructureComparison
-from resnetx.verification.structure.sketch import Sketch, sketch_graphs
+from resnetx.verification.structure.sketch import StructureSketch, sketch_graphs
 
 
 def compare_structure(
-    model: ModelProto, module: nn.Module, example: Sequence[Tensor], *, precision: Precision | None = None
+    model: ModelProto, module: nn.Module, example: Sequence[Tensor | np.ndarray], *, precision: Precision | None = None
 ) -> StructureComparison:
     """Compare `model` with `module`, which is in evaluation mode and float32. `example` is what it takes.
 
     The module runs once, on a batch of the size that the file declares, or of two.
     """
+    tensors = [torch.as_tensor(each) for each in example]
+    tensors = [each.float() if each.is_floating_point() else each for each in tensors]
     return compare_for_batches(
-        lambda batch: module_graph(module, [with_samples(tensor, batch) for tensor in example]),
+        lambda batch: module_graph(module, [with_samples(tensor, batch) for tensor in tensors]),
         model,
         precision=precision,
     )
@@ -44,7 +47,7 @@ def with_samples(tensor: Tensor, count: int) -> Tensor:
     return torch.cat([tensor] * repeats)[:count] if repeats > 1 else tensor[:count]
 
 
-def parameter_sketch(module: nn.Module, example: Sequence[Tensor]) -> Sketch:
+def parameter_sketch(module: nn.Module, example: Sequence[Tensor]) -> StructureSketch:
     """What a machine without torch needs to compare a file with `module`, which runs on one and on two samples."""
     one, two = (module_graph(module, [with_samples(tensor, count) for tensor in example]) for count in (1, 2))
     return sketch_graphs(one, two)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from resnetx.model.deploy import Deployed
+from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.structure.aten_ops import ATEN
 from resnetx.verification.structure.aten_shapes import IDENTITY
 from resnetx.verification.structure.builder import Builder, Operand, Unknown
@@ -58,17 +58,9 @@ def record(module: nn.Module, example: Sequence[Tensor]) -> Graph:
     return recorder.builder.graph(inputs, outputs)
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Keep torch from importing its compiler, which takes seconds and sets an environment variable.
-
-        Mirrors torch/utils/_python_dispatch.py.
-        """
-        return False
-
+class _Recorder(OperatorMode):
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.builder = Builder()
         self.operands = WeakTensorKeyDictionary()
         self.wrapper = "network." if isinstance(module, Deployed) else ""

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import ModelProto
 
 from resnetx.base.precisions import Precision
-from resnetx.base.validation import Count, validated
+from resnetx.base.validation import Count, object_of, parse_json, validated
 from resnetx.errors import FileError
 from resnetx.verification.structure.compare import compare_for_batches
 from resnetx.verification.structure.graph import Graph, Op, Shape
@@ -42,7 +42,7 @@ INFINITY = {math.inf: "inf", -math.inf: "-inf"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sketch:
+class StructureSketch:
     """Plain data (`structure`) and arrays, by name; no pickles, so that an .npz of it can be read from anywhere."""
 
     structure: dict[str, Any]
@@ -110,7 +110,7 @@ def coefficients(length: int) -> np.ndarray:
     return np.where(raw & 1, size, -size).reshape(length, PROJECTIONS)
 
 
-def sketch_graphs(one: Graph, two: Graph) -> Sketch:
+def sketch_graphs(one: Graph, two: Graph) -> StructureSketch:
     """`one` and `two` are the same network on one and on two samples: every dimension grows evenly with them."""
     if len(one.ops) != len(two.ops) or any(a.kind != b.kind for a, b in zip(one.ops, two.ops, strict=True)):
         raise ValueError("the network does something else for two samples than for one")
@@ -139,7 +139,7 @@ def sketch_graphs(one: Graph, two: Graph) -> Sketch:
         "ops": ops,
         "shapes": {name: _shapes(one.shapes.get(pairs[name]), two.shapes.get(name)) for name in sorted(names)},
     }
-    return Sketch(structure=structure, arrays=arrays)
+    return StructureSketch(structure=structure, arrays=arrays)
 
 
 def _names(graph: Graph) -> list[str]:
@@ -171,7 +171,7 @@ def _kept(parameter: Parameter, name: str, arrays: dict[str, np.ndarray]) -> dic
 
 
 def compare_with_sketch(
-    model: ModelProto, sketch: Sketch, *, precision: Precision | None = None
+    model: ModelProto, sketch: StructureSketch, *, precision: Precision | None = None
 ) -> StructureComparison:
     """Compare a file with what was kept of its network; no torch is needed."""
     return compare_for_batches(lambda batch: _graph(sketch, batch), model, precision=precision)
@@ -205,7 +205,7 @@ class _KeptStructure:
     shapes: dict[str, tuple[tuple[Count, ...], tuple[Count, ...]] | None]
 
 
-def _graph(sketch: Sketch, batch: int) -> Graph:
+def _graph(sketch: StructureSketch, batch: int) -> Graph:
     """The network as it is for `batch` samples."""
     try:
         kept = validated(_KeptStructure, sketch.structure)
@@ -264,15 +264,15 @@ def _attributes(values: dict[str, Any]) -> dict[str, Any]:
     return {key: read(value) for key, value in values.items()}
 
 
-def to_arrays(sketch: Sketch) -> dict[str, np.ndarray]:
+def to_arrays(sketch: StructureSketch) -> dict[str, np.ndarray]:
     """As the arrays of an .npz."""
     return {**sketch.arrays, "structure": np.array(json.dumps(sketch.structure, sort_keys=True))}
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray]) -> Sketch:
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> StructureSketch:
     """From the arrays of an .npz, which may come from anywhere."""
     try:
-        structure = json.loads(str(arrays["structure"]))
-    except (KeyError, ValueError, RecursionError) as error:
+        structure = dict(object_of(parse_json(str(arrays["structure"]))))
+    except (KeyError, ValueError) as error:
         raise FileError(f"The structure of the network can't be read ({error}); make the golden file again.") from error
-    return Sketch(structure=structure, arrays={name: arrays[name] for name in arrays if name != "structure"})
+    return StructureSketch(structure=structure, arrays={name: arrays[name] for name in arrays if name != "structure"})

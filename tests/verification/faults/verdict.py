@@ -12,9 +12,9 @@ import onnx
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.file_precision import stored_precision
-from resnetx.verification.judged import Judged
 from resnetx.verification.references import Truth
 from resnetx.verification.result import Verification
+from resnetx.verification.verdicts import Verdicts
 from resnetx.verification.verify import VerifyOptions, reference_for
 from tests.verification.faults.base import Base, Fault, healthy_model, network, reference
 from tests.verification.faults.healthy import BASES
@@ -34,10 +34,10 @@ def verdict_on(fault: Fault, folder: Path) -> Verdict:
     """
     model = fault.apply(onnx.load(reference(fault.base, folder).path))
     card, runner = read_card(model), open_runner(model.SerializeToString())
-    expected, precision = stored_precision(model.graph), runner.effective_precision
+    precision = runner.effective_precision
     shapes = tuple((info.name, info.shape, str(info.dtype)) for info in runner.inputs)
     truth = _truth(fault.base, shapes, None if card is None else card.to_json(), precision)
-    judged = Judged(model=model, card=card, truth=truth)
+    verdicts = Verdicts(model=model, card=card, truth=truth, expected=stored_precision(model.graph))
     result = Verification(
         model=fault.name,
         model_sha256="",
@@ -45,8 +45,8 @@ def verdict_on(fault: Fault, folder: Path) -> Verdict:
         reference="",
         seed=0,
         samples=0,
-        file=judged.file(expected),
-        verdicts=(judged.provider(runner, open_runner, precision),),
+        file=verdicts.file,
+        verdicts=(verdicts.provider(runner, open_runner, precision),),
     )
     compared = result.file.layers if result.file and result.file.layers else result.verdicts[0].layers
     named = result.wrong_layer

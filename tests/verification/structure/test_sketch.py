@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from resnetx.errors import FileError
 from resnetx.verification.structure.module_structure import parameter_sketch
 from resnetx.verification.structure.sketch import (
-    Sketch,
+    StructureSketch,
     coefficients,
     compare_with_sketch,
     from_arrays,
@@ -24,7 +24,7 @@ from tests.verification.structure.healthy import deployed, file_of, standard, st
 
 
 @functools.cache
-def sketch() -> Sketch:
+def sketch() -> StructureSketch:
     module, example, _ = standard()
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **to_arrays(parameter_sketch(module, [example])))
@@ -108,7 +108,7 @@ def test_a_damaged_sketch_is_refused(damage: object) -> None:
     data = json.loads(json.dumps(sketch().structure))
     damage(data, arrays)  # type: ignore[operator]
     with pytest.raises(FileError, match="make the golden file again"):
-        compare_with_sketch(standard_file(), Sketch(structure=data, arrays=arrays))
+        compare_with_sketch(standard_file(), StructureSketch(structure=data, arrays=arrays))
 
 
 def test_text_that_is_no_json_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""A file, its reference and what is computed from them once for all providers: the parts of a verdict."""
+"""The verdicts on a file and on each provider, and what is computed once for all of them."""
 
 import importlib.util
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from resnetx.graph.layers import layer_nodes, softmax_input
 from resnetx.model.layer_names import original_name
 from resnetx.runtime.runner import Runner
 from resnetx.verification.card_check import check_card
+from resnetx.verification.coverage_result import Coverage
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.file_check import compare_exactly
 from resnetx.verification.golden import Golden
@@ -31,79 +32,97 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True)
-class Judged:
-    """With a `tolerance` of the user, only the outputs are compared; `inner`: inner tensors as well."""
+class Verdicts:
+    """`expected` is the precision that the file should have.
+
+    With a `tolerance` of the user, only the outputs are compared; `inner`: inner tensors as well.
+    """
 
     model: onnx.ModelProto
     card: ModelCard | None
     truth: Truth
+    expected: str
     tolerance: Tolerance | None = None
     inner: bool = True
 
-    def file(self, precision: str) -> FileVerdict | None:
-        """Is it the network? `precision` is the one that the file should have."""
+    @cached_property
+    def file(self) -> FileVerdict | None:
+        """Is it the network?"""
         if self.tolerance is not None:
             return None
-        structure = self._structure(precision)
-        problems: tuple[str, ...] = ()
-        unshown: tuple[str, ...] = ()
-        if self.card is not None:
-            # The user's word on the precision is compared with the weights elsewhere, and the card's with the file.
-            check = check_card(self.model, self.card, origin=self.truth.origin)
-            problems, unshown = check.problems, check.unshown
-        verdict, coverage = FileVerdict(), None
-        if self.truth.module is not None and self.inner:
-            from resnetx.verification.reach import with_reach
-
-            proved = structure is not None and structure.complete
-            network = cast("Network", self.truth.original)
-            self.truth, coverage = with_reach(self.truth, network, precision=precision, proved=proved)
-        if self.truth.original is not None and self.inner:
-            verdict = compare_exactly(self.graph, self.truth, self.card, precision=precision, originals=self.originals)
-        if verdict == FileVerdict() and structure is None and self.card is None:
+        truth, coverage = self.reached
+        verdict = FileVerdict()
+        if truth.original is not None and self.inner:
+            verdict = compare_exactly(self.graph, truth, self.card, precision=self.expected, originals=self.originals)
+        if verdict == FileVerdict() and self.structure is None and self.card is None:
             return None
-        if precision == "int8" and verdict.parity is not None:
-            steps = {row.name: row for row in compare_steps(self.model, self.truth.probes, originals=self.originals)}
-            order = {node.name: number for number, node in enumerate(self.model.graph.node)}
-            rows = [*(row for row in verdict.layers if row.name not in steps), *steps.values()]
-            left_out = {name: why for name, why in verdict.left_out.items() if name not in steps}
-            rows.sort(key=lambda row: order.get(row.name, 0))
-            verdict = replace(verdict, layers=tuple(rows), left_out=left_out)
+        if self.expected == "int8" and verdict.parity is not None:
+            verdict = self._with_steps(verdict, truth)
+        structure = self.structure
         if structure is not None and verdict.parity is not None and verdict.passed:
             fused = any(node.domain not in ("", "ai.onnx") for node in self.model.graph.node)
             structure = without_rearrangements(structure, fused=fused)
-        verdict = replace(verdict, structure=structure, coverage=coverage, problems=problems, unshown=unshown)
-        return replace(verdict, wrong_layer=self._wrong_layer(verdict, precision))
+        card = None if self.card is None else check_card(self.model, self.card, origin=self.truth.origin)
+        verdict = replace(
+            verdict,
+            structure=structure,
+            coverage=coverage,
+            problems=() if card is None else card.problems,
+            unshown=() if card is None else card.unshown,
+        )
+        return replace(verdict, wrong_layer=self._wrong_layer(verdict))
 
-    def _wrong_layer(self, verdict: FileVerdict, precision: str) -> str | None:
+    @cached_property
+    def reached(self) -> tuple[Truth, Coverage | None]:
+        """The reference with samples added for the channels that no other reaches, if the file is not proved."""
+        if self.truth.module is None or not self.inner or self.tolerance is not None:
+            return self.truth, None
+        from resnetx.verification.reach import with_reach
+
+        proved = self.structure is not None and self.structure.complete
+        network = cast("Network", self.truth.original)
+        return with_reach(self.truth, network, precision=self.expected, proved=proved)
+
+    def _with_steps(self, verdict: FileVerdict, truth: Truth) -> FileVerdict:
+        """The layers with each step to INT8 in its place."""
+        steps = {row.name: row for row in compare_steps(self.model, truth.probes, originals=self.originals)}
+        rows = [*(row for row in verdict.layers if row.name not in steps), *steps.values()]
+        rows.sort(key=lambda row: self._place(row.name))
+        left_out = {name: why for name, why in verdict.left_out.items() if name not in steps}
+        return replace(verdict, layers=tuple(rows), left_out=left_out)
+
+    def _wrong_layer(self, verdict: FileVerdict) -> str | None:
         """The first layer that is wrong by its numbers; without any, or where these are coarse, also by its weights.
 
         In float32 the numbers are exact: a layer before the first wrong one is right, whatever else differs there.
         """
-        if verdict.first_fault is not None and precision == "fp32":
-            return verdict.first_fault.name
-        order = {node.name: number for number, node in enumerate(self.model.graph.node)}
-        structure = verdict.structure
-        differences = () if structure is None else structure.differences
-        named = [each.layer for each in differences]
-        if verdict.first_fault is not None:
-            named.append(verdict.first_fault.name)
-        elif not named and structure is not None:
+        if verdict.passed:
+            return None
+        fault, structure = verdict.first_fault, verdict.structure
+        named = [] if fault is None else [fault.name]
+        if structure is not None and not (fault is not None and self.expected == "fp32"):
+            named += [each.layer for each in structure.differences]
             # What is not in the network is wrong if nothing else is.
-            named = [each.layer for each in structure.unrecognized if each.side == "file"]
-            return None if verdict.passed or not named else named[0]
-        return min(named, key=lambda name: order.get(name, len(order)), default=None)
+            named = named or [each.layer for each in structure.unrecognized if each.side == "file"][:1]
+        return min(named, key=self._place, default=None)
 
-    def _structure(self, precision: str) -> StructureComparison | None:
+    @cached_property
+    def _order(self) -> dict[str, int]:
+        return {node.name: number for number, node in enumerate(self.model.graph.node)}
+
+    def _place(self, name: str) -> int:
+        return self._order.get(name, len(self._order))
+
+    @cached_property
+    def structure(self) -> StructureComparison | None:
         """The weights and the graph beside the network's own, from the module or from a golden bundle."""
-        expected = cast(Precision, precision)
+        if self.tolerance is not None:
+            return None
+        expected = cast(Precision, self.expected)
         if self.truth.module is not None:
-            import torch
-
             from resnetx.verification.structure.module_structure import compare_structure
 
-            example = [torch.from_numpy(array) for array in self.truth.probes[0]]
-            return compare_structure(self.model, self.truth.module, example, precision=expected)
+            return compare_structure(self.model, self.truth.module, self.truth.probes[0], precision=expected)
         bundle = self.truth.bundle
         if bundle is not None and bundle.structure is not None:
             return compare_with_sketch(self.model, bundle.structure, precision=expected)
@@ -112,10 +131,11 @@ class Judged:
     def provider(self, runner: Runner, reopen: Reopen, precision: str) -> ProviderVerdict:
         """Do its outputs agree with the reference, and does it compute the file?"""
         logits = file_logits(self.model, reopen)
+        truth = self.reached[0]
         parity, same = judge(
-            runner, self.truth, self.card, precision=precision, hidden_logits=logits, tolerance=self.tolerance
+            runner, truth, self.card, precision=precision, hidden_logits=logits, tolerance=self.tolerance
         )
-        graph, bundle = None, self.truth.bundle
+        graph, bundle = None, truth.bundle
         layers: tuple[LayerParity, ...] = ()
         notes = [] if runner.facts.unpinned is None else [runner.facts.unpinned]
         if isinstance(self.answers, GraphAnswers):
@@ -168,12 +188,8 @@ class Judged:
     def answers(self) -> GraphAnswers | str | None:
         """The graph in float64, or why it cannot be evaluated; None if it is not needed."""
         # A golden bundle is for machines without torch; its own layers are compared.
-        if (
-            self.tolerance is not None
-            or not self.inner
-            or self.truth.bundle
-            or importlib.util.find_spec("torch") is None
-        ):
+        wanted = self.inner and self.tolerance is None and self.truth.bundle is None
+        if not wanted or importlib.util.find_spec("torch") is None:
             return None
         from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
