@@ -1,21 +1,10 @@
-"""Synthetic test images: smooth ones, like photographs, and extreme ones."""
+"""Smooth synthetic images, and images as inputs of a network."""
 
 import numpy as np
 
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.patterns import smooth, to_pixels
 from resnetx.model.preprocessing import Preprocessing
-
-
-def synthetic_images(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """`count` different images (N, H, W, 3) in uint8: smooth ones with increasing detail, every fourth extreme."""
-    generator = np.random.default_rng(seed)
-    extremes = (_hot_pixel, _black, _white)
-    images = [
-        extremes[index // 4 % len(extremes)](size) if index % 4 == 3 else _smooth(size, 3 + 2 * (index % 4), generator)
-        for index in range(count)
-    ]
-    return np.stack(images)
 
 
 def smooth_images(count: int, size: int, seed: int = 0) -> np.ndarray:
@@ -49,17 +38,3 @@ def channels_first(images: np.ndarray) -> np.ndarray:
 
 def _smooth(size: int, cells: int, generator: np.random.Generator) -> np.ndarray:
     return to_pixels(smooth((size, size, 3), generator, cells=cells))
-
-
-def _black(size: int) -> np.ndarray:
-    return np.zeros((size, size, 3), np.uint8)
-
-
-def _white(size: int) -> np.ndarray:
-    return np.full((size, size, 3), 255, np.uint8)
-
-
-def _hot_pixel(size: int) -> np.ndarray:
-    image = _black(size)
-    image[size // 3, size // 2] = 255
-    return image

@@ -64,12 +64,6 @@ def finite_error(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(truth) & np.isfinite(actual), error, 0.0)
 
 
-def relative_errors(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """The RMS error of each sample over the RMS of its truth; an all-zero sample uses the RMS of all."""
-    error: np.ndarray = rms_per_row(finite_error(actual, truth)) / _scales(truth)
-    return error
-
-
 def _scales(truth: np.ndarray) -> np.ndarray:
     finite = np.where(np.isfinite(truth), truth, 0.0)
     rows = rms_per_row(finite) if truth.ndim else np.abs(finite).reshape(1)

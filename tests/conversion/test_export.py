@@ -19,12 +19,13 @@ from resnetx.conversion.result import Export
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import PARITY_KEY, metadata, read_card
 from resnetx.graph.export import choose_exporter
-from resnetx.inputs.synthetic import network_input, synthetic_images
+from resnetx.inputs.synthetic import network_input
 from resnetx.model.config import ResNetConfig
 from resnetx.model.preprocessing import IMAGENET
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.engine import newest_opset
 from tests.conftest import TINY_SIZE, random_network, tiny_config
+from tests.support.images import synthetic_images
 
 NEWEST = newest_opset()
 IMAGES = synthetic_images(3, TINY_SIZE, seed=7)

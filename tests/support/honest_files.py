@@ -18,12 +18,13 @@ import resnetx
 from resnetx.base.loggers import silenced
 from resnetx.conversion.checked_simplify import simplify_checked
 from resnetx.graph.card import CARD_KEY, embed_card, metadata, read_card
-from resnetx.inputs.synthetic import network_input, synthetic_images
+from resnetx.inputs.synthetic import network_input
 from resnetx.model.config import ResNetConfig, resnet_config
 from resnetx.model.initialization import initialize
 from resnetx.model.network import build_network
 from resnetx.model.preprocessing import IMAGENET
 from resnetx.verification.verify import VerifyOptions
+from tests.support.images import synthetic_images
 from tests.support.odd_modules import ODD, odd_module
 from tests.support.quantization import quantize
 from tests.support.reduced_networks import DYNAMO_ONLY, FAMILIES, IMAGE_SIZES, reduced

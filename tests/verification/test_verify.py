@@ -16,7 +16,6 @@ from torch import nn
 import resnetx
 from resnetx.errors import FileError, ResnetxError, UsageError
 from resnetx.graph.card import CARD_KEY, read_card
-from resnetx.inputs.synthetic import synthetic_images
 from resnetx.testing import ParityError, assert_parity
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.result import Verification
@@ -24,6 +23,7 @@ from resnetx.verification.verify import VerifyOptions, verify_file
 from tests.cli.test_main import run
 from tests.conftest import TINY_SIZE, random_network, tiny_config
 from tests.conversion.test_export import TwoInTwoOut, UNet
+from tests.support.images import synthetic_images
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +157,10 @@ def quantized(source: Path, target: Path) -> Path:
     """The runtime's own static quantization, calibrated on smooth images."""
     import onnxruntime.quantization as quantization
 
-    from resnetx.inputs.synthetic import network_input, synthetic_images
+    from resnetx.inputs.synthetic import network_input
     from resnetx.machine.facts import read_processor
     from resnetx.model.preprocessing import IMAGENET
+    from tests.support.images import synthetic_images
 
     class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,7 +1,6 @@
 """ONNX element types and the torch tensors that hold them: floats in the compute type, integers as they are."""
 
 import numpy as np
-import onnx
 import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor
@@ -50,13 +49,6 @@ _NUMPY: dict[int, type[np.generic]] = {
 
 def type_name(element_type: int) -> str:
     return TensorProto.DataType.Name(element_type) if element_type in TensorProto.DataType.values() else "unknown"
-
-
-def element_type_of(array: np.ndarray) -> int:
-    """The ONNX type of a numpy array that is fed."""
-    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
-        raise UnsupportedGraph(f"an input of type {array.dtype} can't be fed")
-    return int(onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
 
 
 def from_array(array: np.ndarray, element_type: int, dtype: torch.dtype) -> Tensor:

@@ -15,7 +15,6 @@ from resnetx.verification.structure.parameters import (
     coarser,
     constant,
     reshaped,
-    scaled,
     transposed,
 )
 
@@ -215,7 +214,3 @@ def _as_stored(parameter: Parameter) -> np.ndarray:
         array = parameter.read()
         return array.astype(np.float32) if array.dtype == np.float64 and parameter.storage == "float32" else array
     return np.asarray(parameter.value(), np.float32)
-
-
-def negated(parameter: Parameter) -> Parameter:
-    return scaled(parameter, np.asarray(-1.0))

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import TensorProto
 
 from resnetx.verification.structure.builder import Operand, Unknown
@@ -257,10 +256,6 @@ def _same(node: Node) -> Operand:
     if operand is None:
         raise Unknown
     return operand
-
-
-def dtype_name(number: int) -> str:
-    return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(number)).name
 
 
 SHAPES: dict[str, Translation] = {

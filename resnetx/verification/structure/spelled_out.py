@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from resnetx.verification.structure import affine
-from resnetx.verification.structure.graph import Graph, Op
+from resnetx.verification.structure.graph import Graph
 
 
 def _softmax(graph: Graph) -> None:
@@ -56,7 +56,3 @@ def _layer_norm(graph: Graph) -> None:
 
 
 PATTERNS: tuple[Callable[[Graph], None], ...] = (_softmax, _layer_norm)
-
-
-def is_spelled_out(op: Op) -> bool:
-    return op.kind in ("softmax", "normalize")

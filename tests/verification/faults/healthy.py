@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from resnetx.graph.card import embed_card, read_card
-from resnetx.inputs.synthetic import network_input, synthetic_images
+from resnetx.inputs.synthetic import network_input
 from resnetx.model.config import ResNetConfig
 from resnetx.model.preprocessing import IMAGENET
+from tests.support.images import synthetic_images
 from tests.support.quantization import quantize
 from tests.support.reduced_networks import reduced
 

@@ -5,12 +5,13 @@ import functools
 import numpy as np
 from onnx import ModelProto
 
-from resnetx.inputs.synthetic import network_input, synthetic_images
+from resnetx.inputs.synthetic import network_input
 from resnetx.model.deploy import Deployed
 from resnetx.model.preprocessing import IMAGENET
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.session import Session
 from resnetx.verification.pytorch_reference import Network, run_references
+from tests.support.images import synthetic_images
 from tests.verification.faults.base import Base, Fault, healthy_model, network
 from tests.verification.faults.healthy import BASES, FIXED_BATCH, IMAGE_SIZE
 
