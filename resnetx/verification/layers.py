@@ -71,10 +71,13 @@ class Deviation:
 
 
 def expected(exact: Sketch, noisy: Sketch) -> Expected:
-    """The noise is the difference between a tensor and the same one with roundings."""
-    noise = _relative(noisy, exact)
-    noise = np.where(np.isfinite(noise), noise, 0.0)
-    return Expected(exact=exact, noise=np.sqrt(np.mean(noise**2, axis=0)))
+    """The noise is the difference between a tensor and the same one with roundings.
+
+    A channel that the roundings make infinite or NaN is not known: a runtime may do the same, or may not.
+    """
+    overflows = ~np.isfinite(_relative(noisy, exact))
+    known = Sketch(shape=exact.shape, values=np.where(overflows[:, :, None], np.nan, exact.values))
+    return Expected(exact=known, noise=np.sqrt(np.mean(_relative(noisy, known) ** 2, axis=0)))
 
 
 def deviation(actual: Sketch, wanted: Expected, *, floor: float, runtime: bool = False) -> Deviation:

@@ -78,7 +78,7 @@ def test_a_helper_that_cannot_says_why(ours: Path, tmp_path: Path) -> None:
     model = look_into(ours)
     assert model.card is not None
     broken = replace(model.card, weights=replace(model.card.weights, source="gone.safetensors"))
-    answer = computed_truths(replace(model, card=broken), [1], ["fp32"], tmp_path, threads=1)
+    answer = computed_truths(replace(model, card=broken), [1], ["fp32"], tmp_path, threads=1, memory_mb=None)
     assert isinstance(answer, str) and "gone.safetensors" in answer
     with pytest.raises(ChildError, match="at least one thread"):
         measured_limits(0)

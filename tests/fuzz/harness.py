@@ -26,6 +26,8 @@ from tests.fuzz.case import Family, Setting
 from tests.fuzz.corpus import Corpus
 
 MAX_REFUSED_MB = 1500
+# What a command's libraries take; a fork of a larger process is not charged for what it inherits beyond this.
+LIBRARIES_MB = 600
 LONGEST_OUTPUT = 2_000_000
 # A case that waits, for a pipe or a lock, is given this many times the limit of one that computes.
 WAITING = 4
@@ -142,7 +144,7 @@ def _child(name: str, seed: int, family: Family, corpus: Corpus, folder: Path) -
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    (folder / "begun").touch()
+    (folder / "begun").write_text(str(_resident_mb()))
     if family.real:
         os.execve(sys.executable, [sys.executable, "-m", "resnetx", *arguments], environment)
     os.environ.clear()
@@ -151,6 +153,10 @@ def _child(name: str, seed: int, family: Family, corpus: Corpus, folder: Path) -
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(n, mode) for n, mode in ((0, "r"), (1, "w"), (2, "w")))
     sys.argv = ["resnetx", *arguments]
     _run_here()
+
+
+def _resident_mb() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
 def _run_here() -> None:
@@ -203,6 +209,8 @@ def _judge(state: Running, status: int, peak_mb: int, *, late: bool) -> Outcome:
     elif code not in (0, 1, 2):
         problems.append(f"exit status {code}")
     problems += _said(folder, code) if not late else []
+    with suppress(OSError, ValueError):
+        peak_mb -= max(0, int((folder / "begun").read_text()) - LIBRARIES_MB)
     if code == 2 and peak_mb > MAX_REFUSED_MB:
         problems.append(f"a refused case took {peak_mb} MB")
     with suppress(OSError, ValueError):

@@ -113,7 +113,7 @@ def talks(_: Setting) -> None:
         (traces, "a traceback"),
         (hangs, "still running"),
         (crashes, "exit status -11"),
-        (takes_memory, "took 1"),
+        (takes_memory, "a refused case took"),
         (controls, "control characters"),
         (says_nothing, "refused without a word"),
         (writes_elsewhere, "changed: 'stray'"),

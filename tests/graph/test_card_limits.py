@@ -167,7 +167,7 @@ def model_with(text: str) -> onnx.ModelProto:
     ("path", "value", "words"),
     [
         (("config", "width"), 1024, "weights, but the file holds"),
-        (("config", "stages"), [1, 1, 1, 1, 1], "weights, but the file holds"),
+        (("config", "stages"), [1] * 8, "weights, but the file holds"),
         (("config", "stages"), [200] * 8, "weights, but the file holds"),
     ],
 )

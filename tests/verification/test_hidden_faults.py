@@ -26,6 +26,8 @@ from tests.verification.test_faults import LEAST_OF_FAULTS, MOST_OF_NOISE, every
 ALL = [fault for faults in HIDDEN.values() for fault in faults]
 # A weight that is off by more than this is no matter of rounding.
 LEAST_ROUNDINGS = 8.0
+# One rounding of a base's own precision in those of float32.
+ONE_ROUNDING = {"fp16": 2**13}
 PLAIN = ("any image", "batch 2", "batch 3")
 
 
@@ -116,10 +118,11 @@ def test_a_dead_path_shows_nothing_end_to_end(fault: Fault) -> None:
 @every_fault(ALL)
 def test_a_fault_shows_first_in_the_layer_that_it_names(fault: Fault) -> None:
     found = first_difference(fault, fault.apply(healthy_model(fault.base)))
-    if found is None:
-        # Plain images do not reach it; the test of the weights and the wiring has seen it.
-        assert fault.needs == "structure"
+    if fault.needs == "structure" and (found is None or found[1] < ONE_ROUNDING.get(fault.base, 1)):
+        # Plain images do not reach it, but a runtime may compute in another order where the wiring differs; the test of
+        # the weights and the wiring has seen it.
         return
+    assert found is not None
     node, roundings = found
     # A quantized layer's weights are nodes of their own, named after it.
     assert node == fault.layer or (fault.base == "int8" and node.startswith(str(fault.layer)))

@@ -211,7 +211,7 @@ def with_times(base: Against, samples: list[list[float]]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("spoil", "more", "words"),
     [
-        (lambda base: None, [], "Cannot read"),
+        (lambda base: None, [], "There is no benchmark"),
         (lambda base: "no JSON", [], "is not a benchmark"),
         (
             lambda base: base.base.to_json() | {"schema": "resnetx.bench/9"},
