@@ -125,7 +125,7 @@ def _verify(
         raise GraphError("Probabilities were requested, but the exported graph has no Softmax.")
     runner = open_runner(path)
     truth, sampling = _truth(subject, runner, options)
-    verdicts = Verdicts(model=model, card=card, truth=truth, expected=options.precision)
+    verdicts = Verdicts(model=model, card=card, truth=truth, precision=options.precision)
     own = verdicts.file
     verdict = verdicts.provider(runner, open_runner, options.precision)
     if options.golden and verdict.passed and (own is None or own.passed):

@@ -31,12 +31,13 @@ def compare_exactly(
     card: ModelCard | None,
     *,
     precision: str,
+    proved: bool,
     originals: Mapping[str, str | None],
 ) -> FileVerdict:
     """Evaluate the graph in float64, without the roundings of its half-precision and INT8 steps if they are expected.
 
     What remains are the roundings of its weights: the noise is how far the network moves if its own are rounded once
-    more to `precision`.
+    more to `precision`. `proved`: weights and wiring are known to be those of the network.
     """
     steps: Steps = "kept" if precision == "fp32" else "ignored"
     from resnetx.verification.evaluation.evaluator import UnsupportedGraph
@@ -79,6 +80,7 @@ def compare_exactly(
         tensors,
         _counterparts([run[1] for run in exact], [run[1] for run in moved]),
         outputs_agree=parity.passed,
+        proved=proved,
         originals=originals,
         precision=precision,
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from resnetx.verification.sketch import Sketch, squares
 CHANNEL_SPREAD = 2.0
 # Honest runtimes' inner tensors were at up to 20 times the noise of one float32 evaluation (ONNX Runtime, MaxViT's
 # Erf); their outputs stay below 3.
-RUNTIME_SPREAD = 4.0
+LOOSE_SPREAD = 4.0
 # Operators with weights, one filter for each channel.
 LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul", "FusedConv", "FusedGemm", "FusedMatMul", "QLinearConv")
 # At most this share of a linear layer's channels differ if single filters are wrong; the others agree to rounding.
@@ -80,17 +81,18 @@ def expected(exact: Sketch, noisy: Sketch) -> Expected:
     return Expected(exact=known, noise=np.sqrt(np.mean(_relative(noisy, known) ** 2, axis=0)))
 
 
-def deviation(actual: Sketch, wanted: Expected, *, floor: float, runtime: bool = False) -> Deviation:
+def deviation(actual: Sketch, wanted: Expected, *, floor: float, loose: bool = False) -> Deviation:
     """Compare a tensor by sample and by channel; `floor` is the least noise, relative to the tensor's size.
 
-    The noise of a `runtime` is one example of its roundings: single channels and layers may have several times as much.
+    The noise is one example of what roundings do. Where nothing else can differ, the comparison is `loose`: single
+    channels and layers may have several times as much.
     """
     if actual.form != wanted.exact.form:
         return Deviation(float("inf"), floor, float("inf"), 1.0)
     error = _relative(actual, wanted.exact)
     level = max(float(np.sqrt(np.mean(wanted.noise**2))), floor)
-    spread = RUNTIME_SPREAD if runtime else 1.0
-    usual = np.maximum(wanted.noise, level if runtime else max(float(np.median(wanted.noise)), floor))
+    spread = LOOSE_SPREAD if loose else 1.0
+    usual = np.maximum(wanted.noise, level if loose else max(float(np.median(wanted.noise)), floor))
     sample = float(np.sqrt(np.mean(np.minimum(error, 1e100) ** 2, axis=1)).max(initial=0.0))
     channels = error / (usual * CHANNEL_SPREAD * spread)
     return Deviation(
@@ -124,7 +126,7 @@ def compare_runtime(
     return tuple(
         _row(
             node,
-            deviation(actual[node.tensor], wanted[node.tensor], floor=floor, runtime=True),
+            deviation(actual[node.tensor], wanted[node.tensor], floor=floor, loose=True),
             actual[node.tensor],
             originals,
         )
@@ -140,6 +142,7 @@ def compare_file(
     network: Sequence[Counterpart],
     *,
     outputs_agree: bool,
+    proved: bool,
     originals: Mapping[str, str | None],
     precision: str,
 ) -> tuple[tuple[LayerParity, ...], dict[str, str]]:
@@ -147,9 +150,10 @@ def compare_file(
 
     A tensor's counterpart is the network's tensor that is nearest to it in value, whatever their names. What has none
     is a step that the network does not have; if what follows is right again, it is not wrong. If the outputs are wrong,
-    a tensor must be that of the module which the node is named after.
+    a tensor must be that of the module which the node is named after. `proved`: weights and wiring are known to be the
+    network's.
     """
-    floor = EPSILON.get(precision, EPSILON["fp32"]) / 2
+    measure = partial(deviation, floor=EPSILON.get(precision, EPSILON["fp32"]) / 2, loose=proved)
     by_form: dict[tuple[int, int, int], list[int]] = {}
     named: dict[str, list[int]] = {}
     for number, each in enumerate(network):
@@ -159,7 +163,7 @@ def compare_file(
     alike = {node.name: by_form.get(found[node.tensor].form, []) for node in nodes}
     nearest = {node.name: _nearest(found[node.tensor], network, alike[node.name]) for node in nodes}
     deviations = {
-        name: deviation(found[node.tensor], network[best].expected, floor=floor)
+        name: measure(found[node.tensor], network[best].expected)
         for node in nodes
         if (best := nearest[name := node.name]) is not None
     }
@@ -177,15 +181,14 @@ def compare_file(
             if not outputs_agree and namesakes and not _plausible(node, best, namesakes, network):
                 other = _nearest(own, network, [number for number in namesakes if number != best] or namesakes)
                 assert other is not None
-                measured = deviation(own, network[_normalized(other, network)].expected, floor=floor)
-        else:
-            few = measured is not None and measured.channels <= max(FEW_CHANNELS, 1 / own.form[1])
-            if not (few and node.op in LINEAR) and (outputs_agree or node.tensor in followed):
+                measured = measure(own, network[_normalized(other, network)].expected)
+        elif measured is None or measured.channels > max(FEW_CHANNELS, 1 / own.form[1]) or node.op not in LINEAR:
+            if outputs_agree or node.tensor in followed:
                 left_out[node.name] = "the network computes no such tensor by itself, and what follows is right"
                 continue
             namesake = _nearest(own, network, namesakes)
             if namesake is not None:
-                measured = deviation(own, network[namesake].expected, floor=floor)
+                measured = measure(own, network[namesake].expected)
             else:
                 left_out[node.name] = "the network computes no such tensor by that name"
                 if measured is not None and measured.error < ALIKE:

@@ -201,17 +201,27 @@ def judge_top_k(output: str, *, truth: np.ndarray, indices: np.ndarray, k: int, 
     return Check(output=output, batch=batch, passed=True)
 
 
-def judge_exact(output: str, *, truth: np.ndarray, actual: np.ndarray, sway: Sway | None = None) -> Check:
-    """Integers and booleans must be equal, except near a tie: there they may be off by as much as `sway` says."""
+def judge_exact(
+    output: str, *, truth: np.ndarray, actual: np.ndarray, like: np.ndarray | None = None, sway: Sway | None = None
+) -> Check:
+    """Integers and booleans must be equal, except near a tie: there they may be off by as much as `sway` says.
+
+    Where PyTorch's own answer in the precision, `like`, is another, that precision decides nothing; of a list of
+    indices, as of the best classes, this holds for the whole list.
+    """
     batch = len(truth) if truth.ndim else 1
     if actual.shape != truth.shape:
         return _refused(output, batch, f"it has the shape {actual.shape}, not {truth.shape}")
     different = actual != truth
-    explained = 0
+    near_a_tie = np.zeros(truth.shape, bool)
+    if different.any() and like is not None and like.shape == truth.shape:
+        near_a_tie = like != truth
+        if truth.ndim == 2:
+            near_a_tie |= near_a_tie.any(axis=1, keepdims=True)
     if different.any() and sway is not None:
-        near_a_tie = different & (np.abs(actual.astype(np.float64) - truth) <= sway())
-        explained = int(near_a_tie.sum())
-        different &= ~near_a_tie
+        near_a_tie |= np.abs(actual.astype(np.float64) - truth) <= sway()
+    explained = int((different & near_a_tie).sum())
+    different &= ~near_a_tie
     if different.any():
         return _refused(output, batch, f"{int(different.sum())} of {truth.size} elements differ")
     return Check(output=output, batch=batch, passed=True, explained=explained)

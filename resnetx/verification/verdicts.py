@@ -11,6 +11,7 @@ from resnetx.base.precisions import Precision
 from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
 from resnetx.model.layer_names import original_name
+from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
 from resnetx.verification.card_check import check_card
 from resnetx.verification.coverage_result import Coverage
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Verdicts:
-    """`expected` is the precision that the file should have.
+    """`precision` is the user's word on the file's; by default, it should be the card's.
 
     With a `tolerance` of the user, only the outputs are compared; `inner`: inner tensors as well.
     """
@@ -41,9 +42,14 @@ class Verdicts:
     model: onnx.ModelProto
     card: ModelCard | None
     truth: Truth
-    expected: str
+    precision: Precision | None = None
     tolerance: Tolerance | None = None
     inner: bool = True
+
+    @cached_property
+    def expected(self) -> str:
+        """The precision that the file should have."""
+        return self.precision or stored_precision(self.model.graph)
 
     @cached_property
     def file(self) -> FileVerdict | None:
@@ -53,7 +59,14 @@ class Verdicts:
         truth, coverage = self.reached
         verdict = FileVerdict()
         if truth.original is not None and self.inner:
-            verdict = compare_exactly(self.graph, truth, self.card, precision=self.expected, originals=self.originals)
+            verdict = compare_exactly(
+                self.graph,
+                truth,
+                self.card,
+                precision=self.expected,
+                proved=self.proved,
+                originals=self.originals,
+            )
         if verdict == FileVerdict() and self.structure is None and self.card is None:
             return None
         if self.expected == "int8" and verdict.parity is not None:
@@ -62,15 +75,16 @@ class Verdicts:
         if structure is not None and verdict.parity is not None and verdict.passed:
             fused = any(node.domain not in ("", "ai.onnx") for node in self.model.graph.node)
             structure = without_rearrangements(structure, fused=fused)
-        card = None if self.card is None else check_card(self.model, self.card, origin=self.truth.origin)
-        verdict = replace(
-            verdict,
-            structure=structure,
-            coverage=coverage,
-            problems=() if card is None else card.problems,
-            unshown=() if card is None else card.unshown,
-        )
+        verdict = replace(verdict, structure=structure, coverage=coverage)
+        if self.card is not None:
+            card = check_card(self.model, self.card, origin=self.truth.origin, precision=self.precision)
+            verdict = replace(verdict, problems=card.problems, unshown=card.unshown)
         return replace(verdict, wrong_layer=self._wrong_layer(verdict))
+
+    @property
+    def proved(self) -> bool:
+        """Whether weights and wiring are known to be those of the network."""
+        return self.structure is not None and self.structure.complete
 
     @cached_property
     def reached(self) -> tuple[Truth, Coverage | None]:
@@ -79,9 +93,8 @@ class Verdicts:
             return self.truth, None
         from resnetx.verification.reach import with_reach
 
-        proved = self.structure is not None and self.structure.complete
         network = cast("Network", self.truth.original)
-        return with_reach(self.truth, network, precision=self.expected, proved=proved)
+        return with_reach(self.truth, network, precision=self.expected, proved=self.proved)
 
     def _with_steps(self, verdict: FileVerdict, truth: Truth) -> FileVerdict:
         """The layers with each step to INT8 in its place."""

@@ -17,7 +17,6 @@ from resnetx.inputs.image_folder import read_images
 from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.inputs.sampling import Sampling, batch_sizes
 from resnetx.runtime.catalog import open_runner, provider_names, scoped_options
-from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
 from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
@@ -81,7 +80,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         model=file.model,
         card=card,
         truth=truth,
-        expected=options.precision or stored_precision(file.model.graph),
+        precision=options.precision,
         tolerance=options.tolerance,
         inner=options.layers,
     )

@@ -132,13 +132,15 @@ def _trained(folder: Path, *, change: Callable[[nn.Module], None], size: int = 4
     return path, VerifyOptions()
 
 
-def _odd(folder: Path, *, name: str, rewrite: Rewrite | None = None, **options: Any) -> Made:
+def _odd(
+    folder: Path, *, name: str, rewrite: Rewrite | None = None, precision: str | None = None, **options: Any
+) -> Made:
     odd, module, path = ODD[name], odd_module(name), folder / "m.onnx"
     example = torch.zeros(2, 3, odd.size, odd.size, dtype=odd.dtype)
     resnetx.export(module, path, example=example, verify=False, simplify=False, **options)
     if rewrite:
         rewrite(path)
-    return path, VerifyOptions(module=module)
+    return path, VerifyOptions(module=module, precision=precision)
 
 
 def norms(network: nn.Module) -> Iterator[nn.BatchNorm2d]:
@@ -252,5 +254,6 @@ def honest_files(newest_opset: int) -> list[HonestFile]:
         add(f"{name}, dynamo", _odd, name=name, slow=True, **NEWER)
         add(f"{name}, ONNX Runtime's extended", _odd, name=name, rewrite=REWRITES["ONNX Runtime's extended"], **OLDER)
     for name in ("softmax", "one output", "SiLU"):
-        add(f"{name}, float16 inputs and outputs", _odd, name=name, rewrite=float16_throughout, **OLDER)
+        form: dict[str, Any] = {"rewrite": float16_throughout, "precision": "fp16", **OLDER}
+        add(f"{name}, float16 inputs and outputs", _odd, name=name, **form)
     return files

@@ -117,6 +117,7 @@ def of_parameter(layer: str, name: str, mismatch: Mismatch) -> Difference:
         unit=mismatch.unit,
         count=mismatch.count,
         total=mismatch.total,
+        ratio=mismatch.ratio,
     )
 
 

@@ -20,7 +20,10 @@ CHUNK = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Mismatch:
-    """The element that differs most, how many differ, and by how many roundings of float32 (or of the file's own)."""
+    """The element that differs most, how many differ, and by how many roundings of float32 (or of the file's own).
+
+    `ratio` is that of found to expected, if it is the same for all elements.
+    """
 
     index: tuple[int, ...]
     expected: float
@@ -29,6 +32,7 @@ class Mismatch:
     unit: str
     count: int
     total: int
+    ratio: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,9 @@ class Parameter:
         worst: Mismatch | None = None
         count = 0
         for (start, expected, _), (_, other, error) in zip(self.rows(), found.rows(), strict=True):
-            size = np.abs(expected) if self.magnitude is None else self.magnitude[start : start + len(expected)]
+            size = np.abs(expected) if self.magnitude is None else self.magnitude
+            if self.magnitude is not None and self.magnitude.ndim:
+                size = self.magnitude[start : start + len(expected)]
             with np.errstate(invalid="ignore", over="ignore"):
                 allowed = relative * size + error + SMALLEST
                 difference = np.abs(expected - other)
@@ -130,7 +136,7 @@ class Parameter:
                     count=0,
                     total=int(np.prod(self.shape)),
                 )
-        return worst and replace(worst, count=count)
+        return worst and replace(worst, count=count, ratio=_ratio(self.value(), found.value()))
 
     def same(self, found: "Parameter") -> bool:
         """Whether there is no mismatch; most other weights are told by their first filter."""
@@ -155,6 +161,15 @@ class Parameter:
             magnitude=part(self.magnitude),
             error=part(self.error),
         )
+
+
+def _ratio(expected: np.ndarray, found: np.ndarray) -> float | None:
+    """By what all numbers are multiplied, to six digits; None if that differs among them."""
+    with np.errstate(all="ignore"):
+        ratios = (found / expected)[expected != 0]
+        low, high = ratios.min(initial=np.inf), ratios.max(initial=-np.inf)
+    constant = low > 0 and high - low <= 1e-6 * high and not found[expected == 0].any()
+    return float(low) if constant else None
 
 
 class NetworkParameter(Protocol):

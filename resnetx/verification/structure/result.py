@@ -1,7 +1,9 @@
 """What the comparison of a file's weights and structure with the network's found."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 # What stands in the place of an extra or a missing operation.
@@ -12,7 +14,8 @@ Side = Literal["network", "file"]
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Something about a layer that is not the network's. A weight has the worst element's place and numbers."""
+    """Something about a layer that is not the network's. A weight has the worst element's place and numbers, and the
+    ratio of found to expected if it is the same everywhere."""
 
     layer: str
     what: str
@@ -23,6 +26,7 @@ class Difference:
     unit: str | None = None
     count: int | None = None
     total: int | None = None
+    ratio: float | None = None
 
     @property
     def all_differ(self) -> bool:
@@ -108,13 +112,22 @@ def without_rearrangements(structure: StructureComparison, *, fused: bool) -> St
     ]
     others = [each for each in structure.differences if each not in moved_bias]
     rearranged = any(each.place is None and NOTHING not in (each.expected, each.found) for each in others)
-    moved = moved_bias + [each for each in others if rearranged and each.place is None]
+    moved = moved_bias + _moved_factors(others) + [each for each in others if rearranged and each.place is None]
     reasons = [Unrecognized(side="file", layer=each.layer, reason=str(each)) for each in moved]
     return replace(
         structure,
         differences=tuple(each for each in structure.differences if each not in moved),
         unrecognized=(*structure.unrecognized, *reasons),
     )
+
+
+def _moved_factors(differences: Sequence[Difference]) -> list[Difference]:
+    """Pairs of neighbours of which one is multiplied by what the other is divided by."""
+    moved: list[Difference] = []
+    for first, second in pairwise(differences):
+        if first.ratio is not None and second.ratio is not None and first not in moved:
+            moved += [first, second] if math.isclose(first.ratio * second.ratio, 1, rel_tol=1e-5) else []
+    return moved
 
 
 def amount(number: float) -> str:

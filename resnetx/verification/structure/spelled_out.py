@@ -1,4 +1,4 @@
-"""Recognizes what exporters spell out in several operations: softmax and layer normalization."""
+"""Recognizes what exporters spell out in several operations: softmax, softplus and layer normalization."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,7 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from resnetx.verification.structure import affine
-from resnetx.verification.structure.graph import Graph
+from resnetx.verification.structure.graph import ONNX_PREFIX, Graph
+from resnetx.verification.structure.parameters import full
+
+# From here on, softplus adds less than half a rounding of float32 to its input.
+SAME_FROM = 15.0
 
 
 def _softmax(graph: Graph) -> None:
@@ -55,4 +59,19 @@ def _layer_norm(graph: Graph) -> None:
         )
 
 
-PATTERNS: tuple[Callable[[Graph], None], ...] = (_softmax, _layer_norm)
+def _softplus(graph: Graph) -> None:
+    """x where x is above 20, and softplus(x) elsewhere: in float32 both are the same there."""
+    producers = graph.producers()
+    for number, op in enumerate(graph.ops):
+        if op.kind != f"{ONNX_PREFIX}Where" or len(op.inputs) != 3:
+            continue
+        condition, smooth = producers.get(op.inputs[0]), producers.get(op.inputs[2])
+        if condition is None or smooth is None or smooth.kind != "softplus":
+            continue
+        if condition.kind == f"{ONNX_PREFIX}Greater" and op.inputs[1:2] == smooth.inputs == condition.inputs:
+            threshold = condition.parameters.get("1")
+            if threshold is not None and (full(threshold).value() >= SAME_FROM).all():
+                graph.ops[number] = replace(smooth, outputs=op.outputs)
+
+
+PATTERNS: tuple[Callable[[Graph], None], ...] = (_softmax, _softplus, _layer_norm)

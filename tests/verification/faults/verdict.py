@@ -11,7 +11,6 @@ import onnx
 
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.runtime.catalog import open_runner
-from resnetx.runtime.file_precision import stored_precision
 from resnetx.verification.references import Truth
 from resnetx.verification.result import Verification
 from resnetx.verification.verdicts import Verdicts
@@ -37,7 +36,7 @@ def verdict_on(fault: Fault, folder: Path) -> Verdict:
     precision = runner.effective_precision
     shapes = tuple((info.name, info.shape, str(info.dtype)) for info in runner.inputs)
     truth = _truth(fault.base, shapes, None if card is None else card.to_json(), precision)
-    verdicts = Verdicts(model=model, card=card, truth=truth, expected=stored_precision(model.graph))
+    verdicts = Verdicts(model=model, card=card, truth=truth)
     result = Verification(
         model=fault.name,
         model_sha256="",
