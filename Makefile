@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 
-.PHONY: setup demo test check fuzz lint types peers clean
+.PHONY: setup demo test check study fuzz lint types peers clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ types: setup
 	$(BIN)/mypy
 
 check: lint types test
+
+# Every case of the tests of which `make test` runs a sample: the corpus of faults, and the honest files.
+study: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m sampled --every-case
 
 # Hostile input for every command, and signals at many moments of the long ones; takes some 20 minutes on two cores.
 fuzz: setup

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,24 @@ from resnetx.model.network import build_network
 pytest_plugins = ["pytester"]
 
 TINY_SIZE = 32
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-case", action="store_true", help="run every case of the tests that are marked `sampled`")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of a test that is marked `sampled(n)`, every n-th case runs, unless all or single ones are asked for."""
+    if config.getoption("--every-case") or config.option.keyword or any("::" in name for name in config.args):
+        return
+    seen: Counter[str] = Counter()
+    kept, left_out = [], []
+    for item in items:
+        mark, test = item.get_closest_marker("sampled"), item.nodeid.partition("[")[0]
+        (left_out if mark is not None and seen[test] % mark.args[0] else kept).append(item)
+        seen[test] += 1
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(autouse=True)

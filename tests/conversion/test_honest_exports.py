@@ -50,6 +50,7 @@ def test_there_are_more_than_200_in_all_depths_variants_and_opsets() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("network", "options"), cases(), ids=str)
 def test_an_honest_export_passes(tmp_path: Path, network: dict[str, Any], options: dict[str, Any]) -> None:
     config = resnet_config(**{"width": 4, "classes": 20, **network})
@@ -68,6 +69,7 @@ def test_there_are_more_than_300_of_every_kind_in_the_table() -> None:
     assert all(sum(name.startswith(f"{family},") for name in names) >= 5 for family in FAMILIES)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize(
     "file", [pytest.param(file, id=file.name, marks=[pytest.mark.slow] if file.slow else []) for file in FILES]

@@ -88,6 +88,7 @@ def test_dead_filters_are_dead() -> None:
             assert max(seen) < 0, (look, layer)
 
 
+@pytest.mark.sampled(4)
 @every_fault(ALL)
 def test_a_faulty_file_passes_for_the_healthy_one(fault: Fault) -> None:
     ours, theirs = passes_for_the_healthy_one(fault), session_of(healthy_model(fault.base))
@@ -95,6 +96,7 @@ def test_a_faulty_file_passes_for_the_healthy_one(fault: Fault) -> None:
         assert answers(ours, (batch,)).shape == answers(theirs, (batch,)).shape
 
 
+@pytest.mark.sampled(4)
 @every_fault([fault for fault in ALL if fault.needs != "structure"])
 def test_a_fault_shows_to_those_who_look_as_it_needs(fault: Fault) -> None:
     model = fault.apply(healthy_model(fault.base))
@@ -104,17 +106,20 @@ def test_a_fault_shows_to_those_who_look_as_it_needs(fault: Fault) -> None:
     assert all(found[look] < LEAST_OF_FAULTS for look in PLAIN if look in order[: order.index(fault.needs)]), found
 
 
+@pytest.mark.sampled(4)
 @every_fault([fault for fault in ALL if fault.needs == "structure"])
 def test_what_no_input_shows_stands_in_the_weights_or_the_wiring(fault: Fault) -> None:
     assert structural_difference(fault, fault.apply(healthy_model(fault.base))) > LEAST_ROUNDINGS
 
 
+@pytest.mark.sampled(4)
 @every_fault([fault for fault in ALL if fault.base in ("dead filters", "zero residuals")])
 def test_a_dead_path_shows_nothing_end_to_end(fault: Fault) -> None:
     model = fault.apply(healthy_model(fault.base))
     assert all(multiple_of_noise(fault, model, look) < MOST_OF_NOISE for look in PLAIN)
 
 
+@pytest.mark.sampled(4)
 @every_fault(ALL)
 def test_a_fault_shows_first_in_the_layer_that_it_names(fault: Fault) -> None:
     found = first_difference(fault, fault.apply(healthy_model(fault.base)))

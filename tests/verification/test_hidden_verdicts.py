@@ -21,6 +21,7 @@ def marks(fault: Fault) -> tuple[pytest.MarkDecorator, ...]:
 CASES = [pytest.param(fault, id=fault.name, marks=marks(fault)) for faults in HIDDEN.values() for fault in faults]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("fault", CASES)
 def test_a_hidden_fault_is_caught_and_its_layer_is_named(fault: Fault, tmp_path: Path) -> None:
     verdict = verdict_on(fault, tmp_path)

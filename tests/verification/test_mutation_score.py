@@ -16,6 +16,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("faults")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fault", OBSERVABLE, ids=lambda fault: fault.name)
 def test_every_fault_is_caught_and_its_layer_is_named(fault: Fault, folder: Path) -> None:
     verdict = verdict_on(fault, folder)
@@ -23,6 +24,7 @@ def test_every_fault_is_caught_and_its_layer_is_named(fault: Fault, folder: Path
     assert verdict.named_right, f"{verdict.named} is named, and not {fault.layer}"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("fault", HARMLESS, ids=lambda fault: fault.name)
 def test_what_stays_below_the_noise_floor_raises_no_alarm(fault: Fault, folder: Path) -> None:
     assert fault.why
