@@ -35,6 +35,25 @@ def verify_module(
     """Check every output on every batch: floats against the noise floor, other types exactly."""
     if any(len(batch) != len(names) for batch in references.truth):
         raise GraphError(f"The module has {len(references.truth[0])} outputs, but its file has {len(names)}.")
+    return _in_doubt_completed(
+        references, lambda complete: _module_checks(runs, complete, names, precision, tolerance, floor)
+    )
+
+
+def _in_doubt_completed(references: References, check: Callable[[References], tuple[Check, ...]]) -> tuple[Check, ...]:
+    """Check with what the references have at hand. The perturbed outputs add to the noise: what passes needs none."""
+    checks = check(references)
+    return checks if all(each.passed for each in checks) else check(references.complete())
+
+
+def _module_checks(
+    runs: Sequence[dict[str, np.ndarray]],
+    references: References,
+    names: Sequence[str],
+    precision: str,
+    tolerance: Tolerance | None,
+    floor: float,
+) -> tuple[Check, ...]:
     checks = []
     for index, name in enumerate(names):
         truth = [batch[index] for batch in references.truth]
@@ -63,6 +82,20 @@ def verify_classifier(
     floor: float = FLOOR_ROUNDINGS,
 ) -> tuple[Check, ...]:
     """Check a classifier's logits and its output. Softmax hides errors, so logits are always compared."""
+    return _in_doubt_completed(
+        references, lambda complete: _classifier_checks(runs, logits, complete, output, precision, tolerance, floor)
+    )
+
+
+def _classifier_checks(
+    runs: Sequence[dict[str, np.ndarray]],
+    logits: Sequence[np.ndarray],
+    references: References,
+    output: str,
+    precision: str,
+    tolerance: Tolerance | None,
+    floor: float,
+) -> tuple[Check, ...]:
     truth = [batch[0] for batch in references.truth]
     noise = _noise(references, precision, itemgetter(0), floor)
     sways = [_sway_of(references, batch, 0) for batch in range(len(truth))]

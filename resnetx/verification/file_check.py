@@ -13,7 +13,7 @@ from resnetx.verification.checks import best_of, softmax, verify_classifier, ver
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.layers import Counterpart, compare_file, expected
 from resnetx.verification.parity import Parity
-from resnetx.verification.reference_outputs import References
+from resnetx.verification.reference_outputs import Feeds, References, Trace
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict
 from resnetx.verification.sketch import NamedSketch, joined, sketch
@@ -29,6 +29,7 @@ def compare_exactly(
     graph: ExactGraph,
     truth: Truth,
     card: ModelCard | None,
+    compared: tuple[Feeds, Sequence[Trace]],
     *,
     precision: str,
     proved: bool,
@@ -37,21 +38,21 @@ def compare_exactly(
     """Evaluate the graph in float64, without the roundings of its half-precision and INT8 steps if they are expected.
 
     What remains are the roundings of its weights: the noise is how far the network moves if its own are rounded once
-    more to `precision`. `proved`: weights and wiring are known to be those of the network.
+    more to `precision`. `compared` are inputs, and the network's traces for them. `proved`: weights and wiring are
+    known to be those of the network.
     """
     steps: Steps = "kept" if precision == "fp32" else "ignored"
     from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
-    original = truth.original
+    original, model = truth.original, graph.model
     assert original is not None
-    model = graph.model
+    probes, exact = compared
     logits = None if card is None or card.output == "logits" else softmax_input(model)
     try:
-        found = [graph.run(feeds, steps=steps) for feeds in truth.probes]
+        found = [graph.run(feeds, steps=steps) for feeds in probes]
     except UnsupportedGraph as error:
         return FileVerdict(notes=(f"the graph cannot be evaluated in float64: {error}",))
-    exact = [original.exact(feeds) for feeds in truth.probes]
-    moved = [original.perturbed(feeds, precision) for feeds in truth.probes]
+    moved = [original.perturbed(feeds, precision) for feeds in probes]
     if card is not None and card.output != "logits" and truth.outputs == ("logits",):
         exact, moved = (
             [(run[0], (*run[1], *_behind_logits(run[0][0], card.output))) for run in side] for side in (exact, moved)
@@ -65,7 +66,7 @@ def compare_exactly(
         inner = (
             [run[graph.outputs[0]] for run in runs]
             if logits is None
-            else [graph.value(logits, feeds) for feeds in truth.probes]
+            else [graph.value(logits, feeds) for feeds in probes]
         )
         checks = verify_classifier(
             runs, inner, references, output=card.output, precision="fp32", floor=_floor(precision)

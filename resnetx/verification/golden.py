@@ -116,7 +116,7 @@ def write_golden(path: Path, golden: Golden) -> None:
     arrays: dict[str, np.ndarray] = {"about": np.array(json.dumps(known, sort_keys=True))}
     for index, group in enumerate(samples.groups):
         arrays |= {f"{index}/input/{name}": array for name, array in zip(golden.inputs, group, strict=True)}
-        for kind, results in {TRUTH: samples.outputs.truth, **samples.outputs.noisy}.items():
+        for kind, results in {TRUTH: samples.outputs.truth, **samples.outputs.complete().noisy}.items():
             arrays |= {f"{index}/{kind}/{name}": a for name, a in zip(golden.outputs, results[index], strict=True)}
     if layers is not None:
         arrays |= {f"layers/input/{name}": array for name, array in zip(golden.inputs, layers.feeds, strict=True)}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from resnetx.base.precisions import EPSILON
 from resnetx.verification.long_sums import OneByOne
 from resnetx.verification.network_trace import largest_magnitude, outputs_of, tensors_of, trace_network
-from resnetx.verification.reference_outputs import PERTURBED, Outputs, References, Trace, Traces
+from resnetx.verification.reference_outputs import Outputs, References, Trace, Traces
 
 TORCH_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Perturbed runs for the movement of single elements, and their size: what a correct runtime may be off by.
@@ -44,13 +44,13 @@ class Network:
 
     def noisy(self, feeds: Feeds, precision: str, truth: Outputs) -> Outputs:
         """The outputs in `precision`; in float32, the worse of the two honest orders of adding long sums."""
-        tree = self.outputs(feeds, precision)
         if precision != "fp32":
-            return tree
+            return self.outputs(feeds, precision)
         with OneByOne() as mode:
             chain = self.outputs(feeds, precision)
         if not mode.found:
-            return tree
+            return chain
+        tree = self.outputs(feeds, precision)
         return [_farther(exact, a, b) for exact, a, b in zip(truth, tree, chain, strict=True)]
 
     def exact(self, feeds: Feeds) -> Trace:
@@ -86,14 +86,18 @@ class Network:
 
 
 def run_references(network: Network, batches: Sequence[Feeds], *, precisions: Sequence[str] = ("fp32",)) -> References:
-    """Run every batch in float64, in each of `precisions`, and with perturbed parameters."""
+    """Run every batch in float64 and in each of `precisions`."""
     truth = [network.outputs(feeds) for feeds in batches]
     noisy = {
         name: [network.noisy(feeds, name, exact) for feeds, exact in zip(batches, truth, strict=True)]
         for name in precisions
     }
-    noisy[PERTURBED] = [network.perturbed(feeds, "fp32")[0] for feeds in batches]
-    return References(truth=truth, noisy=noisy, sway=lambda index: sway(network, batches[index], truth[index]))
+    return References(
+        truth=truth,
+        noisy=noisy,
+        perturbed=lambda index: network.perturbed(batches[index], "fp32")[0],
+        sway=lambda index: sway(network, batches[index], truth[index]),
+    )
 
 
 def sway(network: Network, feeds: Feeds, truth: Outputs) -> Outputs:

@@ -11,10 +11,22 @@ from resnetx.verification.sketch import NamedSketch
 
 # The outputs in float64 with each parameter off by up to a rounding of float32.
 PERTURBED = "perturbed"
+# The inner tensors of so many samples are compared with a runtime's, and with the network's where that is proved.
+SAMPLES = 3
 Feeds = list[list[np.ndarray]]
 Outputs = list[np.ndarray]
 # The outputs and the inner tensors of one batch.
 Trace = tuple[Outputs, tuple[NamedSketch, ...]]
+
+
+def first_samples(trace: Trace, count: int, *, of: int) -> Trace | None:
+    """The trace of the first samples, or None if a tensor is not of one of `of` samples each."""
+    outputs, tensors = trace
+    independent = all(output.ndim and len(output) == of for output in outputs)
+    if not independent or any(each.sketch.shape[0] != of for each in tensors):
+        return None
+    cut = tuple(replace(each, sketch=each.sketch.first(count)) for each in tensors)
+    return [output[:count] for output in outputs], cut
 
 
 class Traces:
@@ -35,12 +47,21 @@ class Traces:
 class References:
     """Outputs in the module's order, for each batch; `noisy` by precision.
 
-    `sway` computes how far the elements of a batch's outputs move if parameters and inputs are off by a few roundings.
+    What takes long and is rarely needed is computed when asked for, by batch: `perturbed` are the outputs with
+    parameters that are a rounding off, `sway` says how far elements move if parameters and inputs are off by a few.
     """
 
     truth: list[Outputs]
     noisy: dict[str, list[Outputs]]
+    perturbed: Callable[[int], Outputs] | None = None
     sway: Callable[[int], Outputs] | None = None
+
+    def complete(self) -> "References":
+        """With the perturbed outputs among the noisy ones."""
+        if self.perturbed is None:
+            return self
+        perturbed = [self.perturbed(index) for index in range(len(self.truth))]
+        return replace(self, noisy=self.noisy | {PERTURBED: perturbed}, perturbed=None)
 
     def noise(self, precision: str) -> list[Outputs] | None:
         """Outputs in `precision` or its substitute, if the reference has them."""
@@ -65,20 +86,25 @@ class Samples:
 
     @cached_property
     def references(self) -> References:
-        whole = None if self.outputs.sway is None else cache(self.outputs.sway)
-
         def pick(results: list[Outputs]) -> list[Outputs]:
             return [self._pick(results[group], group, samples) for group, samples in self.arrangement]
 
-        def sway(index: int) -> Outputs:
-            assert whole is not None
-            group, samples = self.arrangement[index]
-            return self._pick(whole(group), group, samples)
+        def later(compute: Callable[[int], Outputs] | None) -> Callable[[int], Outputs] | None:
+            if compute is None:
+                return None
+            by_group = cache(compute)
+
+            def of_batch(index: int) -> Outputs:
+                group, samples = self.arrangement[index]
+                return self._pick(by_group(group), group, samples)
+
+            return of_batch
 
         return References(
             truth=pick(self.outputs.truth),
             noisy={name: pick(runs) for name, runs in self.outputs.noisy.items()},
-            sway=None if whole is None else sway,
+            perturbed=later(self.outputs.perturbed),
+            sway=later(self.outputs.sway),
         )
 
     def _pick(self, outputs: Outputs, group: int, samples: tuple[int, ...]) -> Outputs:

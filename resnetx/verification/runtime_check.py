@@ -14,14 +14,13 @@ from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.judge import Reopen
 from resnetx.verification.layers import Expected, LayerParity, compare_runtime, expected
 from resnetx.verification.parity import Parity
-from resnetx.verification.reference_outputs import Feeds, Outputs, References
+from resnetx.verification.reference_outputs import SAMPLES, Feeds, Outputs, References, first_samples
 from resnetx.verification.sketch import Sketch, sketch
 
 if TYPE_CHECKING:
     from resnetx.verification.evaluation.evaluator import Arithmetic, Steps
 
-# The inner tensors of so many samples are compared, if they have so few elements in one run; else of fewer.
-SAMPLES = 3
+# The inner tensors that are compared in one run of a graph have so many elements together.
 MOST_ELEMENTS = 80_000_000
 
 
@@ -37,13 +36,9 @@ class GraphAnswers:
 
     def _few(self, probe: list[np.ndarray], *, fixed: bool) -> tuple[Feeds, Outputs, dict[str, Sketch]]:
         """The first samples of a probe: from the run of all, if they are independent of each other."""
-        few = probe if fixed else [each[:SAMPLES] for each in probe]
-        outputs, tensors = self._graph.run(probe)
-        count = len(probe[0])
-        if few is not probe and all(each.sketch.shape[0] == count for each in tensors):
-            cut = {each.name: each.sketch.first(SAMPLES) for each in tensors}
-            return [few], [output[:SAMPLES] for output in outputs], cut
-        outputs, tensors = self._graph.run(few)
+        few = probe if fixed or len(probe[0]) <= SAMPLES else [each[:SAMPLES] for each in probe]
+        whole = self._graph.run(probe)
+        outputs, tensors = first_samples(whole, SAMPLES, of=len(probe[0])) or self._graph.run(few)
         return [few], outputs, {each.name: each.sketch for each in tensors}
 
     def expected(self, precision: str) -> tuple[Outputs, dict[str, Expected]]:

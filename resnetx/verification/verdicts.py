@@ -22,6 +22,7 @@ from resnetx.verification.judge import Reopen, file_logits, judge
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.quantization_steps import compare_steps
+from resnetx.verification.reference_outputs import SAMPLES, Feeds, Trace, first_samples
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
@@ -63,6 +64,7 @@ class Verdicts:
                 self.graph,
                 truth,
                 self.card,
+                self.compared,
                 precision=self.expected,
                 proved=self.proved,
                 originals=self.originals,
@@ -95,6 +97,19 @@ class Verdicts:
 
         network = cast("Network", self.truth.original)
         return with_reach(self.truth, network, precision=self.expected, proved=self.proved)
+
+    @cached_property
+    def compared(self) -> tuple[Feeds, list[Trace]]:
+        """The inputs whose inner tensors are compared, with the network's own: few where the file is proved."""
+        truth = self.reached[0]
+        assert truth.original is not None
+        traces = [truth.original.exact(feeds) for feeds in truth.probes]
+        if self.proved and not truth.fixed and len(traces) == 1:
+            pool = truth.probes[0]
+            few = first_samples(traces[0], SAMPLES, of=len(pool[0]))
+            if few is not None:
+                return [[each[:SAMPLES] for each in pool]], [few]
+        return truth.probes, traces
 
     def _with_steps(self, verdict: FileVerdict, truth: Truth) -> FileVerdict:
         """The layers with each step to INT8 in its place."""
@@ -207,7 +222,8 @@ class Verdicts:
         from resnetx.verification.evaluation.evaluator import UnsupportedGraph
 
         try:
-            return GraphAnswers(self.graph, self.truth.probes[0], fixed=self.truth.fixed)
+            probes = self.truth.probes if self.truth.original is None else self.compared[0]
+            return GraphAnswers(self.graph, probes[0], fixed=self.truth.fixed)
         except UnsupportedGraph as error:
             return f"the inner tensors were not compared: {error}"
 
