@@ -2,7 +2,7 @@
 
     python benchmarks/parity_noise.py [--seeds 3] [--json FILE]
 
-Every depth, variant and working provider, several seeds, full width, each verified on its default inputs: the outputs and
+Every depth, variant and working provider, several seeds, full width, each verified on its default inputs: outputs and
 inner tensors of the file in float64 beside the network's, and those of each provider. It prints the distribution of the
 multiples and the bound, which must be above the error of every correct export and below that of every fault that can be
 distinguished from rounding (the tests of the fault corpus print those).
