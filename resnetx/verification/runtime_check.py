@@ -36,9 +36,11 @@ class GraphAnswers:
 
     def _few(self, probe: list[np.ndarray], *, fixed: bool) -> tuple[Feeds, Outputs, dict[str, Sketch]]:
         """The first samples of a probe: from the run of all, if they are independent of each other."""
-        few = probe if fixed or len(probe[0]) <= SAMPLES else [each[:SAMPLES] for each in probe]
-        whole = self._graph.run(probe)
-        outputs, tensors = first_samples(whole, SAMPLES, of=len(probe[0])) or self._graph.run(few)
+        trace, few = self._graph.run(probe), probe
+        if not fixed and len(probe[0]) > SAMPLES:
+            few = [each[:SAMPLES] for each in probe]
+            trace = first_samples(trace, SAMPLES, of=len(probe[0])) or self._graph.run(few)
+        outputs, tensors = trace
         return [few], outputs, {each.name: each.sketch for each in tensors}
 
     def expected(self, precision: str) -> tuple[Outputs, dict[str, Expected]]:
