@@ -126,8 +126,8 @@ def _verify(
     runner = open_runner(path)
     truth, sampling = _truth(subject, runner, options)
     verdicts = Verdicts(model=model, card=card, truth=truth, precision=options.precision)
-    own = verdicts.file
     verdict = verdicts.provider(runner, open_runner, options.precision)
+    own = verdicts.file_after([verdict])
     if options.golden and verdict.passed and (own is None or own.passed):
         write_golden(options.golden, _bundle(verdicts, subject, sampling))
     return own, verdict

@@ -1,6 +1,7 @@
 """The verdicts on a file and on each provider, and what is computed once for all of them."""
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -60,15 +61,7 @@ class Verdicts:
         truth, coverage = self.reached
         verdict = FileVerdict()
         if truth.original is not None and self.inner:
-            verdict = compare_exactly(
-                self.graph,
-                truth,
-                self.card,
-                self.compared,
-                precision=self.expected,
-                proved=self.proved,
-                originals=self.originals,
-            )
+            verdict = self._compared_with_network(*self.compared)
         if verdict == FileVerdict() and self.structure is None and self.card is None:
             return None
         if self.expected == "int8" and verdict.parity is not None:
@@ -82,6 +75,36 @@ class Verdicts:
             card = check_card(self.model, self.card, origin=self.truth.origin, precision=self.precision)
             verdict = replace(verdict, problems=card.problems, unshown=card.unshown)
         return replace(verdict, wrong_layer=self._wrong_layer(verdict))
+
+    def _compared_with_network(self, feeds: Feeds, exact: list[Trace]) -> FileVerdict:
+        return compare_exactly(
+            self.graph,
+            self.reached[0],
+            self.card,
+            (feeds, exact),
+            precision=self.expected,
+            proved=self.proved,
+            originals=self.originals,
+        )
+
+    def file_after(self, providers: Sequence[ProviderVerdict]) -> FileVerdict | None:
+        """The verdict on the file, once the providers have run it.
+
+        Where the file seems right and only the outputs of a batch are wrong, the file is compared on that whole batch:
+        it may treat places of a batch differently.
+        """
+        own, truth = self.file, self.reached[0]
+        wrong = [check.batch for each in providers for check in each.parity.checks if not check.passed]
+        if own is None or own.parity is None or not own.passed or truth.original is None or not wrong:
+            return own
+        feeds = next((each for each in truth.feeds if len(each[0]) == max(wrong)), None)
+        if feeds is None or any(not layer.passed for each in providers for layer in each.layers):
+            return own
+        whole = self._compared_with_network([feeds], [truth.original.exact(feeds)])
+        if whole.passed:
+            return own
+        found = replace(own, parity=whole.parity, layers=whole.layers, left_out=whole.left_out)
+        return replace(found, wrong_layer=self._wrong_layer(found))
 
     @property
     def proved(self) -> bool:

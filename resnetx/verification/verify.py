@@ -97,7 +97,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         reference=truth.description,
         seed=options.seed,
         samples=sum(len(batch[0]) for batch in truth.feeds),
-        file=own,
+        file=None if own is None else verdicts.file_after(providers),
         verdicts=tuple(providers),
     )
 

@@ -37,6 +37,7 @@ def verdict_on(fault: Fault, folder: Path) -> Verdict:
     shapes = tuple((info.name, info.shape, str(info.dtype)) for info in runner.inputs)
     truth = _truth(fault.base, shapes, None if card is None else card.to_json(), precision)
     verdicts = Verdicts(model=model, card=card, truth=truth)
+    provider = verdicts.provider(runner, open_runner, precision)
     result = Verification(
         model=fault.name,
         model_sha256="",
@@ -44,8 +45,8 @@ def verdict_on(fault: Fault, folder: Path) -> Verdict:
         reference="",
         seed=0,
         samples=0,
-        file=verdicts.file,
-        verdicts=(verdicts.provider(runner, open_runner, precision),),
+        file=verdicts.file_after([provider]),
+        verdicts=(provider,),
     )
     compared = result.file.layers if result.file and result.file.layers else result.verdicts[0].layers
     named = result.wrong_layer
