@@ -16,7 +16,7 @@ from resnetx.verification.parity import Parity
 from resnetx.verification.reference_outputs import Feeds, References, Trace
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict
-from resnetx.verification.sketch import NamedSketch, joined, sketch
+from resnetx.verification.sketch import NamedSketch, joined, paired, sketch
 
 if TYPE_CHECKING:
     from resnetx.verification.evaluation.evaluator import Steps
@@ -101,5 +101,7 @@ def _floor(precision: str) -> float:
 
 
 def _counterparts(exact: Sequence[Sequence[NamedSketch]], moved: Sequence[Sequence[NamedSketch]]) -> list[Counterpart]:
-    pairs = zip(joined(exact), joined(moved), strict=True)
-    return [Counterpart(name=a.name, op=a.op, expected=expected(a.sketch, b.sketch)) for a, b in pairs]
+    return [
+        Counterpart(name=a.name, op=a.op, expected=expected(a.sketch, b.sketch))
+        for a, b in paired(joined(exact), joined(moved))
+    ]

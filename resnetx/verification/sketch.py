@@ -57,6 +57,13 @@ def joined(batches: Sequence[Sequence[NamedSketch]]) -> tuple[NamedSketch, ...]:
     return tuple(result)
 
 
+def paired(first: Sequence[NamedSketch], second: Sequence[NamedSketch]) -> list[tuple[NamedSketch, NamedSketch]]:
+    """The tensors that are in both of two runs. A weight may look like a batch of one size, and not of another."""
+    others = _numbered(second)
+    pairs = [(each, others[key]) for key, each in _numbered(first).items() if key in others]
+    return [(one, other) for one, other in pairs if one.sketch.form == other.sketch.form]
+
+
 def _numbered(batch: Sequence[NamedSketch]) -> dict[tuple[str, str, int], NamedSketch]:
     """By name, operator and how often these came before: a batch of another size may take other views."""
     seen: Counter[tuple[str, str]] = Counter()

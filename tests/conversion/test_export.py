@@ -186,6 +186,11 @@ def test_nothing_of_this_machine_stands_in_the_file(default: Path) -> None:
     assert b"site-packages" not in data and b".py" not in data
 
 
+def test_a_weight_may_have_as_many_rows_as_there_are_samples(tmp_path: Path) -> None:
+    config = resnet_config(stages=(1, 1), width=4, classes=5, block="basic")
+    assert resnetx.export(config, tmp_path / "m.onnx", image_size=32, exporter="torchscript").written
+
+
 def test_the_same_command_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.onnx", "b.onnx"):
         command = [sys.executable, "-m", "resnetx", "export", "--stages", "1,1", "--width", "8", "--classes", "10"]
