@@ -20,7 +20,7 @@ from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import PARITY_KEY, metadata, read_card
 from resnetx.graph.export import choose_exporter
 from resnetx.inputs.synthetic import network_input
-from resnetx.model.config import ResNetConfig
+from resnetx.model.config import ResNetConfig, resnet_config
 from resnetx.model.preprocessing import IMAGENET
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.engine import newest_opset
