@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnetx.verification.structure.module_structure import compare_structure
-from resnetx.verification.structure.result import StructureComparison
+from resnetx.verification.structure.result import StructureComparison, without_rearrangements
 from tests.support import peers
 from tests.verification.structure.healthy import deployed, exported, file_of, optimized, standard, standard_file
 
@@ -165,3 +165,48 @@ def test_families_of_torchvision_are_proved(name: str) -> None:
     module = peers.shake(getattr(models, name)(weights=None, num_classes=7))
     example = torch.zeros(2, 3, 64, 64)
     proved(compare_structure(exported(module, example), module, [example]))
+
+
+def spelled_out_softplus(conv: nn.Conv2d, example: Tensor, *, threshold: float) -> onnx.ModelProto:
+    """x above a threshold, else softplus(x), as the newer exporter writes it."""
+    model = exported(nn.Sequential(conv, nn.Softplus()), example)
+    node = next(node for node in model.graph.node if node.op_type == "Softplus")
+    x, output = node.input[0], node.output[0]
+    node.output[0] = "smooth"
+    model.graph.initializer.append(numpy_helper.from_array(np.array(threshold, np.float32), "threshold"))
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Greater", [x, "threshold"], ["large"]),
+            onnx.helper.make_node("Where", ["large", x, "smooth"], [output]),
+        ]
+    )
+    return model
+
+
+@pytest.mark.parametrize(("threshold", "same"), [(20.0, True), (15.0, True), (5.0, False), (-20.0, False)])
+def test_softplus_may_be_spelled_out_where_float32_shows_no_difference(threshold: float, same: bool) -> None:
+    conv, example = nn.Conv2d(3, 4, 3), torch.zeros(2, 3, 8, 8)
+    model = spelled_out_softplus(conv, example, threshold=threshold)
+    comparison = compare_structure(model, nn.Sequential(conv, nn.Softplus()), [example])
+    assert comparison.complete is same
+
+
+@pytest.mark.parametrize(("factor", "same"), [(0.5, True), (0.25, False), (0.5001, False)])
+def test_a_factor_may_move_into_the_weights_that_follow_if_the_numbers_agree(factor: float, same: bool) -> None:
+    module, example = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3, bias=False)),
+        torch.zeros(2, 3, 8, 8),
+    )
+    model = exported(module, example)
+    half = next(tensor for tensor in constants(model) if numpy_helper.to_array(tensor).tolist() in (0.5, [0.5]))
+    half.CopyFrom(numpy_helper.from_array(np.ones_like(numpy_helper.to_array(half)), half.name))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("2.weight"))
+    weight.CopyFrom(numpy_helper.from_array(np.float32(factor) * numpy_helper.to_array(weight), weight.name))
+    comparison = compare_structure(model, module, [example])
+    assert not comparison.passed
+    assert without_rearrangements(comparison, fused=False).passed is same
+
+
+def constants(model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute if node.op_type == "Constant"]
+    return [*model.graph.initializer, *(attribute.t for attribute in attributes)]
