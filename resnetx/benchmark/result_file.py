@@ -35,7 +35,7 @@ def parse_benchmark(text: str, *, source: str) -> Benchmark:
     try:
         data = object_of(json.loads(text))
         schema = data.get("schema")
-        if schema not in UPGRADES:
+        if not isinstance(schema, str) or schema not in UPGRADES:
             raise FileError(
                 f"{source} has the schema {str(schema)[:60]!r}, but a benchmark needs {SCHEMA} or older; "
                 "give a file that `resnetx bench --json` wrote."

@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -185,9 +186,10 @@ def test_a_file_of_the_first_version_is_read(tmp_path: Path) -> None:
     assert run.settings == BenchOptions(providers=("cpu",), duration_s=5.0, percentiles=(50, 75), processes=1)
     assert run.interleaved_with == "before" and run.against == AgainstRun(file="b.json", notes=("x",))
     show(run)
-    file.write_text(json.dumps(VERSION_1 | {"schema": "resnetx.bench/4"}))
-    with pytest.raises(FileError, match=r"has the schema 'resnetx\.bench/4'"):
-        read_benchmark(file)
+    for schema in ("resnetx.bench/4", None, 3, ["resnetx.bench/3"], {"resnetx.bench/3": 1}):
+        file.write_text(json.dumps(VERSION_1 | {"schema": schema}))
+        with pytest.raises(FileError, match=f"has the schema {re.escape(repr(str(schema)))}"):
+            read_benchmark(file)
 
 
 @pytest.mark.parametrize(
