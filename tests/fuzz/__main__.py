@@ -81,13 +81,15 @@ def _report(outcomes: list[Any], seconds: float) -> bool:
     for outcome in outcomes:
         kind = "failed" if outcome.problems else outcome.status
         counts.setdefault(outcome.family, Counter())[kind] += 1
-    heads = "".join(f"{head:>8}" for head in ("cases", "exit 0", "exit 1", "exit 2", "failed", "peak MB", "most s"))
+    titles = ("cases", "exit 0", "exit 1", "exit 2", "failed", "peak MB", "mean s", "most s")
+    heads = "".join(f"{head:>8}" for head in titles)
     print(f"\n{'family':<22}{heads}")
     for name in sorted(counts):
         count, own = counts[name], [outcome for outcome in outcomes if outcome.family == name]
         figures = "".join(f"{count[kind]:>8}" for kind in (0, 1, 2, "failed"))
-        peak, slowest = max(each.peak_mb for each in own), max(each.seconds for each in own)
-        print(f"{name:<22}{len(own):>8}{figures}{peak:>8}{slowest:>8.1f}")
+        peak, seconds = max(each.peak_mb for each in own), [each.seconds for each in own]
+        mean, slowest = sum(seconds) / len(own), max(seconds)
+        print(f"{name:<22}{len(own):>8}{figures}{peak:>8}{mean:>8.1f}{slowest:>8.1f}")
     failed = sum(bool(outcome.problems) for outcome in outcomes)
     print(f"{len(outcomes)} cases in {seconds:.0f} s, {failed} failed")
     return failed > 0

@@ -207,5 +207,5 @@ def bomb(setting: Setting) -> list[str]:
 
 
 FAMILIES = {
-    "graph bombs": Family(build=bomb, share=1.5, real=True, limit_s=60, needs_limits=True),
+    "graph bombs": Family(build=bomb, share=0.6, real=True, limit_s=60, needs_limits=True),
 }

@@ -206,10 +206,10 @@ def inputs(setting: Setting) -> list[str]:
 
 
 FAMILIES = {
-    "options": Family(build=options, share=8),
-    "words": Family(build=words, share=4),
-    "targets": Family(build=targets, share=6),
-    "inputs": Family(build=inputs, share=5),
+    "options": Family(build=options, share=12),
+    "words": Family(build=words, share=10),
+    "targets": Family(build=targets, share=10),
+    "inputs": Family(build=inputs, share=3),
     "real options": Family(build=options, share=0.25, real=True),
     "real targets": Family(build=targets, share=0.25, real=True),
 }

@@ -205,9 +205,9 @@ def labels(setting: Setting) -> list[str]:
 
 
 FAMILIES = {
-    "golden": Family(build=golden, share=8),
-    "results": Family(build=results, share=8),
-    "images": Family(build=images, share=5),
-    "labels": Family(build=labels, share=3),
+    "golden": Family(build=golden, share=5),
+    "results": Family(build=results, share=18),
+    "images": Family(build=images, share=3),
+    "labels": Family(build=labels, share=6),
     "real results": Family(build=results, share=0.25, real=True),
 }

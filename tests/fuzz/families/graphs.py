@@ -271,9 +271,9 @@ def external_data(setting: Setting) -> list[str]:
 
 
 FAMILIES = {
-    "onnx bytes": Family(build=onnx_bytes, share=14),
-    "onnx surgery": Family(build=onnx_surgery, share=16, needs_limits=True),
-    "cards": Family(build=cards, share=12),
-    "external data": Family(build=external_data, share=6),
+    "onnx bytes": Family(build=onnx_bytes, share=7),
+    "onnx surgery": Family(build=onnx_surgery, share=6, needs_limits=True),
+    "cards": Family(build=cards, share=5),
+    "external data": Family(build=external_data, share=12),
     "real onnx": Family(build=onnx_bytes, share=0.3, real=True),
 }

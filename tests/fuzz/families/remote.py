@@ -93,6 +93,6 @@ def hub(setting: Setting) -> list[str]:
 
 
 FAMILIES = {
-    "web": Family(build=web, share=4, limit_s=40),
-    "hub": Family(build=hub, share=3, limit_s=40),
+    "web": Family(build=web, share=6, limit_s=40),
+    "hub": Family(build=hub, share=5, limit_s=40),
 }

@@ -179,10 +179,10 @@ def folders(setting: Setting) -> list[str]:
 
 
 FAMILIES = {
-    "checkpoint bytes": Family(build=checkpoint_bytes, share=8),
-    "safetensors headers": Family(build=safetensors_header, share=4),
-    "pickles": Family(build=pickles, share=5, needs_limits=True),
-    "strange tensors": Family(build=strange_tensors, share=3),
-    "model folders": Family(build=folders, share=3),
+    "checkpoint bytes": Family(build=checkpoint_bytes, share=14),
+    "safetensors headers": Family(build=safetensors_header, share=10),
+    "pickles": Family(build=pickles, share=2, needs_limits=True),
+    "strange tensors": Family(build=strange_tensors, share=7),
+    "model folders": Family(build=folders, share=10),
     "real checkpoints": Family(build=checkpoint_bytes, share=0.25, real=True),
 }
