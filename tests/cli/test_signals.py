@@ -18,6 +18,8 @@ STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 @pytest.mark.parametrize(("number", "status"), STATUS.items())
 def test_a_signal_is_an_interruption_with_its_status(number: signal.Signals, status: int) -> None:
+    # A background job of a shell begins with SIGINT ignored.
+    inherited = signal.signal(number, signal.default_int_handler)
     before = signal.getsignal(number)
     cleaned = []
     with pytest.raises(SystemExit) as end, interruptible():
@@ -28,7 +30,7 @@ def test_a_signal_is_an_interruption_with_its_status(number: signal.Signals, sta
             os.kill(os.getpid(), number)  # a second one, which would interrupt this
             cleaned.append(True)
     assert end.value.code == status and cleaned
-    assert signal.getsignal(number) is before
+    assert signal.signal(number, inherited) is before
 
 
 def test_an_interrupted_exec_does_not_change_the_status() -> None:

@@ -87,8 +87,8 @@ def _report(outcomes: list[Any], seconds: float) -> bool:
     for name in sorted(counts):
         count, own = counts[name], [outcome for outcome in outcomes if outcome.family == name]
         figures = "".join(f"{count[kind]:>8}" for kind in (0, 1, 2, "failed"))
-        peak, seconds = max(each.peak_mb for each in own), [each.seconds for each in own]
-        mean, slowest = sum(seconds) / len(own), max(seconds)
+        peak, slowest = max(each.peak_mb for each in own), max(each.seconds for each in own)
+        mean = sum(each.seconds for each in own) / len(own)
         print(f"{name:<22}{len(own):>8}{figures}{peak:>8}{mean:>8.1f}{slowest:>8.1f}")
     failed = sum(bool(outcome.problems) for outcome in outcomes)
     print(f"{len(outcomes)} cases in {seconds:.0f} s, {failed} failed")

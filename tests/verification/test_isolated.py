@@ -33,6 +33,7 @@ from resnetx.weights.sources import is_remote
 from tests.conftest import TINY_SIZE, tiny_config
 from tests.support import graph_bombs
 from tests.support.loopback import Loopback
+from tests.support.measured import measured
 
 BOMBS = {
     bomb.__name__: bomb
@@ -149,20 +150,9 @@ def test_from_python_with_and_without_a_module(ours: Path) -> None:
 # Hostile files.
 
 
-def command_line(*arguments: str | Path, limit_s: float = 120) -> tuple[int, str, int]:
+def command_line(*arguments: str | Path) -> tuple[int, str, int]:
     """The exit status of the command, what it wrote, and the largest memory of its processes in bytes."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "resnetx.cli.main", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    with process.stdout:
-        output = " ".join(process.stdout.read().split())
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, output, usage.ru_maxrss * 1024
+    return measured([sys.executable, "-m", "resnetx.cli.main", *arguments])
 
 
 @pytest.mark.parametrize(("name", "role"), [*((name, "model") for name in BOMBS), ("expand_bomb", "reference")])

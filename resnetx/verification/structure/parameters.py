@@ -20,10 +20,8 @@ CHUNK = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Mismatch:
-    """The element that differs most, how many differ, and by how many roundings of float32 (or of the file's own).
-
-    `ratio` is that of found to expected, if it is the same for all elements.
-    """
+    """The element that differs most, by how many roundings of float32 (or of the file's own), how many elements differ,
+    and the ratio of found to expected, if it is the same for all."""
 
     index: tuple[int, ...]
     expected: float
@@ -108,9 +106,8 @@ class Parameter:
         worst: Mismatch | None = None
         count = 0
         for (start, expected, _), (_, other, error) in zip(self.rows(), found.rows(), strict=True):
-            size = np.abs(expected) if self.magnitude is None else self.magnitude
-            if self.magnitude is not None and self.magnitude.ndim:
-                size = self.magnitude[start : start + len(expected)]
+            part = slice(start, start + len(expected)) if expected.ndim else ()
+            size = np.abs(expected) if self.magnitude is None else self.magnitude[part]
             with np.errstate(invalid="ignore", over="ignore"):
                 allowed = relative * size + error + SMALLEST
                 difference = np.abs(expected - other)
@@ -265,7 +262,7 @@ def reshaped(parameter: Parameter, shape: tuple[int, ...]) -> Parameter:
     """The same numbers in another shape."""
 
     def turned(array: np.ndarray | None) -> np.ndarray | None:
-        if array is None or not array.ndim:
+        if array is None or (parameter.shape and not array.ndim):
             return array
         return np.broadcast_to(array, parameter.shape).reshape(shape)
 
