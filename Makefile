@@ -38,7 +38,7 @@ check: lint types test
 study: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m sampled --every-case
 
-# Hostile input for every command, and signals at many moments of the long ones; takes some 20 minutes on two cores.
+# Hostile input for every command, and signals at many moments of the long ones; takes more than an hour on two cores.
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 5000 --seed 0
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.kills --moments 100 --seed 0
