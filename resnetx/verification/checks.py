@@ -1,8 +1,10 @@
 """Compares an exported file with its reference, on several batch sizes and distinct inputs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from itertools import repeat
 from operator import itemgetter
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 
@@ -23,9 +25,27 @@ def run_batches(
     return [(run or runner.run)(dict(zip(names, batch, strict=True))) for batch in feeds]
 
 
+Rest = ParamSpec("Rest")
+Verify = Callable[Concatenate[References, Rest], tuple[Check, ...]]
+
+
+def _completed_in_doubt(verify: Verify[Rest]) -> Verify[Rest]:
+    """Check with what the references have at hand. The perturbed outputs add to the noise: what passes needs none."""
+
+    @wraps(verify)
+    def checked(references: References, /, *args: Rest.args, **kwargs: Rest.kwargs) -> tuple[Check, ...]:
+        checks = verify(references, *args, **kwargs)
+        if references.perturbed is None or all(each.passed for each in checks):
+            return checks
+        return verify(references.complete(), *args, **kwargs)
+
+    return checked
+
+
+@_completed_in_doubt
 def verify_module(
-    runs: Sequence[dict[str, np.ndarray]],
     references: References,
+    runs: Sequence[dict[str, np.ndarray]],
     *,
     names: Sequence[str],
     precision: str,
@@ -35,25 +55,6 @@ def verify_module(
     """Check every output on every batch: floats against the noise floor, other types exactly."""
     if any(len(batch) != len(names) for batch in references.truth):
         raise GraphError(f"The module has {len(references.truth[0])} outputs, but its file has {len(names)}.")
-    return _in_doubt_completed(
-        references, lambda complete: _module_checks(runs, complete, names, precision, tolerance, floor)
-    )
-
-
-def _in_doubt_completed(references: References, check: Callable[[References], tuple[Check, ...]]) -> tuple[Check, ...]:
-    """Check with what the references have at hand. The perturbed outputs add to the noise: what passes needs none."""
-    checks = check(references)
-    return checks if all(each.passed for each in checks) else check(references.complete())
-
-
-def _module_checks(
-    runs: Sequence[dict[str, np.ndarray]],
-    references: References,
-    names: Sequence[str],
-    precision: str,
-    tolerance: Tolerance | None,
-    floor: float,
-) -> tuple[Check, ...]:
     checks = []
     for index, name in enumerate(names):
         truth = [batch[index] for batch in references.truth]
@@ -63,18 +64,20 @@ def _module_checks(
             noise = _noise(references, precision, itemgetter(index), floor)
             checks += _judge_batches(name, truth, noise, actual, precision, tolerance, sways)
         else:
-            noisy = references.noise(precision) or references.noisy["fp32"]
+            noisy = references.noise(precision) or references.noisy.get("fp32")
+            likes = repeat(None, len(truth)) if noisy is None else [batch[index] for batch in noisy]
             checks += [
-                judge_exact(name, truth=exact, actual=answer, like=own[index], sway=sway)
-                for exact, answer, own, sway in zip(truth, actual, noisy, sways, strict=True)
+                judge_exact(name, truth=exact, actual=answer, like=like, sway=sway)
+                for exact, answer, like, sway in zip(truth, actual, likes, sways, strict=True)
             ]
     return tuple(checks)
 
 
+@_completed_in_doubt
 def verify_classifier(
+    references: References,
     runs: Sequence[dict[str, np.ndarray]],
     logits: Sequence[np.ndarray],
-    references: References,
     *,
     output: str,
     precision: str,
@@ -82,20 +85,6 @@ def verify_classifier(
     floor: float = FLOOR_ROUNDINGS,
 ) -> tuple[Check, ...]:
     """Check a classifier's logits and its output. Softmax hides errors, so logits are always compared."""
-    return _in_doubt_completed(
-        references, lambda complete: _classifier_checks(runs, logits, complete, output, precision, tolerance, floor)
-    )
-
-
-def _classifier_checks(
-    runs: Sequence[dict[str, np.ndarray]],
-    logits: Sequence[np.ndarray],
-    references: References,
-    output: str,
-    precision: str,
-    tolerance: Tolerance | None,
-    floor: float,
-) -> tuple[Check, ...]:
     truth = [batch[0] for batch in references.truth]
     noise = _noise(references, precision, itemgetter(0), floor)
     sways = [_sway_of(references, batch, 0) for batch in range(len(truth))]

@@ -69,10 +69,10 @@ def compare_exactly(
             else [graph.value(logits, feeds) for feeds in probes]
         )
         checks = verify_classifier(
-            runs, inner, references, output=card.output, precision="fp32", floor=_floor(precision)
+            references, runs, inner, output=card.output, precision="fp32", floor=_floor(precision)
         )
     else:
-        checks = verify_module(runs, references, names=truth.outputs, precision="fp32", floor=_floor(precision))
+        checks = verify_module(references, runs, names=truth.outputs, precision="fp32", floor=_floor(precision))
     parity = Parity(precision="float64", checks=checks)
     tensors = {each.name: each.sketch for each in joined([run[1] for run in found])}
     layers, left_out = compare_file(

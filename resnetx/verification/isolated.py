@@ -21,7 +21,7 @@ from resnetx.weights.sources import is_remote, resolve_source
 
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.verification.verify_worker")
 # The child frees tensors of tens of MB all the time and takes as many again. glibc would hand each back to the kernel,
-# which zeroes its pages anew: verifying a ResNet-50 took a quarter longer.
+# which must clear the pages again: a verification of ResNet-50 took a quarter longer.
 KEEP_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),

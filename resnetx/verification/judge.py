@@ -54,12 +54,12 @@ def judge(
         else:
             logits = hidden_logits(truth.feeds) if hidden_logits else [np.empty(0) for _ in runs]
         checks = verify_classifier(
-            runs, logits, truth.references, output=card.output, precision=precision, tolerance=tolerance
+            truth.references, runs, logits, output=card.output, precision=precision, tolerance=tolerance
         )
     elif set(truth.outputs) != set(outputs):
         raise UsageError(f"The reference has the outputs {truth.outputs}, but the model has {outputs}.")
     else:
-        checks = verify_module(runs, truth.references, names=truth.outputs, precision=precision, tolerance=tolerance)
+        checks = verify_module(truth.references, runs, names=truth.outputs, precision=precision, tolerance=tolerance)
     same = all(np.array_equal(runs[repeated][name], again[0][name], equal_nan=True) for name in again[0])
     return Parity(precision=precision, checks=(*checks, *_repeated(runs[repeated], again[0]))), same
 

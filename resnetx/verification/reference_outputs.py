@@ -19,14 +19,22 @@ Outputs = list[np.ndarray]
 Trace = tuple[Outputs, tuple[NamedSketch, ...]]
 
 
-def first_samples(trace: Trace, count: int, *, of: int) -> Trace | None:
+def first_feeds(feeds: Sequence[np.ndarray]) -> list[np.ndarray] | None:
+    """The first samples of one batch; None if it has no more, or an input is not a batch."""
+    sizes = {each.shape[:1] for each in feeds}
+    if len(sizes) != 1 or not all(size and size[0] > SAMPLES for size in sizes):
+        return None
+    return [each[:SAMPLES] for each in feeds]
+
+
+def first_samples(trace: Trace, *, of: int) -> Trace | None:
     """The trace of the first samples, or None if a tensor is not of one of `of` samples each."""
     outputs, tensors = trace
     independent = all(output.ndim and len(output) == of for output in outputs)
     if not independent or any(each.sketch.shape[0] != of for each in tensors):
         return None
-    cut = tuple(replace(each, sketch=each.sketch.first(count)) for each in tensors)
-    return [output[:count] for output in outputs], cut
+    cut = tuple(replace(each, sketch=each.sketch.first(SAMPLES)) for each in tensors)
+    return [output[:SAMPLES] for output in outputs], cut
 
 
 class Traces:

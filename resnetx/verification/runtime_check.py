@@ -14,7 +14,7 @@ from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.judge import Reopen
 from resnetx.verification.layers import Expected, LayerParity, compare_runtime, expected
 from resnetx.verification.parity import Parity
-from resnetx.verification.reference_outputs import SAMPLES, Feeds, Outputs, References, first_samples
+from resnetx.verification.reference_outputs import Feeds, Outputs, References, first_feeds, first_samples
 from resnetx.verification.sketch import Sketch, sketch
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class GraphAnswers:
 
     def _few(self, probe: list[np.ndarray], *, fixed: bool) -> tuple[Feeds, Outputs, dict[str, Sketch]]:
         """The first samples of a probe: from the run of all, if they are independent of each other."""
-        trace, few = self._graph.run(probe), probe
-        if not fixed and len(probe[0]) > SAMPLES:
-            few = [each[:SAMPLES] for each in probe]
-            trace = first_samples(trace, SAMPLES, of=len(probe[0])) or self._graph.run(few)
+        few = None if fixed else first_feeds(probe)
+        trace = self._graph.run(probe)
+        if few is not None:
+            trace = first_samples(trace, of=len(probe[0])) or self._graph.run(few)
         outputs, tensors = trace
-        return [few], outputs, {each.name: each.sketch for each in tensors}
+        return [few or probe], outputs, {each.name: each.sketch for each in tensors}
 
     def expected(self, precision: str) -> tuple[Outputs, dict[str, Expected]]:
         """The outputs with the arithmetic of a runtime that computes in `precision`, and what tensors should be."""
@@ -69,7 +69,7 @@ def compare_with_graph(
     """Compare a runner's outputs, and the inner tensors that `reopen` shows, with the graph's own."""
     outputs, tensors = answers.expected(precision)
     references = References(truth=[answers.exact], noisy={"fp32": [outputs]})
-    checks = verify_module(run_batches(runner, answers.feeds), references, names=answers.names, precision="fp32")
+    checks = verify_module(references, run_batches(runner, answers.feeds), names=answers.names, precision="fp32")
     return Parity(precision=precision, checks=checks), compare_inner(
         answers.model, tensors, answers.feeds, precision=precision, reopen=reopen, originals=originals
     )

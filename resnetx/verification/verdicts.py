@@ -23,7 +23,7 @@ from resnetx.verification.judge import Reopen, file_logits, judge
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.quantization_steps import compare_steps
-from resnetx.verification.reference_outputs import SAMPLES, Feeds, Trace, first_samples
+from resnetx.verification.reference_outputs import Feeds, Trace, first_feeds, first_samples
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
@@ -64,8 +64,6 @@ class Verdicts:
             verdict = self._compared_with_network(*self.compared)
         if verdict == FileVerdict() and self.structure is None and self.card is None:
             return None
-        if self.expected == "int8" and verdict.parity is not None:
-            verdict = self._with_steps(verdict, truth)
         structure = self.structure
         if structure is not None and verdict.parity is not None and verdict.passed:
             fused = any(node.domain not in ("", "ai.onnx") for node in self.model.graph.node)
@@ -77,15 +75,17 @@ class Verdicts:
         return replace(verdict, wrong_layer=self._wrong_layer(verdict))
 
     def _compared_with_network(self, feeds: Feeds, exact: list[Trace]) -> FileVerdict:
-        return compare_exactly(
+        truth = self.reached[0]
+        verdict = compare_exactly(
             self.graph,
-            self.reached[0],
+            truth,
             self.card,
             (feeds, exact),
             precision=self.expected,
             proved=self.proved,
             originals=self.originals,
         )
+        return self._with_steps(verdict, truth) if self.expected == "int8" and verdict.parity else verdict
 
     def file_after(self, providers: Sequence[ProviderVerdict]) -> FileVerdict | None:
         """The verdict on the file, once the providers have run it.
@@ -97,7 +97,7 @@ class Verdicts:
         wrong = [check.batch for each in providers for check in each.parity.checks if not check.passed]
         if own is None or own.parity is None or not own.passed or truth.original is None or not wrong:
             return own
-        feeds = next((each for each in truth.feeds if len(each[0]) == max(wrong)), None)
+        feeds = next((each for each in truth.feeds if each[0].shape[:1] == (max(wrong),)), None)
         if feeds is None or any(not layer.passed for each in providers for layer in each.layers):
             return own
         whole = self._compared_with_network([feeds], [truth.original.exact(feeds)])
@@ -127,12 +127,9 @@ class Verdicts:
         truth = self.reached[0]
         assert truth.original is not None
         traces = [truth.original.exact(feeds) for feeds in truth.probes]
-        if self.proved and not truth.fixed and len(traces) == 1:
-            pool = truth.probes[0]
-            few = first_samples(traces[0], SAMPLES, of=len(pool[0]))
-            if few is not None:
-                return [[each[:SAMPLES] for each in pool]], [few]
-        return truth.probes, traces
+        few = first_feeds(truth.probes[0]) if self.proved and not truth.fixed and len(traces) == 1 else None
+        cut = None if few is None else first_samples(traces[0], of=len(truth.probes[0][0]))
+        return (truth.probes, traces) if few is None or cut is None else ([few], [cut])
 
     def _with_steps(self, verdict: FileVerdict, truth: Truth) -> FileVerdict:
         """The layers with each step to INT8 in its place."""

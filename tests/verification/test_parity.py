@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetx.base.precisions import EPSILON
+from resnetx.verification.checks import verify_module
 from resnetx.verification.noise import Noise
 from resnetx.verification.parity import MAX_MULTIPLE, Check, judge_floats
+from resnetx.verification.reference_outputs import References
 
 LEVEL = 4 * EPSILON["fp32"]
 seeds = st.integers(0, 2**32 - 1)
@@ -110,3 +112,25 @@ def test_a_tie_explains_a_difference_only_as_far_as_the_perturbed_network_moves(
     assert explained.passed and explained.explained == 1
     assert not judge_floats("y", truth=truth, actual=actual, noise=noise, sway=lambda: moved / 4).passed
     assert not judge_floats("y", truth=truth, actual=actual, noise=noise, sway=lambda: np.roll(moved, 1)).passed
+
+
+def test_the_perturbed_outputs_are_computed_only_in_doubt() -> None:
+    truth, asked = truth_of(0), []
+
+    def perturbed(batch: int) -> list[np.ndarray]:
+        asked.append(batch)
+        return [truth]
+
+    references = References(truth=[[truth]], noisy={"fp32": [[off_by(truth, 1, 1)]]}, perturbed=perturbed)
+    for multiple, passes in ((2, True), (50, False)):
+        runs = [{"y": off_by(truth, multiple, 2)}]
+        (check,) = verify_module(references, runs, names=["y"], precision="fp32")
+        assert check.passed is passes and bool(asked) is not passes
+
+
+@pytest.mark.parametrize(("like", "passes"), [([4, 1, 2], True), ([4, 0, 1], False), (None, False)])
+def test_indices_that_the_precision_decides_may_be_any(like: list[int] | None, passes: bool) -> None:
+    noisy = {} if like is None else {"fp32": [[np.array([like])]]}
+    references = References(truth=[[np.array([[4, 0, 1]])]], noisy=noisy)
+    (check,) = verify_module(references, [{"best": np.array([[4, 2, 3]])}], names=["best"], precision="fp32")
+    assert check.passed is passes
