@@ -44,6 +44,10 @@ class ExactGraph:
         """The outputs and inner tensors in float64, with the roundings that the file asks for."""
         return self.run(feeds)
 
+    def rounded(self, feeds: Sequence[np.ndarray]) -> Trace:
+        """As `exact`, computed in float32."""
+        return self.run(feeds, steps="declared", arithmetic="float32")
+
     def perturbed(self, feeds: Sequence[np.ndarray], precision: str) -> Trace:
         """As `exact`, but each float weight is off by up to a rounding of `precision`."""
         moved = ExactGraph(perturbed_weights(self.model, EPSILON[precision], np.random.default_rng(0)))

@@ -15,13 +15,13 @@ from resnetx.verification.sketch import NamedSketch, sketch
 
 @torch.no_grad()
 def trace_network(
-    module: nn.Module, feeds: Sequence[np.ndarray], *, wrapper: str = ""
+    module: nn.Module, feeds: Sequence[np.ndarray], *, wrapper: str = "", dtype: torch.dtype = torch.float64
 ) -> tuple[list[np.ndarray], tuple[NamedSketch, ...]]:
-    """The outputs of a module in float64, and all inner floating tensors with a batch dimension, in order.
+    """The outputs of a module of this type, and all inner floating tensors with a batch dimension, in order.
 
     Functional calls are recorded like modules. `wrapper` is a prefix of paths that the file's names don't have.
     """
-    tensors = tensors_of(feeds, torch.float64)
+    tensors = tensors_of(feeds, dtype)
     recorded: list[NamedSketch] = []
     with _stack_of_modules(module, wrapper) as stack:
 

@@ -61,6 +61,10 @@ class Network:
 
         return self._traces.get(feeds, "exact", compute)
 
+    def rounded(self, feeds: Feeds) -> Trace:
+        """As `exact`, in float32."""
+        return trace_network(self.module, feeds, wrapper=self.wrapper, dtype=torch.float32)
+
     def perturbed(self, feeds: Feeds, precision: str) -> Trace:
         """As `exact`, but each parameter, or the inputs without any, is off by up to a rounding of `precision`."""
         inputs = not any(True for _ in self.module.parameters())

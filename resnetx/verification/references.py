@@ -32,6 +32,9 @@ class Original(Protocol):
     def exact(self, feeds: Sequence[np.ndarray]) -> Trace:
         """The outputs and inner tensors."""
 
+    def rounded(self, feeds: Sequence[np.ndarray]) -> Trace:
+        """The same, computed in float32."""
+
     def perturbed(self, feeds: Sequence[np.ndarray], precision: str) -> Trace:
         """The same, with each parameter off by up to a rounding of `precision`."""
 

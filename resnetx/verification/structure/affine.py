@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from resnetx.verification.structure.folding import coarser, scaled, sum_of
 from resnetx.verification.structure.graph import Graph, Op
-from resnetx.verification.structure.parameters import NetworkParameter, Parameter, coarser, full, scaled, sum_of
+from resnetx.verification.structure.parameters import NetworkParameter, Parameter, full
 
 Parameters = Mapping[str, NetworkParameter]
 

@@ -5,7 +5,8 @@ import math
 from resnetx.verification.structure.aten_call import Arguments, Handler, handler, many
 from resnetx.verification.structure.aten_shapes import ATEN_SHAPES
 from resnetx.verification.structure.builder import Operand, Unknown
-from resnetx.verification.structure.parameters import Parameter, transposed
+from resnetx.verification.structure.folding import transposed
+from resnetx.verification.structure.parameters import Parameter
 
 
 def _convolution(a: Arguments) -> str:

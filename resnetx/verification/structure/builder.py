@@ -7,16 +7,9 @@ from typing import Any
 import numpy as np
 
 from resnetx.verification.structure.affine import given
+from resnetx.verification.structure.folding import computed, error_of, reshaped, scaled
 from resnetx.verification.structure.graph import Graph, Op, Shape
-from resnetx.verification.structure.parameters import (
-    NetworkParameter,
-    Parameter,
-    computed,
-    constant,
-    error_of,
-    reshaped,
-    scaled,
-)
+from resnetx.verification.structure.parameters import NetworkParameter, Parameter, constant
 
 Operand = str | Parameter
 SQRT_HALF = math.sqrt(0.5)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from resnetx.verification.structure import affine
+from resnetx.verification.structure.folding import reshaped
 from resnetx.verification.structure.graph import Graph, Op
-from resnetx.verification.structure.parameters import full, reshaped
+from resnetx.verification.structure.parameters import full
 from resnetx.verification.structure.spelled_out import PATTERNS
 
 Merge = Callable[[Op, Op, Graph], "list[Op] | None"]

@@ -8,10 +8,11 @@ from onnx import ModelProto
 from resnetx.base.precisions import Precision
 from resnetx.verification.structure.canonical import make_canonical
 from resnetx.verification.structure.explaining import explain_all
+from resnetx.verification.structure.folding import coarser
 from resnetx.verification.structure.graph import Graph, Shape
 from resnetx.verification.structure.matching import Matching
 from resnetx.verification.structure.onnx_reader import FileGraph, Rounding, file_inputs, read_file
-from resnetx.verification.structure.parameters import coarser, full
+from resnetx.verification.structure.parameters import full
 from resnetx.verification.structure.result import (
     Difference,
     Rounded,

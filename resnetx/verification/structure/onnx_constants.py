@@ -10,13 +10,8 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from resnetx.errors import GraphError
 from resnetx.verification.structure.builder import Unknown
-from resnetx.verification.structure.parameters import (
-    Parameter,
-    coarser,
-    constant,
-    reshaped,
-    transposed,
-)
+from resnetx.verification.structure.folding import coarser, reshaped, transposed
+from resnetx.verification.structure.parameters import Parameter, constant
 
 STORAGES: dict[int, str] = {
     TensorProto.FLOAT: "float32",

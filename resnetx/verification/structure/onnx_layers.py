@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 
 from resnetx.verification.structure.builder import Operand, Unknown
+from resnetx.verification.structure.folding import reshaped, scaled, transposed
 from resnetx.verification.structure.graph import FOREIGN
 from resnetx.verification.structure.onnx_constants import is_float
 from resnetx.verification.structure.onnx_node import FLOATS, Node, Translation
-from resnetx.verification.structure.parameters import Parameter, constant, reshaped, scaled, transposed
+from resnetx.verification.structure.parameters import Parameter, constant
 
 
 def _conv(node: Node, *, transpose: bool = False) -> str:

@@ -25,7 +25,8 @@ class Pairs:
     def __init__(self, network: Graph, file: Graph) -> None:
         self.network, self.file = network, file
         self._mismatches: dict[tuple[int, int], dict[str, Mismatch]] = {}
-        self._different: set[tuple[int, int]] = set()
+        # Whether the weights alone are the same.
+        self._weights: dict[tuple[int, int], bool] = {}
         self._kept: list[tuple[Op, Op]] = []
 
     def comparable(self, op: Op, other: Op) -> bool:
@@ -44,7 +45,8 @@ class Pairs:
         if key not in self._mismatches:
             found = {}
             for name in {**op.parameters, **other.parameters}:
-                mismatch = self._mismatch(op, other, name)
+                same = name == "weight" and self._weights.get(key, False)
+                mismatch = None if same else self._mismatch(op, other, name)
                 if mismatch is not None:
                     found[name] = mismatch
             self._mismatches[key] = found
@@ -64,12 +66,12 @@ class Pairs:
         if not self.comparable(op, other):
             return False
         key = id(op), id(other)
-        if key not in self._mismatches and key not in self._different:
+        if key not in self._mismatches and key not in self._weights:
             weight, found = op.parameters.get("weight"), other.parameters.get("weight")
-            if weight is not None and found is not None and not weight.same(full(found)):
-                self._different.add(key)
+            if weight is not None and found is not None:
+                self._weights[key] = weight.same(full(found))
                 self._kept.append((op, other))
-        return key not in self._different and not self.mismatches(op, other)
+        return self._weights.get(key, True) and not self.mismatches(op, other)
 
     def exact(self, op: Op, other: Op) -> bool:
         """Whether they are the same but for their inputs."""
