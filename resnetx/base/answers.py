@@ -6,6 +6,7 @@ import sys
 import traceback
 from typing import IO, Any
 
+from resnetx.base.child_start import limit_memory
 from resnetx.errors import ResnetxError
 
 
@@ -17,7 +18,10 @@ def open_answers() -> IO[bytes]:
 
 
 def read_request() -> dict[str, Any]:
+    """The next request, whose memory limit holds from now on."""
     request: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    if request.get("memory_mb"):
+        limit_memory(request["memory_mb"])
     return request
 
 

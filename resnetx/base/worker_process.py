@@ -6,6 +6,7 @@ import select
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,11 +44,23 @@ class Child:
         self._process = IsolatedProcess(command, folder=folder, limits=limits, environment=environment, pipes=True)
         self._unread = b""
 
-    def ask(self, request: Mapping[str, Any], kind: type[T], *, timeout_s: float, step: Step = lambda text: None) -> T:
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        kind: type[T],
+        *,
+        timeout_s: float,
+        memory_mb: int | None = None,
+        step: Step = lambda text: None,
+    ) -> T:
         """Send a request and return the answer as a `kind`; a child that does not give one is killed.
 
-        `step` is called with the progress that the child reports before its answer.
+        `memory_mb` is the limit from now on, where that was not known before the child started. `step` is called with
+        the progress that the child reports before its answer.
         """
+        if memory_mb is not None:
+            self._process.limits = replace(self._process.limits, memory_mb=memory_mb)
+            request = {**request, "memory_mb": memory_mb}
         line = json.dumps({**request, "lifetime_s": timeout_s + GRACE_S}).encode() + b"\n"
         deadline = time.monotonic() + timeout_s
         try:

@@ -58,24 +58,23 @@ def verify_isolated(
     _check(limits)
     names = provider_names(options.providers)
     step(f"reading {path}")
-    file = read_onnx_file(path)
-    reference = None if options.reference is None else read_onnx_file(options.reference)
-    memory_mb = limits.memory_mb or _memory_mb([file, *([reference] if reference else [])], options, names)
-    timeout_s = limits.timeout_s or _timeout_s(file, names)
-    if options.weights is not None and is_remote(options.weights):
-        step(f"fetching {options.weights}")
-        options = replace(options, weights=str(resolve_source(options.weights).path))
+    memory_mb, timeout_s = limits.memory_mb or 0, limits.timeout_s or 0.0
     try:
         with private_folder("verify") as folder:
-            child = Child(
-                CHILD,
-                folder=folder,
-                environment={**private_environment(folder), **KEEP_FREED_MEMORY},
-                memory_mb=memory_mb,
-            )
+            # It loads its libraries while the file is read here.
+            environment = {**private_environment(folder), **KEEP_FREED_MEMORY}
+            child = Child(CHILD, folder=folder, environment=environment)
             try:
+                file = read_onnx_file(path)
+                reference = [] if options.reference is None else [read_onnx_file(options.reference)]
+                memory_mb = memory_mb or _memory_mb([file, *reference], options, names)
+                timeout_s = timeout_s or _timeout_s(file, names)
+                if options.weights is not None and is_remote(options.weights):
+                    step(f"fetching {options.weights}")
+                    options = replace(options, weights=str(resolve_source(options.weights).path))
                 order = write_order(path, options, folder)
-                return child.ask(order, Verified, timeout_s=timeout_s, step=step).verification
+                answer = child.ask(order, Verified, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
+                return answer.verification
             finally:
                 child.close()
     except ChildError as error:
