@@ -63,7 +63,7 @@ def verify(
     layers: Annotated[bool, typer.Option("--layers", help="Also show every layer that was compared.")] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Time limit in seconds.  [default: 120, and 5 for each MB of the file]"),
+        typer.Option(metavar="S", help="Time limit in seconds.  [default: from the sizes of the file and its inputs]"),
     ] = None,
     memory_mb: Annotated[
         int | None,

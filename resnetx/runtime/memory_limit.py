@@ -27,17 +27,19 @@ FURTHER_PROVIDER_TIMES_FILE = 6
 LARGE_PROVIDER_MB = 8000
 
 
+def input_numbers(inputs: Sequence[Sequence[int | None]], *, batch: int, free_size: int) -> int:
+    """How many numbers one batch of inputs of these shapes has; None is a free size."""
+    return sum(
+        math.prod((batch if place == 0 else free_size) if dim is None else dim for place, dim in enumerate(shape))
+        for shape in inputs
+    )
+
+
 def memory_limit_mb(
     *, file_bytes: int, inputs: Sequence[Sequence[int | None]], batch: int, free_size: int, providers: Sequence[str]
 ) -> int:
     """The limit for a file with these input shapes; None is a free size: the first is the batch, others `free_size`."""
-    numbers_mb = (
-        sum(
-            math.prod((batch if place == 0 else free_size) if dim is None else dim for place, dim in enumerate(shape))
-            for shape in inputs
-        )
-        / 2**20
-    )
+    numbers_mb = input_numbers(inputs, batch=batch, free_size=free_size) / 2**20
     file_mb = file_bytes / 2**20
     total = BASE_MB + TIMES_FILE * file_mb
     total += min(INPUT_BYTES * numbers_mb, INPUTS_MOST_MB)

@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
+
 import resnetx.errors
 from resnetx.base.isolation import OUT_OF_MEMORY, PYTHON, private_environment
 from resnetx.base.private_folder import private_folder
@@ -13,7 +15,7 @@ from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
 from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.runtime.catalog import BY_NAME, provider_names
-from resnetx.runtime.memory_limit import memory_limit_mb
+from resnetx.runtime.memory_limit import input_numbers, memory_limit_mb
 from resnetx.verification.messages import Verified, write_order
 from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions
@@ -21,9 +23,10 @@ from resnetx.weights.sources import is_remote, resolve_source
 
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.verification.verify_worker")
 # The child frees tensors of tens of MB all the time and takes as many again. glibc would hand each back to the kernel,
-# which must clear the pages again: a verification of ResNet-50 took a quarter longer.
+# which must clear the pages again: a verification of ResNet-50 took a quarter longer. Larger tensors, of large images,
+# would leave gaps between them, and take twice the memory.
 KEEP_FREED_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_MMAP_THRESHOLD_": str(2**26),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
 }
@@ -32,6 +35,9 @@ LARGEST_BATCH = 17
 # An honest file takes a fifth of this on two slow processors.
 BASE_S = 120.0
 SECONDS_FOR_EACH_MB = 5.0
+# ResNet-50 takes some 6 s for each million numbers in the largest batch of its inputs.
+SECONDS_FOR_EACH_MILLION = 5.0
+MOST_FOR_INPUTS_S = 600.0
 BUILDING_S = 1800.0
 
 
@@ -68,7 +74,7 @@ def verify_isolated(
                 file = read_onnx_file(path)
                 reference = [] if options.reference is None else [read_onnx_file(options.reference)]
                 memory_mb = memory_mb or _memory_mb([file, *reference], options, names)
-                timeout_s = timeout_s or _timeout_s(file, names)
+                timeout_s = timeout_s or _timeout_s(file, options, names)
                 if options.weights is not None and is_remote(options.weights):
                     step(f"fetching {options.weights}")
                     options = replace(options, weights=str(resolve_source(options.weights).path))
@@ -93,26 +99,34 @@ def _check(limits: IsolationOptions) -> None:
 
 
 def _memory_mb(files: list[OnnxFile], options: VerifyOptions, names: list[str]) -> int:
-    model = files[0].model
-    weights = {tensor.name for tensor in model.graph.initializer}
-    shapes = [
-        [dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
-        for value in model.graph.input
-        if value.name not in weights
-    ]
     return memory_limit_mb(
         file_bytes=sum(file.file_bytes + file.external_bytes for file in files),
-        inputs=shapes,
-        batch=max(options.batches or (LARGEST_BATCH,)),
+        inputs=_input_shapes(files[0].model),
+        batch=_largest_batch(options),
         free_size=FREE_SIZE,
         providers=names,
     )
 
 
-def _timeout_s(file: OnnxFile, names: list[str]) -> float:
+def _timeout_s(file: OnnxFile, options: VerifyOptions, names: list[str]) -> float:
     size_mb = (file.file_bytes + file.external_bytes) / 2**20
+    numbers = input_numbers(_input_shapes(file.model), batch=_largest_batch(options), free_size=FREE_SIZE)
+    inputs_s = min(SECONDS_FOR_EACH_MILLION * numbers / 1e6, MOST_FOR_INPUTS_S)
     building = sum(BUILDING_S for name in names if name not in BY_NAME or BY_NAME[name].builds_for_minutes)
-    return float(round(len(names) * (BASE_S + SECONDS_FOR_EACH_MB * size_mb) + building))
+    return float(round(len(names) * (BASE_S + SECONDS_FOR_EACH_MB * size_mb + inputs_s) + building))
+
+
+def _input_shapes(model: onnx.ModelProto) -> list[list[int | None]]:
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [
+        [dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim]
+        for value in model.graph.input
+        if value.name not in weights
+    ]
+
+
+def _largest_batch(options: VerifyOptions) -> int:
+    return max(options.batches or (LARGEST_BATCH,))
 
 
 def _as_error(path: Path, error: ChildError, *, timeout_s: float, memory_mb: int) -> ResnetxError:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import resnetx
 from resnetx.base.isolation import PYTHON
+from resnetx.base.process_tree import process_tree
 from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
@@ -204,13 +205,15 @@ def test_a_process_that_fails_is_an_error(
     assert str(caught.value).startswith(f"{path} was not verified: ") and words in str(caught.value)
 
 
-def test_a_file_that_is_none_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(isolated, "Child", None)
+def test_a_file_that_is_none_is_refused_and_its_process_ended(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\xff" * 100)
     with pytest.raises(GraphError, match="not an ONNX file"):
         verify_isolated(tmp_path / "m.onnx", VerifyOptions())
     with pytest.raises(FileError, match="no file"):
         verify_isolated(tmp_path / "absent.onnx", VerifyOptions())
+    children = process_tree(os.getpid())[1:]
+    commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
+    assert not any("verify_worker" in command for command in commands)
 
 
 def test_no_process_is_left_by_an_interrupted_verification(tmp_path: Path) -> None:
