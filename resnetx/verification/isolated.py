@@ -26,7 +26,7 @@ CHILD: tuple[str, ...] = (*PYTHON, "resnetx.verification.verify_worker")
 # which must clear the pages again: a verification of ResNet-50 took a quarter longer. Larger tensors, of large images,
 # would leave gaps between them, and take twice the memory.
 KEEP_FREED_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**26),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**26),
 }

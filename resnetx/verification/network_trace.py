@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from resnetx.verification.by_sample import by_sample
 from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.sketch import NamedSketch, sketch
 
@@ -63,7 +64,8 @@ class _Recorder(OperatorMode):  # type: ignore[no-untyped-call]
         self._batch = batch
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        convolves = func is torch.ops.aten.convolution.default
+        result = by_sample(func, *args) if convolves else func(*args, **(kwargs or {}))
         first = result[0] if isinstance(result, tuple | list) and result else result
         if isinstance(first, Tensor) and first.is_floating_point() and first.dim() and len(first) == self._batch:
             # Views of a tensor are that tensor; an operator that changes its input in place is recorded after it.

@@ -88,11 +88,15 @@ def compare_inner(
     nodes = [node for node in layer_nodes(model) if node.tensor in wanted]
     actual: dict[str, Sketch] = {}
     for group in _groups(nodes, wanted):
-        inner = reopen(expose(model, *(node.tensor for node in group)).SerializeToString())
-        run = run_batches(inner, feeds)[0]
-        actual |= {node.tensor: sketch(run[node.tensor]) for node in group if run[node.tensor].dtype.kind == "f"}
-        inner.close()
+        tensors = [node.tensor for node in group]
+        actual |= _sketches(reopen(expose(model, *tensors).SerializeToString()), tensors, feeds)
     return compare_runtime(nodes, actual, wanted, originals=originals, precision=precision)
+
+
+def _sketches(inner: Runner, tensors: Sequence[str], feeds: Feeds) -> dict[str, Sketch]:
+    run = run_batches(inner, feeds)[0]
+    inner.close()
+    return {name: sketch(run[name]) for name in tensors if run[name].dtype.kind == "f"}
 
 
 def _groups(nodes: Sequence[LayerNode], wanted: Mapping[str, Expected]) -> Iterator[list[LayerNode]]:

@@ -22,6 +22,7 @@ from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import DISTINCT_INPUTS
 from resnetx.machine.gpus import has_nvidia_hardware
+from resnetx.model.config import resnet_config
 from resnetx.runtime.catalog import BY_NAME
 from resnetx.runtime.memory_limit import COMPUTED_MOST_MB, INPUTS_MOST_MB, memory_limit_mb
 from resnetx.verification import isolated
@@ -280,6 +281,14 @@ def test_the_limit_leaves_room_for_honest_files_and_none_for_bombs() -> None:
     assert limit(file_bytes=1000, batch=256) > 256 * 3 * 224 * 224 * 4 * DISTINCT_INPUTS / 2**20 + 500
     assert limit(file_bytes=1000, inputs=[[10**6, 3, 10**6, 10**6]]) < 900 + INPUTS_MOST_MB
     assert limit(inputs=[[10**6, 3, 10**6, 10**6]]) < 900 + 1200 + INPUTS_MOST_MB + COMPUTED_MOST_MB
+
+
+def test_a_small_network_of_large_images_has_room(tmp_path: Path) -> None:
+    path = tmp_path / "large.onnx"
+    config = resnet_config(stages=(1, 1), width=8, block="basic")
+    resnetx.export(config, path, image_size=768, verify=False)
+    assert path.stat().st_size < 150_000
+    assert verify_isolated(path, VerifyOptions()).passed
 
 
 @given(

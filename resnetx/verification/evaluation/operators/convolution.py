@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from resnetx.verification.by_sample import by_sample
 from resnetx.verification.evaluation.call import Call, Table
 from resnetx.verification.evaluation.limits import broadcast_shape, refuse_large
 from resnetx.verification.evaluation.operators.elementwise import broadcast
@@ -58,7 +59,7 @@ def convolve(call: Call, x: Tensor, weight: Tensor, bias: Tensor | None = None, 
     refuse_large([x.shape[0], weight.shape[0], *(max(count, 0) for count in counts)])
     if group == x.shape[1] == weight.shape[0] and weight.shape[1] == 1:
         return _depthwise(padded, weight, bias, strides, dilations, counts)
-    return CONVOLUTIONS[rank](padded, weight, bias, strides, 0, dilations, group)
+    return by_sample(CONVOLUTIONS[rank], padded, weight, bias, strides, 0, dilations, group)
 
 
 def _depthwise(
