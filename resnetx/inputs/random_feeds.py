@@ -61,15 +61,15 @@ def has_free_sizes(inputs: Sequence[TensorInfo]) -> bool:
 def random_values(shape: tuple[int, ...], dtype: np.dtype, generator: np.random.Generator) -> np.ndarray:
     """Values that most graphs accept: floats in [-2, 2], small integers, the whole range of 8-bit ones."""
     if dtype.kind == "f":
-        noise = generator.uniform(-1, 1, shape)
-        return (_waves(shape, generator) + noise).astype(dtype)
-    if dtype.kind == "b":
-        return generator.integers(0, 2, shape).astype(dtype)
-    if dtype.itemsize == 1:  # pixels and quantized values use the whole range
+        values: np.ndarray = _waves(shape, generator) + generator.uniform(-1, 1, shape)
+    elif dtype.kind == "b":
+        values = generator.integers(0, 2, shape)
+    elif dtype.itemsize == 1:  # pixels and quantized values use the whole range
         limits = np.iinfo(dtype)
-        return generator.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
-    # Wider integers are indices and lengths: small ones are in range more often.
-    return generator.integers(0, 3, shape).astype(dtype)
+        values = generator.integers(limits.min, limits.max, shape, endpoint=True)
+    else:  # wider integers are indices and lengths: small ones are in range more often
+        values = generator.integers(0, 3, shape)
+    return np.asarray(values).astype(dtype)  # numpy draws a number, not an array, for no dimensions
 
 
 def _waves(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:

@@ -70,7 +70,8 @@ def grouped(
             if exact is None or all(map(_same, exact(samples.feeds[index]), samples.references.truth[index])):
                 return samples
     arrangement = tuple((index, tuple(range(len(batch)))) for index, batch in enumerate(batches))
-    return Samples(groups=feeds, outputs=run(feeds), arrangement=arrangement)
+    whole = frozenset(range(len(feeds)))
+    return Samples(groups=feeds, outputs=run(feeds), arrangement=arrangement, whole=whole)
 
 
 def _pool(feeds: Feeds, batches: Sequence[tuple[int, ...]]) -> list[np.ndarray] | None:
@@ -97,7 +98,7 @@ def probe_batches(samples: Samples, sampling: Sampling) -> Feeds:
     """Each sample once, in batches of the only size that the file may take; else the largest batch."""
     pool, size = samples.groups[0], sampling.sizes[0]
     if len(samples.groups) > 1:
-        sizes = [len(group[0]) if group[0].ndim else 1 for group in samples.groups]
+        sizes = [len(batch) for _, batch in samples.arrangement]
         return samples.groups if len(set(sizes)) == 1 else [samples.groups[sizes.index(max(sizes))]]
     count = len(pool[0])
     if len(set(sampling.sizes)) > 1:

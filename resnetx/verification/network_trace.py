@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from resnetx.inputs.batch_dimension import batched_shape
 from resnetx.verification.by_sample import by_sample
 from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.sketch import NamedSketch, sketch
@@ -31,7 +32,7 @@ def trace_network(
             name = path if leaf else f"{path}.{op}".strip(".")
             recorded.append(NamedSketch(name=name, sketch=sketch(output.double().numpy()), op=op))
 
-        with _Recorder(record, batch=len(tensors[0]) if tensors and tensors[0].dim() else 1):
+        with _Recorder(record, batch=_batch_of(tensors)):
             result = module(*tensors)
     return outputs_of(result), tuple(recorded)
 
@@ -41,7 +42,7 @@ def largest_magnitude(module: nn.Module, feeds: Sequence[np.ndarray]) -> float:
     """The largest magnitude of any tensor that the module computes in float32."""
     tensors = tensors_of(feeds, torch.float32)
     largest = [float(tensor.abs().max()) for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
-    with _Recorder(lambda _, output: largest.append(float(output.abs().max())), batch=len(tensors[0])):
+    with _Recorder(lambda _, output: largest.append(float(output.abs().max())), batch=_batch_of(tensors)):
         module(*tensors)
     return max(largest, default=0.0)
 
@@ -49,6 +50,10 @@ def largest_magnitude(module: nn.Module, feeds: Sequence[np.ndarray]) -> float:
 def tensors_of(feeds: Sequence[np.ndarray], dtype: torch.dtype) -> list[Tensor]:
     tensors = [torch.from_numpy(feed) for feed in feeds]
     return [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
+
+
+def _batch_of(tensors: Sequence[Tensor]) -> int:
+    return next(iter(batched_shape([tensor.shape for tensor in tensors])), 1)
 
 
 def outputs_of(result: object) -> list[np.ndarray]:

@@ -83,7 +83,7 @@ class Network:
                     tensor.data.mul_(_near_one(tensor.shape, size, generator))
         if inputs:
             feeds = [
-                feed * _near_one(feed.shape, size, generator).numpy() if feed.dtype.kind == "f" else feed
+                np.asarray(feed * _near_one(feed.shape, size, generator).numpy()) if feed.dtype.kind == "f" else feed
                 for feed in feeds
             ]
         return trace_network(module, feeds, wrapper=self.wrapper)

@@ -19,10 +19,14 @@ Outputs = list[np.ndarray]
 Trace = tuple[Outputs, tuple[NamedSketch, ...]]
 
 
+def are_batches(feeds: Sequence[np.ndarray]) -> bool:
+    """Whether every input has a batch dimension, and the same size of it."""
+    return len({each.shape[:1] for each in feeds}) == 1 and feeds[0].ndim > 0
+
+
 def first_feeds(feeds: Sequence[np.ndarray]) -> list[np.ndarray] | None:
     """The first samples of one batch; None if it has no more, or an input is not a batch."""
-    sizes = {each.shape[:1] for each in feeds}
-    if len(sizes) != 1 or not all(size and size[0] > SAMPLES for size in sizes):
+    if not are_batches(feeds) or len(feeds[0]) <= SAMPLES:
         return None
     return [each[:SAMPLES] for each in feeds]
 
@@ -81,16 +85,20 @@ class Samples:
     """Inputs in groups, the reference's outputs for each group, and the batches, which are composed of their samples.
 
     Within a group, an output for a sample depends on nothing but that sample. `arrangement` names the group of each
-    batch and its samples.
+    batch and its samples. A group in `whole` is one batch, whose inputs need not have a batch dimension.
     """
 
     groups: Feeds
     outputs: References
     arrangement: tuple[tuple[int, tuple[int, ...]], ...]
+    whole: frozenset[int] = frozenset()
 
     @cached_property
     def feeds(self) -> Feeds:
-        return [[each[list(samples)] for each in self.groups[group]] for group, samples in self.arrangement]
+        return [
+            self.groups[group] if group in self.whole else [each[list(samples)] for each in self.groups[group]]
+            for group, samples in self.arrangement
+        ]
 
     @cached_property
     def references(self) -> References:
@@ -117,7 +125,7 @@ class Samples:
 
     def _pick(self, outputs: Outputs, group: int, samples: tuple[int, ...]) -> Outputs:
         """A batch that is the whole group is taken as it is: its outputs need not have a batch dimension."""
-        if samples == tuple(range(len(self.groups[group][0]))):
+        if group in self.whole or samples == tuple(range(len(self.groups[group][0]))):
             return outputs
         return [output[list(samples)] for output in outputs]
 

@@ -15,6 +15,7 @@ from resnetx.base.precisions import SUBSTITUTES
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.inputs.batch_dimension import batched_shape
 from resnetx.inputs.sampling import Sampling
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import Runner
@@ -203,7 +204,7 @@ def onnx_truth(
     graph = ExactGraph(model)
     known: Original | None = graph
     try:
-        any_size = bool(plain.inputs[0].shape) and isinstance(plain.inputs[0].shape[0], str)
+        any_size = any(isinstance(size, str) for size in batched_shape([info.shape for info in plain.inputs])[:1])
         samples = grouped(
             feeds, sampling, lambda batch: graph.exact(batch)[0], _graph_references(graph), any_size=any_size
         )

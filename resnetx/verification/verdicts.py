@@ -23,7 +23,7 @@ from resnetx.verification.judge import Reopen, file_logits, judge
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.quantization_steps import compare_steps
-from resnetx.verification.reference_outputs import Feeds, Trace, first_feeds, first_samples
+from resnetx.verification.reference_outputs import Feeds, Trace, are_batches, first_feeds, first_samples
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
@@ -114,12 +114,14 @@ class Verdicts:
     @cached_property
     def reached(self) -> tuple[Truth, Coverage | None]:
         """The reference with samples added for the channels that no other reaches, if the file is not proved."""
-        if self.truth.module is None or not self.inner or self.tolerance is not None:
-            return self.truth, None
+        truth = self.truth
+        observable = truth.module is not None and all(are_batches(feeds) for feeds in truth.probes)
+        if not observable or not self.inner or self.tolerance is not None:
+            return truth, None
         from resnetx.verification.reach import with_reach
 
-        network = cast("Network", self.truth.original)
-        return with_reach(self.truth, network, precision=self.expected, proved=self.proved)
+        network = cast("Network", truth.original)
+        return with_reach(truth, network, precision=self.expected, proved=self.proved)
 
     @cached_property
     def compared(self) -> tuple[Feeds, list[Trace]]:

@@ -13,6 +13,7 @@ from resnetx.base.precisions import Precision
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx_file
+from resnetx.inputs.batch_dimension import batched_shape
 from resnetx.inputs.image_folder import read_images
 from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.inputs.sampling import Sampling, batch_sizes
@@ -96,7 +97,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         architecture=card.architecture if card else file.model.graph.name or "unknown graph",
         reference=truth.description,
         seed=options.seed,
-        samples=sum(len(batch[0]) for batch in truth.feeds),
+        samples=sum(len(samples) for _, samples in truth.samples.arrangement),
         file=None if own is None else verdicts.file_after(providers),
         verdicts=tuple(providers),
     )
@@ -137,7 +138,7 @@ def reference_for(
 def _sizes(runner: Runner, asked: tuple[int, ...] | None) -> tuple[int, ...]:
     if not runner.inputs:
         raise UsageError("The model has no inputs, so there is nothing to vary: its outputs are constants.")
-    shape = runner.inputs[0].shape
+    shape = batched_shape([info.shape for info in runner.inputs])
     fixed = shape[0] if shape and isinstance(shape[0], int) else None
     if asked is None:
         sides = [size if isinstance(size, int) else FREE_SIZE for size in shape[1:]]

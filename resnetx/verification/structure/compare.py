@@ -6,6 +6,7 @@ from typing import Any
 from onnx import ModelProto
 
 from resnetx.base.precisions import Precision
+from resnetx.inputs.batch_dimension import batched_shape
 from resnetx.verification.structure.canonical import make_canonical
 from resnetx.verification.structure.explaining import explain_all
 from resnetx.verification.structure.folding import coarser
@@ -69,8 +70,7 @@ def compare_for_batches(
     graph_of: Callable[[int], Graph], model: ModelProto, *, precision: Precision | None = None
 ) -> StructureComparison:
     """Compare for the number of images that the file takes, or for two; for more where the file depends on that."""
-    declared = declared_shapes(model)
-    fixed = declared[0][0] if declared and declared[0] else None
+    fixed = next(iter(batched_shape(declared_shapes(model))), None)
     comparison = compare_graphs(graph_of(fixed or RECORDED_BATCH), model, precision=precision)
     if fixed or not comparison.depends_on_batch or comparison.differences:
         return comparison

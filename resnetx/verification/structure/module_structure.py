@@ -8,6 +8,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from resnetx.base.precisions import Precision
+from resnetx.inputs.batch_dimension import batched_shape
 from resnetx.verification.structure.canonical import make_canonical
 from resnetx.verification.structure.compare import compare_for_batches
 from resnetx.verification.structure.graph import Graph
@@ -26,7 +27,7 @@ def compare_structure(
     tensors = [torch.as_tensor(each) for each in example]
     tensors = [each.float() if each.is_floating_point() else each for each in tensors]
     return compare_for_batches(
-        lambda batch: module_graph(module, [with_samples(tensor, batch) for tensor in tensors]),
+        lambda batch: module_graph(module, with_samples(tensors, batch)),
         model,
         precision=precision,
     )
@@ -39,15 +40,17 @@ def module_graph(module: nn.Module, example: Sequence[Tensor]) -> Graph:
     return graph
 
 
-def with_samples(tensor: Tensor, count: int) -> Tensor:
-    """The example with `count` samples, repeated where it has fewer."""
-    if not tensor.dim():
-        return tensor
-    repeats = -(-count // max(tensor.shape[0], 1))
-    return torch.cat([tensor] * repeats)[:count] if repeats > 1 else tensor[:count]
+def with_samples(example: Sequence[Tensor], count: int) -> list[Tensor]:
+    """The example with `count` samples, repeated where it has fewer; what has no batch dimension remains as it is."""
+    size = batched_shape([tensor.shape for tensor in example])[:1]
+    repeats = -(-count // max(*size, 1)) if size else 1
+    return [
+        torch.cat([tensor] * repeats)[:count] if tensor.dim() and tensor.shape[:1] == size else tensor
+        for tensor in example
+    ]
 
 
 def parameter_sketch(module: nn.Module, example: Sequence[Tensor]) -> StructureSketch:
     """What a machine without torch needs to compare a file with `module`, which runs on one and on two samples."""
-    one, two = (module_graph(module, [with_samples(tensor, count) for tensor in example]) for count in (1, 2))
+    one, two = (module_graph(module, with_samples(example, count)) for count in (1, 2))
     return sketch_graphs(one, two)
