@@ -70,6 +70,20 @@ def name_nodes(model: ModelProto, tree: ModuleTree) -> None:
     graph.doc_string = model.doc_string = ""
 
 
+def uniquely_named(model: ModelProto) -> ModelProto:
+    """The model, or a copy in which every node has a name of its own: if not the one that it has, the first that is
+    free after it or after its first output."""
+    names = [node.name for node in model.graph.node]
+    if all(names) and len(set(names)) == len(names):
+        return model
+    named = ModelProto()
+    named.CopyFrom(model)
+    taken: Counter[str] = Counter()
+    for node in named.graph.node:
+        node.name = _unique(node.name or next(iter(node.output), node.op_type), taken)
+    return named
+
+
 def _module_path(node: NodeProto, modules: Mapping[str, bool]) -> str:
     """The path of the module that a node came from, "" if unknown."""
     for entry in node.metadata_props:

@@ -92,7 +92,7 @@ def _row(step: _Step, originals: Mapping[str, str | None]) -> LayerParity:
     least = max(step.least, step.size * 2.0**-16)
     multiple = step.error / least * MAX_MULTIPLE / MOST_TIMES_LEAST
     return LayerParity(
-        name=step.node.name or step.node.output[0],
+        name=step.node.name,
         op=step.node.op_type,
         original=originals.get(step.node.name),
         shape=step.shape,

@@ -11,6 +11,7 @@ import onnx
 from resnetx.base.precisions import Precision
 from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
+from resnetx.graph.node_names import uniquely_named
 from resnetx.model.layer_names import original_name
 from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
@@ -47,6 +48,10 @@ class Verdicts:
     precision: Precision | None = None
     tolerance: Tolerance | None = None
     inner: bool = True
+
+    def __post_init__(self) -> None:
+        # Rows are told apart by their names, and a file may give none, or one to all.
+        self.model = uniquely_named(self.model)
 
     @cached_property
     def expected(self) -> str:
