@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from resnetx.inputs.batch_dimension import batched_shape
-from resnetx.verification.by_sample import by_sample
+from resnetx.verification.evaluation.by_sample import by_sample
 from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.sketch import NamedSketch, sketch
 

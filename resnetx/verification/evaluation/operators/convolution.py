@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from resnetx.verification.by_sample import by_sample
+from resnetx.verification.evaluation.by_sample import by_sample
 from resnetx.verification.evaluation.call import Call, Table
 from resnetx.verification.evaluation.limits import broadcast_shape, refuse_large
 from resnetx.verification.evaluation.operators.elementwise import broadcast
