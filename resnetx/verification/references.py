@@ -246,7 +246,7 @@ def _graph_references(graph: ExactGraph) -> Callable[[Feeds], References]:
     def run(feeds: Feeds) -> References:
         return References(
             truth=[graph.exact(batch)[0] for batch in feeds],
-            noisy={"fp32": [graph.run(batch, steps="declared", arithmetic="float32")[0] for batch in feeds]},
+            noisy={"fp32": [graph.rounded(batch)[0] for batch in feeds]},
             perturbed=lambda index: graph.perturbed(feeds[index], "fp32")[0],
         )
 
