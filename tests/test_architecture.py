@@ -43,15 +43,16 @@ HEAVY = {
     },
     "safetensors": {"weights"},
     "h5py": {"weights"},
-    "onnx": {"graph", "runtime", "verification", "conversion", "benchmark/peak_kernels.py"},
+    "onnx": {"graph", "runtime", "verification", "conversion", "benchmark/peak_sessions.py"},
     "onnxsim": {"graph"},
+    "openvino": {"runtime/openvino"},
     "onnxruntime": {"runtime/ort", "graph/float16.py"},
     "pydantic": {"base/validation.py", "benchmark", "verification/golden.py"},
     "jinja2": {"report/html"},
     "rich": {"report", "cli", "testing.py"},
     "typer": {"cli"},
 }
-LIGHT_FORBIDDEN = ("torch", "onnx", "onnxruntime", "numpy", "rich")
+LIGHT_FORBIDDEN = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "rich")
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -8,8 +8,8 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # The precisions of an export.
 ExportPrecision = Literal["fp32", "fp16"]
 EXPORT_PRECISIONS: tuple[ExportPrecision, ...] = get_args(ExportPrecision)
-# How a session is opened: pinned to true float32, to compare numbers, or with the fast settings of the provider.
-SessionPrecision = Literal["fp32", "default"]
+# How float32 layers are computed: in true float32, to compare numbers, with the provider's fast settings, or in bf16.
+SessionPrecision = Literal["fp32", "default", "bf16"]
 SESSION_PRECISIONS: tuple[SessionPrecision, ...] = get_args(SessionPrecision)
 # The distance from 1 to the next number; int8 rounds a range to 256 steps.
 EPSILON: dict[str, float] = {"fp32": 2.0**-23, "tf32": 2.0**-10, "fp16": 2.0**-10, "bf16": 2.0**-7, "int8": 2.0**-8}

@@ -183,6 +183,7 @@ class RunningCase:
             model_sha256=self.plan.model.sha256,
             fallback=opened.fallback if opened else None,
             placement=opened.placement if opened else [],
+            kernels=opened.kernels if opened else [],
             parity=self.parity,
             cold=self.starts[0] if self.starts else None,
             restarts=self.starts[1:],
@@ -198,6 +199,7 @@ class RunningCase:
             error=self.error,
             warnings=[
                 *self._fallback_warning(),
+                *(opened.notes if opened else ()),
                 *self._restart_warnings(),
                 *self.notes,
                 *total([usage.disturbance for usage in self.usages]).warnings(),

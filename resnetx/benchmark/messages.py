@@ -43,6 +43,8 @@ class Opened:
     first_run_ms: Number
     engine: str | None = None
     fallback: str | None = None
+    kernels: list[tuple[str, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     answers: str | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from resnetx.base.precisions import SESSION_PRECISIONS, SessionPrecision
 from resnetx.base.validation import Count, Flag, Number, Positive
 from resnetx.base.vocabulary import AUTO, BOUNDARIES, LATENCY, SCENARIOS, Boundary, Scenario
 from resnetx.benchmark.loadgen.options import check_load
@@ -31,7 +32,7 @@ class BenchOptions:
     for each request to a case: opening it (with first run and warm-up), a round or a LoadGen run, and verifying.
     `memory_mb` limits each process; by default, the sizes of the file and its inputs do.
     `target_qps` and `latency_bound_ms` are for the server scenario; without `target_qps`, it searches for the highest
-    rate within the bound.
+    rate within the bound. `precision` is that of float32 layers: each provider's fast default, true float32, or bf16.
     """
 
     providers: tuple[str, ...] = (AUTO,)
@@ -44,6 +45,7 @@ class BenchOptions:
     concurrency: Positive = 1
     percentiles: Annotated[tuple[Percentile, ...], Field(max_length=MAX_PERCENTILES)] = (50, 90, 95, 99)
     boundary: Boundary = "host"
+    precision: SessionPrecision = "default"
     scenario: Scenario = LATENCY
     target_qps: Number | None = None
     latency_bound_ms: Number | None = None
@@ -67,6 +69,8 @@ def resolved(options: BenchOptions) -> BenchOptions:
         )
     if options.boundary not in BOUNDARIES:
         raise UsageError(f"--boundary is {' or '.join(BOUNDARIES)}; found {options.boundary[:40]!r}.")
+    if options.precision not in SESSION_PRECISIONS:
+        raise UsageError(f"--precision is {' or '.join(SESSION_PRECISIONS)}; found {options.precision[:40]!r}.")
     server = options.scenario == "server"
     for name, value in (("--target-qps", options.target_qps), ("--latency-bound", options.latency_bound_ms)):
         if value is not None and not server:

@@ -6,7 +6,7 @@ Versions of the format, all of which `result_file.py` reads:
 3. a case runs in several processes: `round_processes` and `restarts`. Cases of older versions ran in one.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -42,6 +42,13 @@ class Limits:
     gpu_bf16_gflops: Number | None = None
     gpu_int8_gops: Number | None = None
     gpu_bandwidth_gb_s: Number | None = None
+
+
+def best_of(first: Limits, second: Limits) -> Limits:
+    """The higher of each peak."""
+    pairs = {name: (value, getattr(second, name)) for name, value in vars(first).items()}
+    known = {name: [value for value in pair if value is not None] for name, pair in pairs.items()}
+    return replace(first, **{name: max(values) for name, values in known.items() if values})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +111,7 @@ class BenchCase:
 
     `round_processes` is the number of the process that ran each round, from 0; empty if all rounds ran in one. `cold`
     is the start of the first process, `restarts` are those of the others, which find engines and files in caches.
+    `kernels` is the number of heavy layers by the kernel that runs them, if the engine tells.
     `provider_options` are those that were specified, `options` all options in effect. `model_sha256` is None if
     weights are stored in other files. `fallback` is why the provider did not run the model, if fallback was allowed.
     `energy_j` is the energy that `energy_of` used in all timed rounds. `parity` is None if verification was disabled or
@@ -122,6 +130,7 @@ class BenchCase:
     model_sha256: str | None = None
     fallback: str | None = None
     placement: list[tuple[str, Large]] = field(default_factory=list)
+    kernels: list[tuple[str, Large]] = field(default_factory=list)
     parity: Verdict | None = None
     cold: ColdStart | None = None
     macs: Large | None = None

@@ -40,7 +40,7 @@ from resnetx.errors import ResnetxError
 from resnetx.graph.card import ModelCard
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import timed_feeds
-from resnetx.runtime.catalog import best_provider, engine_of, find_provider
+from resnetx.runtime.catalog import engine_of, find_provider, open_best
 from resnetx.runtime.runner import Feeds, Opening, Runner, Source, TensorInfo
 from resnetx.verification.checks import run_batches
 from resnetx.verification.golden import read_golden
@@ -51,7 +51,9 @@ Opener = Callable[[CaseOrder, ModelCard | None], Runner]
 
 
 def open_case(order: CaseOrder, card: ModelCard | None) -> Runner:
-    provider = best_provider() if order.provider == AUTO else find_provider(order.provider)
+    if order.provider == AUTO:
+        return open_best(Path(order.model), opening_of(order))
+    provider = find_provider(order.provider)
     source: Source = partial(_module, card) if provider.needs_card else Path(order.model)
     return engine_of(provider).open(source, opening_of(order))
 
@@ -59,7 +61,7 @@ def open_case(order: CaseOrder, card: ModelCard | None) -> Runner:
 def opening_of(order: CaseOrder) -> Opening:
     settings = order.settings
     return Opening(
-        precision="default",
+        precision=settings.precision,
         options=order.options,
         threads=settings.threads,
         # A server runs all waiting samples, up to the batch size.
@@ -109,6 +111,8 @@ class Worker:
             options=runner.options,
             engine=runner.facts.engine,
             fallback=runner.fallback,
+            kernels=list(runner.facts.kernels),
+            notes=list(runner.facts.notes),
             session_s=runner.facts.opened_s,
             first_run_ms=first_run_ms,
             answers=_digest([runner.run(feed) for feed in feeds]),

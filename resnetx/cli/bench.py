@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from resnetx.base.precisions import SessionPrecision
 from resnetx.base.vocabulary import AUTO, LATENCY, Boundary, Scenario
 from resnetx.cli.options import (
     AnyMachine,
@@ -31,8 +32,8 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME,NAME,...",
-            help="cpu, openvino, cuda, tensorrt, torch, torch-compile, or auto for the fastest that works.  "
-            "[default: auto]",
+            help="cpu, openvino, openvino-ep, cuda, tensorrt, torch, torch-compile, or auto for the fastest "
+            "that works.  [default: auto]",
         ),
     ] = None,
     batch: Annotated[
@@ -95,6 +96,13 @@ def bench(
             help="Where inputs and outputs are: in the host's memory, or on the device that computes.",
         ),
     ] = "host",
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="P",
+            help="How float32 layers are computed: default, each provider's fastest; fp32, or bf16 where it can.",
+        ),
+    ] = "default",
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Don't compare the outputs of what was timed with a reference.")
     ] = False,
@@ -162,6 +170,7 @@ def bench(
         concurrency=concurrency,
         percentiles=parse_numbers(percentile, "--percentile"),
         boundary=cast(Boundary, boundary),
+        precision=cast(SessionPrecision, precision.strip().lower()),
         scenario=cast(Scenario, scenario),
         target_qps=target_qps,
         latency_bound_ms=latency_bound,

@@ -57,7 +57,8 @@ def verify(
         str | None,
         typer.Option(
             metavar="P",
-            help="The precision that the file should have: fp32, fp16, bf16 or int8.  [default: that of most weights]",
+            help="The precision that the file should have: fp32, fp16 or int8; or bf16, to compute it in that.  "
+            "[default: that of most weights]",
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show every layer that was compared.")] = False,
@@ -92,6 +93,7 @@ def verify(
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions
 
+    wanted = parse_precision(precision)
     atol, rtol = finite(atol, "--atol"), finite(rtol, "--rtol")
     options = VerifyOptions(
         weights=weights,
@@ -104,7 +106,8 @@ def verify(
         images=images,
         seed=seed,
         tolerance=None if atol is None and rtol is None else Tolerance(atol=atol or 0.0, rtol=rtol or 0.0),
-        precision=parse_precision(precision),
+        precision=None if wanted == "bf16" else wanted,
+        session="bf16" if wanted == "bf16" else "fp32",
     )
     check_files(
         {"--json": json_file, "--junit": junit},

@@ -35,12 +35,12 @@ class Situation:
 
 def fixes_for(provider: Provider, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
     """The fixes for the provider, in order; `missing` are the libraries that it lacks."""
-    # Without ONNX Runtime nothing works here; with two packages of it, PyTorch still does.
-    torch = provider.engine == "pytorch"
-    if not at.imports or (len(at.wheels) != 1 and not torch):
+    # Without ONNX Runtime nothing works here; with two packages of it, other engines still do.
+    other_engine = provider.engine != "onnxruntime"
+    if not at.imports or (len(at.wheels) != 1 and not other_engine):
         return (repair_runtime(at.wheels),)
-    if torch:
-        return _torch_fixes(provider, at)
+    if other_engine:
+        return _engine_fixes(provider, at)
     if provider.package:
         return _plugin_fixes(provider.package, provider, at)
     if provider.gpu:
@@ -55,7 +55,7 @@ def repair_runtime(wheels: Sequence[Wheel]) -> Fix:
     return Fix(command=f"{remove}pip install {right_wheel()}")
 
 
-def _torch_fixes(provider: Provider, at: Situation) -> tuple[Fix, ...]:
+def _engine_fixes(provider: Provider, at: Situation) -> tuple[Fix, ...]:
     if provider.package not in at.versions:
         return (Fix(command=f"pip install {provider.package}"),)
     if provider.compiles_each_batch and not any(map(shutil.which, ("g++", "c++", "clang++", "cl"))):

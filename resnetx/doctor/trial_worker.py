@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from resnetx.errors import RuntimeUnavailableError
 from resnetx.runtime.catalog import CATALOG, engine_of, find_provider
 
 
@@ -16,8 +17,8 @@ def try_provider(name: str) -> dict[str, Any]:
     """Run one convolution on the provider: why that does not work, or its default precision."""
     try:
         engine = engine_of(find_provider(name))
-    except ImportError as error:
-        return {"problem": f"its library cannot be imported: {error}"}
+    except RuntimeUnavailableError as error:
+        return {"problem": str(error)}
     problem = engine.why_not()
     return {"problem": problem} if problem else {"problem": None, "precision": engine.default_precision()}
 

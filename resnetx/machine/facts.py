@@ -27,7 +27,16 @@ VENDORS = {
     "0xc0": "Ampere",
 }
 PACKAGES = (
-    *("resnetx", "torch", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-ep-openvino"),
+    *(
+        "resnetx",
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "onnxruntime-gpu",
+        "onnxruntime-openvino",
+        "onnxruntime-ep-openvino",
+        "openvino",
+    ),
     *("tensorrt-cu13", "nvidia-cudnn-cu13", "nvidia-cuda-runtime", "numpy", "onnxsim"),
 )
 

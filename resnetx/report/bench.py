@@ -1,6 +1,6 @@
 """A benchmark as tables that fit in 80 columns: speed, correctness and cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 from rich.console import Group, RenderableType
@@ -10,6 +10,7 @@ from rich.text import Text
 from resnetx.base.text import printable
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
+from resnetx.report.kernel_words import kernels_in_words
 from resnetx.report.process_words import processes_in_words, spread_in_words
 from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
 
@@ -25,7 +26,11 @@ def render_bench(benchmark: Benchmark) -> RenderableType:
         parts += [Text(printable(model), "bold"), *(Text(printable(words), "yellow") for words in captions(own))]
         parts += [_load_figures(own) if loaded else _figures(own), Text(), _costs(own)]
         parts += _device_costs(own)
-        parts += [Text(), *(Text(printable(words), "dim") for words in processes_in_words(own)), Text()]
+        parts += [
+            Text(),
+            *(Text(printable(words), "dim") for words in (*processes_in_words(own), *kernels_in_words(own))),
+            Text(),
+        ]
     return Group(*parts, *_all_notes(rows), *_limits_note(benchmark), _ending(rows))
 
 
@@ -128,29 +133,25 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
 
 
 def _device_costs(rows: Sequence[BenchRow]) -> list[RenderableType]:
-    """What only some machines report: GPU memory, energy, and the origin of TensorRT's engine."""
-    reported = [row for row in rows if _has_device_costs(row)]
-    if not reported:
-        return []
-    table = _table(
-        ("provider", False), ("batch", True), ("GPU MB", True), ("J/img", True), ("energy of", False), ("engine", False)
-    )
-    for row in reported:
-        case = row.case
-        table.add_row(
-            Text(printable(f"  {provider_in_words(case)}")),
-            str(case.batch),
-            NOTHING if case.gpu_memory_mb is None else f"{case.gpu_memory_mb:.0f}",
-            _number(row.summary.joules_per_image),
-            printable(case.energy_of or "-"),
-            printable((case.cold and case.cold.engine) or "-"),
-        )
-    return [Text(), table]
-
-
-def _has_device_costs(row: BenchRow) -> bool:
-    engine = row.case.cold and row.case.cold.engine
-    return any(each is not None for each in (row.case.gpu_memory_mb, row.summary.joules_per_image, engine))
+    """What only some machines report: GPU memory, energy, and the origin of a compiled engine."""
+    columns: list[tuple[str, bool, Callable[[BenchRow], str | Text | None]]] = [
+        ("GPU MB", True, lambda row: None if row.case.gpu_memory_mb is None else f"{row.case.gpu_memory_mb:.0f}"),
+        (
+            "J/img",
+            True,
+            lambda row: None if row.summary.joules_per_image is None else _short(row.summary.joules_per_image),
+        ),
+        ("energy of", False, lambda row: row.case.energy_of and printable(row.case.energy_of)),
+        ("engine", False, lambda row: printable(row.case.cold.engine or "") if row.case.cold else None),
+    ]
+    shown = [column for column in columns if any(column[2](row) for row in rows)]
+    table = _table(("provider", False), ("batch", True), *(column[:2] for column in shown))
+    for row in rows:
+        figures = [value(row) for _, _, value in shown]
+        if any(figures):
+            cells = (figure or NOTHING for figure in figures)
+            table.add_row(Text(printable(f"  {provider_in_words(row.case)}")), str(row.case.batch), *cells)
+    return [Text(), table] if shown else []
 
 
 def _parity(row: BenchRow) -> Text:

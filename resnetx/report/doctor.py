@@ -88,7 +88,7 @@ def _gpu(gpu: Gpu) -> str:
 
 
 def _software(versions: dict[str, str]) -> list[str]:
-    names = [name for name in versions if name in NAMED_VERSIONS or name.startswith("onnxruntime")]
+    names = [name for name in versions if name in NAMED_VERSIONS or name.startswith(("onnxruntime", "openvino"))]
     return [f"{name} {versions[name]}" for name in names]
 
 

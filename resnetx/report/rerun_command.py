@@ -27,6 +27,8 @@ def bench_command(case: BenchCase, settings: BenchOptions) -> str:
         words += ["--concurrency", case.concurrency]
     if case.boundary != "host":
         words += ["--boundary", case.boundary]
+    if settings.precision != "default":
+        words += ["--precision", settings.precision]
     for name, flag in FLAGS.items():
         value = getattr(settings, name)
         if value is not None:

@@ -4,13 +4,15 @@ A new execution provider is a row here; a new engine is a folder beside `ort/` a
 loads no engine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from resnetx.base.precisions import SessionPrecision
 from resnetx.base.text import readable
 from resnetx.base.vocabulary import AUTO
-from resnetx.errors import UsageError
+from resnetx.errors import ResnetxError, RuntimeUnavailableError, UsageError
+from resnetx.runtime.openvino.provider import OpenVINOProvider
 from resnetx.runtime.ort.nvidia_providers import (
     CUDNN,
     TF32_OVERRIDE,
@@ -23,7 +25,7 @@ from resnetx.runtime.ort.openvino_plugin import attach_openvino, openvino_librar
 from resnetx.runtime.ort.providers import CPU, ExecutionProvider, Setting
 from resnetx.runtime.ort.tensorrt_cache import checked_engine_options
 from resnetx.runtime.pytorch.provider import TorchProvider
-from resnetx.runtime.runner import Engine, Opening, Provider, Runner
+from resnetx.runtime.runner import Engine, Opening, Provider, Runner, Source
 
 NVIDIA_DRIVER = "with an NVIDIA driver of 580 or newer"
 CUDA = ExecutionProvider(
@@ -57,9 +59,10 @@ CUDA = ExecutionProvider(
 CATALOG: tuple[Provider, ...] = (
     CPU,
     ExecutionProvider(
-        name="openvino",
+        name="openvino-ep",
         native="OpenVINOExecutionProvider",
-        install="pip install onnxruntime-ep-openvino, on a machine with an Intel processor",
+        install="pip install 'resnetx[openvino-ep]', on a machine with an Intel processor",
+        extras=("openvino-ep",),
         package="onnxruntime-ep-openvino",
         vendors=("Intel",),
         problem=openvino_problem,
@@ -68,6 +71,7 @@ CATALOG: tuple[Provider, ...] = (
                 key="INFERENCE_PRECISION_HINT",
                 fast=None,
                 fp32="f32",
+                bf16="bf16",
                 why="by default it computes in bf16 if the processor has bf16 instructions",
             ),
         ),
@@ -75,8 +79,8 @@ CATALOG: tuple[Provider, ...] = (
         library=openvino_library,
         native_options=openvino_properties,
         threads_key="INFERENCE_NUM_THREADS",
-        own_memory=True,
     ),
+    OpenVINOProvider(name="openvino", install="pip install openvino"),
     CUDA,
     ExecutionProvider(
         name="tensorrt",
@@ -90,7 +94,7 @@ CATALOG: tuple[Provider, ...] = (
         problem=tensorrt_problem,
         settings=(
             Setting(key="trt_fp16_enable", fast="0", fp32="0", why="half precision only on request"),
-            Setting(key="trt_bf16_enable", fast="0", fp32="0", why="the same"),
+            Setting(key="trt_bf16_enable", fast="0", fp32="0", bf16="1", why="the same"),
             Setting(
                 key="trt_engine_cache_enable",
                 fast="0",
@@ -134,10 +138,23 @@ def find_provider(name: str) -> Provider:
 
 def engine_of(provider: Provider) -> Engine:
     """Load the engine of a provider."""
+    try:
+        return _load_engine(provider)
+    except ImportError as error:
+        raise RuntimeUnavailableError(
+            f"The library of the provider {provider.name} cannot be imported: {error}; to fix it: {provider.install}."
+        ) from error
+
+
+def _load_engine(provider: Provider) -> Engine:
     if isinstance(provider, ExecutionProvider):
         from resnetx.runtime.ort.engine import OnnxRuntime
 
         return OnnxRuntime(provider)
+    if isinstance(provider, OpenVINOProvider):
+        from resnetx.runtime.openvino.engine import OpenVINO
+
+        return OpenVINO(provider)
     if isinstance(provider, TorchProvider):
         from resnetx.runtime.pytorch.engine import PyTorch
 
@@ -145,10 +162,41 @@ def engine_of(provider: Provider) -> Engine:
     raise AssertionError(f"{provider.name} has no engine")
 
 
+def working_providers() -> Iterator[Provider]:
+    """The providers that work here and run files, the fastest first; the last one always works."""
+    *others, last = [row for row in reversed(BY_NAME.values()) if not row.needs_card]
+    yield from filter(_works, others)
+    yield last
+
+
+def _works(provider: Provider) -> bool:
+    try:
+        return engine_of(provider).why_not() is None
+    except RuntimeUnavailableError:
+        return False
+
+
 def best_provider() -> Provider:
     """The fastest provider that works here and runs files."""
-    rows = [row for row in reversed(BY_NAME.values()) if not row.needs_card]
-    return next((row for row in rows[:-1] if engine_of(row).why_not() is None), rows[-1])
+    return next(working_providers())
+
+
+def open_best(source: Source, opening: Opening) -> Runner:
+    """Open a file on the fastest provider that works here and can run it; the reasons against faster ones are notes."""
+    reasons: list[ResnetxError] = []
+    notes: list[str] = []
+    for row in working_providers():
+        try:
+            runner = engine_of(row).open(source, opening)
+        except UsageError as error:
+            raise (reasons or [error])[0] from None
+        except ResnetxError as error:
+            reasons.append(error)
+            notes.append(f"{AUTO} passed over {row.name}: {error}")
+        else:
+            runner.facts = replace(runner.facts, notes=(*notes, *runner.facts.notes))
+            return runner
+    raise reasons[0]
 
 
 def provider_names(texts: Sequence[str]) -> list[str]:
@@ -194,10 +242,12 @@ def open_runner(
     """Open a file or a serialized model on a provider by name, and check that this provider runs it.
 
     The precision fp32 pins every provider to true float32, to compare numbers; `default` uses the provider's fast
-    settings. The other parameters are those of `Opening`. A session that would run on another provider is an error,
-    unless `allow_fallback` is true: then the runner's `fallback` is the reason.
+    settings, and bf16 computes float32 layers in bf16 where the provider can. The other parameters are those of
+    `Opening`. A session that would run on another provider is an error, unless `allow_fallback` is true: then the
+    runner's `fallback` is the reason.
     """
-    row = best_provider() if provider.strip().lower() == AUTO else find_provider(provider)
+    auto = provider.strip().lower() == AUTO
+    row = CATALOG[0] if auto else find_provider(provider)
     if row.needs_card:
         able = ", ".join(name for name, other in BY_NAME.items() if not other.needs_card)
         raise UsageError(f"The provider {row.name} runs PyTorch modules, not files; choose one of {able}.")
@@ -209,4 +259,4 @@ def open_runner(
         optimize=optimize,
         allow_fallback=allow_fallback,
     )
-    return engine_of(row).open(model, opening)
+    return open_best(model, opening) if auto else engine_of(row).open(model, opening)

@@ -30,10 +30,11 @@ class Facts:
     """The properties of an open model.
 
     `provider` is the requested one, `placement` the number of nodes that each provider runs, and `fallback` the reason
-    why the model does not run on `provider`, if fallback was allowed. `effective_precision` is the coarser of the
-    file's precision (an int8 or fp16 model) and the provider's; `options` are all options in effect. `opened_s` is the
-    time that opening took, and `engine` the origin of the compiled engine (`built`, `from cache`), if it is cached.
-    `unpinned` is the reason why float32 was requested but is not guaranteed.
+    why the model does not run on `provider`, if fallback was allowed. `kernels` is the number of heavy layers that each
+    kernel runs, if the engine tells. `effective_precision` is the coarser of the file's precision (an int8 or fp16
+    model) and the provider's; `options` are all options in effect. `opened_s` is the time that opening took, and
+    `engine` the origin of the compiled engine (`built`, `from cache`), if it is cached. `notes` are what a reader of
+    its figures should know, such as a slow kernel, or float32 that is not guaranteed.
     """
 
     provider: str
@@ -45,7 +46,8 @@ class Facts:
     fallback: str | None = None
     opened_s: float = 0.0
     engine: str | None = None
-    unpinned: str | None = None
+    kernels: tuple[tuple[str, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

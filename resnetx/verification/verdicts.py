@@ -192,7 +192,7 @@ class Verdicts:
         )
         graph, bundle = None, truth.bundle
         layers: tuple[LayerParity, ...] = ()
-        notes = [] if runner.facts.unpinned is None else [runner.facts.unpinned]
+        notes = list(runner.facts.notes)
         if isinstance(self.answers, GraphAnswers):
             graph, layers = compare_with_graph(
                 runner, self.answers, precision=precision, reopen=reopen, originals=self.originals

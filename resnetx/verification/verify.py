@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from resnetx.base.precisions import Precision
+from resnetx.base.precisions import Precision, SessionPrecision
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx_file
@@ -42,7 +42,7 @@ class VerifyOptions:
 
     A provider option is named `k`, or `provider:k` for that provider only. `module` is a torch module, typed as Any
     because torch is optional. `precision` is the one that the file should have; by default, that of most of its
-    weights. `layers`: also compare inner tensors.
+    weights. `session` is the precision in which the providers compute it. `layers`: also compare inner tensors.
     """
 
     module: Any = None
@@ -57,6 +57,7 @@ class VerifyOptions:
     seed: int = 0
     tolerance: Tolerance | None = None
     precision: Precision | None = None
+    session: SessionPrecision = "fp32"
     layers: bool = True
 
 
@@ -72,7 +73,9 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     card = read_card(file.model)
     if isinstance(options.images, Path):
         options = replace(options, images=read_images(options.images, card, path))
-    openers: list[Reopen] = [partial(open_runner, provider=name, options=scoped[name]) for name in names]
+    openers: list[Reopen] = [
+        partial(open_runner, provider=name, options=scoped[name], precision=options.session) for name in names
+    ]
     runners = [opener(file.source) for opener in openers]
     precisions = [options.precision or runner.effective_precision for runner in runners]
     step("computing the reference")

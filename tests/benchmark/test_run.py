@@ -226,6 +226,8 @@ def test_the_command_writes_json_and_html_and_says_no_with_1(
         (["foreign.onnx", "--duration", "nan"], "--duration takes"),
         (["foreign.onnx", "--rounds", "0"], "--rounds takes"),
         (["foreign.onnx", "--boundary", "gpu"], "host or device"),
+        (["foreign.onnx", "--precision", "fp64"], "--precision is fp32 or default or bf16; found 'fp64'"),
+        (["foreign.onnx", "--provider", "cpu", "--precision", "bf16"], "cpu cannot compute in bf16"),
         (["foreign.onnx", "--provider", "cpu", "--provider-option", "torch:precision=bf16"], "not among the providers"),
         (["foreign.onnx", "--provider", "cpu", "--provider-option", "speed=fast"], "no option 'speed'"),
         (["foreign.onnx", "--json", "absent/r.json"], "absent does not exist"),
@@ -421,6 +423,10 @@ def test_torch_in_bf16_says_so_and_rounds() -> None:
     answer, expected, precision = torch_answers(precision="bf16")
     error = float(np.abs(answer - expected).max() / np.abs(expected).max())
     assert precision == "bf16" and 1e-5 < error < 0.2
+    opening = Opening(inputs=INPUTS, outputs=INPUTS, precision="bf16", threads=1)
+    runner = engine_of(BY_NAME["torch"]).open(torch.nn.ReLU, opening)
+    assert runner.effective_precision == "bf16" and runner.options["precision"] == "bf16"
+    runner.close()
 
 
 @pytest.mark.parametrize(

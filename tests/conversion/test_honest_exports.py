@@ -15,7 +15,7 @@ from tests.support.honest_files import HonestFile, honest_files
 from tests.support.reduced_networks import FAMILIES
 
 NEWEST = newest_opset()
-PROVIDERS = tuple(name for name in ("cpu", "openvino") if engine_of(BY_NAME[name]).why_not() is None)
+PROVIDERS = tuple(name for name in ("cpu", "openvino", "openvino-ep") if engine_of(BY_NAME[name]).why_not() is None)
 VARIANTS: tuple[dict[str, Any], ...] = ({}, {"variant": "v1"}, {"variant": "textbook"}, {"plain": True})
 Case = tuple[dict[str, Any], dict[str, Any]]
 

@@ -126,7 +126,9 @@ def test_a_broken_runtime_is_a_diagnosis_and_not_a_crash(tmp_path: Path, body: s
 
 @pytest.mark.parametrize("name", ["gpu", "", "cpu,", "\x1b[31m", "x" * 10_000])
 def test_another_name_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="choose one of cpu, openvino, cuda, tensorrt, torch, torch-compile") as caught:
+    with pytest.raises(
+        UsageError, match="choose one of cpu, openvino-ep, openvino, cuda, tensorrt, torch, torch-compile"
+    ) as caught:
         examine([name])
     assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 250
 
@@ -153,7 +155,7 @@ class TestRemedies:
     def test_two_runtimes_go_and_one_comes_back(self) -> None:
         both = (Wheel(name="onnxruntime", version="1"), Wheel(name="onnxruntime-gpu", version="1"))
         repair = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
-        for name in ("cpu", "cuda", "openvino"):
+        for name in ("cpu", "cuda", "openvino-ep"):
             assert commands(name, wheels=both) == [repair]
         assert commands("torch", wheels=both) == ["pip install --force-reinstall torch"]
         assert commands("torch", imports=False) == ["pip uninstall -y onnxruntime-gpu && pip install onnxruntime-gpu"]
@@ -185,10 +187,10 @@ class TestRemedies:
 
     def test_no_command_where_none_would_help(self) -> None:
         assert commands("cuda", missing=["libcuda.so.1"], nvidia=False) == [None]
-        assert commands("openvino", vendor="AMD") == [None]
-        assert commands("openvino", architecture="aarch64") == [None]
-        assert commands("openvino", versions={}) == ["pip install onnxruntime-ep-openvino"]
-        assert commands("openvino") == ["pip install --force-reinstall --no-deps onnxruntime-ep-openvino"]
+        assert commands("openvino-ep", vendor="AMD") == [None]
+        assert commands("openvino-ep", architecture="aarch64") == [None]
+        assert commands("openvino-ep", versions={}) == ["pip install onnxruntime-ep-openvino"]
+        assert commands("openvino-ep") == ["pip install --force-reinstall --no-deps onnxruntime-ep-openvino"]
 
     def test_compiling_needs_a_compiler(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(fixes.shutil, "which", lambda name: None)

@@ -35,7 +35,7 @@ def attach_openvino(options: "ort.SessionOptions", properties: Mapping[str, str]
     """Make `options` open sessions on OpenVINO's CPU device with these device properties."""
     problem = openvino_problem()
     if problem:
-        raise RuntimeUnavailableError(f"The provider openvino does not run here: {problem}.")
+        raise RuntimeUnavailableError(f"The provider openvino-ep does not run here: {problem}.")
     # The plugin silently ignores properties that are not nested by device.
     options.add_provider_for_devices([_device()], {"load_config": json.dumps({DEVICE: dict(properties)})})
 
@@ -59,7 +59,7 @@ def openvino_properties(options: Mapping[str, str]) -> dict[str, str]:
             properties[key] = value
         else:
             raise UsageError(
-                f"The provider openvino has no option {key[:80]!r}: it takes the device properties of OpenVINO, in "
+                f"The provider openvino-ep has no option {key[:80]!r}: it takes the device properties of OpenVINO, in "
                 "capitals, such as INFERENCE_PRECISION_HINT=bf16 or NUM_STREAMS=1."
             )
     return properties
@@ -69,10 +69,10 @@ def _load_config(text: str) -> dict[str, str]:
     try:
         config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The option load_config of the provider openvino is not JSON: {error}.") from error
+        raise UsageError(f"The option load_config of the provider openvino-ep is not JSON: {error}.") from error
     if not isinstance(config, dict) or list(config) != [DEVICE] or not isinstance(config[DEVICE], dict):
         raise UsageError(
-            f"The option load_config of the provider openvino must contain properties of the device {DEVICE} only, "
+            f"The option load_config of the provider openvino-ep must contain properties of the device {DEVICE} only, "
             f'such as {{"{DEVICE}": {{"NUM_STREAMS": "1"}}}}; found {text[:80]}.'
         )
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config[DEVICE].items()}

@@ -16,11 +16,15 @@ LONG_SUFFIX = "ExecutionProvider"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """An option that resnetx sets: its values for speed and for true float32; None leaves it to the provider."""
+    """An option that resnetx sets: its values for speed, for true float32 and for bf16, if it selects that.
+
+    None leaves it to the provider.
+    """
 
     key: str
     fast: str | None
     fp32: str | None
+    bf16: str | None = None
     why: str
 
 
@@ -45,8 +49,6 @@ class ExecutionProvider(Provider):
     precision: Callable[[Mapping[str, str]], str] | None = None
     # Converts and checks the user's options for it; None if it has no options.
     native_options: Callable[[Mapping[str, str]], dict[str, str]] | None = dict
-    # Whether it uses its own memory, so that tensors placed there once are not copied: `host_buffers.py`.
-    own_memory: bool = False
     # The option with which it records and replays a CUDA graph.
     graph_option: str | None = None
     # Whether the engines that it builds are cached: `tensorrt_cache.py`.
@@ -58,7 +60,14 @@ class ExecutionProvider(Provider):
 
     def defaults(self, precision: SessionPrecision) -> dict[str, str]:
         chosen = {each.key: each.fp32 if precision == "fp32" else each.fast for each in self.settings}
+        if precision == "bf16":
+            chosen |= {each.key: each.bf16 for each in self.settings if each.bf16 is not None}
         return {key: value for key, value in chosen.items() if value is not None}
+
+    @property
+    def has_bf16(self) -> bool:
+        """Whether a session can compute in bf16 on request."""
+        return any(each.bf16 is not None for each in self.settings)
 
 
 # The fallback of every session.

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 
 from resnetx.base.precisions import coarsest
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.runtime.file_boundary import batch_name
 from resnetx.runtime.file_precision import parse_graph, stored_precision
-from resnetx.runtime.ort.host_buffers import HostBuffers
 from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.native_session import OpeningError, first_line, open_native, refuse_configured_models
 from resnetx.runtime.ort.node_placement import count_placement, fallback_reason, placed_nodes
@@ -42,27 +41,22 @@ NUMPY_TYPES: dict[str, type[np.generic]] = {
 class Session(Runner):
     """A session with inputs and outputs in host memory."""
 
-    def __init__(self, native: ort.InferenceSession, facts: Facts, *, own_memory: bool = False) -> None:
+    def __init__(self, native: ort.InferenceSession, facts: Facts) -> None:
         super().__init__(facts)
         self.native = native
-        sizes = [size for info in (*self.inputs, *self.outputs) for size in info.shape]
-        fixed = all(isinstance(size, int) for size in sizes)
-        self._buffers = HostBuffers(native, self.inputs, self.outputs) if own_memory and fixed else None
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         names = [output.name for output in self.outputs]
         try:
-            if self._buffers is not None and self._buffers.fits(feeds):
-                return self._buffers.run(feeds)
             return dict(zip(names, self.native.run(names, dict(feeds)), strict=True))
         except Exception as error:  # the runtime raises its own types, which share no base below Exception
             raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
 
     def bind(self, feeds: Feeds) -> Call:
-        return partial(self.run, dict(feeds) if self._buffers is None else self._buffers.place(feeds))
+        return partial(self.run, dict(feeds))
 
     def close(self) -> None:
-        del self._buffers, self.native
+        del self.native
 
 
 def open_session(
@@ -76,7 +70,9 @@ def open_session(
     settings = resolve_settings(provider, precision=opening.precision, threads=opening.threads, options=options)
     graph = parse_graph(model)
     if opening.batch is not None:
-        settings = replace(settings, dimensions=_fixed_batch(graph, opening.batch))
+        # Providers are faster with fixed sizes.
+        name = batch_name(graph)
+        settings = replace(settings, dimensions={} if name is None else {name: opening.batch})
     native, reason = _open(provider, model, settings)
     if reason and not opening.allow_fallback:
         raise RuntimeUnavailableError(
@@ -101,9 +97,9 @@ def open_session(
         fallback=reason,
         opened_s=time.perf_counter() - begin,
         engine=engine_origin(reported, opened_at),
-        unpinned=_unpinned(provider) if opening.precision == "fp32" and computed == "tf32" else None,
+        notes=(_unpinned(provider),) if opening.precision == "fp32" and computed == "tf32" else (),
     )
-    return Session(native, facts, own_memory=provider.own_memory and not reason)
+    return Session(native, facts)
 
 
 def _open(
@@ -128,14 +124,6 @@ def _open(
         problem = why_not(provider)
         reason = f"{reason}: {problem}; to fix it: {provider.install}" if problem else reason
     return native, reason
-
-
-def _fixed_batch(graph: onnx.GraphProto, batch: int) -> dict[str, int]:
-    """The batch size by dimension name, if the name is unique: providers are faster with fixed sizes."""
-    weights = {tensor.name for tensor in graph.initializer}
-    first = next((value for value in graph.input if value.name not in weights), None)
-    names = [] if first is None else [dim.dim_param for dim in first.type.tensor_type.shape.dim]
-    return {names[0]: batch} if names and names[0] and names.count(names[0]) == 1 else {}
 
 
 def _unpinned(provider: ExecutionProvider) -> str:

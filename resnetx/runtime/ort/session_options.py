@@ -81,6 +81,11 @@ def resolve_settings(
     """The settings for a provider; the user's own options override everything else."""
     if precision not in SESSION_PRECISIONS:
         raise UsageError(f"A session's precision is {' or '.join(SESSION_PRECISIONS)}; found {str(precision)[:40]!r}.")
+    if precision == "bf16" and not provider.has_bf16:
+        raise UsageError(
+            f"The provider {provider.name} cannot compute in bf16; choose openvino, tensorrt, torch or torch-compile, "
+            "or leave --precision out."
+        )
     if threads is not None and not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"The number of threads must be between 1 and {MAX_THREADS}; found {threads}.")
     count = str(threads or default_threads())

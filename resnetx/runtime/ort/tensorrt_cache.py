@@ -4,17 +4,15 @@ An engine is native code that depends on all of these: one from another model, d
 outputs, and one from another user could run any code.
 """
 
-import hashlib
-import json
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from resnetx import __version__
 from resnetx.base.cache import default_cache
-from resnetx.errors import FileError, UsageError
+from resnetx.errors import UsageError
 from resnetx.machine.gpus import find_gpus
+from resnetx.runtime.engine_cache import engine_key, private_folder, require_private
 from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
 from resnetx.runtime.ort.nvidia_versions import read_components
 from resnetx.runtime.runner import TensorInfo
@@ -25,7 +23,6 @@ PROFILE = ("trt_profile_min_shapes", "trt_profile_opt_shapes", "trt_profile_max_
 ON = ("1", "true")
 # Variables that select the GPU and its precision, besides the options.
 ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", TF32_OVERRIDE)
-OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def with_engine_cache(
@@ -83,43 +80,6 @@ def machine_facts() -> dict[str, object] | None:
         "gpus": [[gpu.name, gpu.compute_capability, gpu.driver] for gpu in gpus],
         "environment": {name: os.environ.get(name) for name in ENVIRONMENT},
     }
-
-
-def engine_key(facts: Mapping[str, object]) -> str:
-    """A unique name for these facts, whatever their order."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def private_folder(folder: Path) -> Path:
-    """A folder that other users cannot write to, created if needed."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"Cannot create {folder} for TensorRT's engines: {error.strerror or error}.") from error
-    require_private(folder)
-    return folder
-
-
-def require_private(folder: Path) -> None:
-    """Raise if other users can write to the folder, because an engine is native code."""
-    try:
-        facts = folder.lstat()
-    except OSError as error:
-        raise FileError(f"Cannot check {folder} for TensorRT's engines: {error.strerror or error}.") from error
-    if not stat.S_ISDIR(facts.st_mode):
-        problem = "is not a folder"
-    elif hasattr(os, "geteuid") and facts.st_uid != os.geteuid():
-        problem = f"belongs to the user {facts.st_uid}"
-    elif hasattr(os, "geteuid") and facts.st_mode & OTHERS_MAY_WRITE:
-        problem = f"is writable by other users (mode {stat.S_IMODE(facts.st_mode):o})"
-    else:
-        return
-    raise FileError(
-        f"TensorRT's engines cannot be cached in {folder}, which {problem}. Engines are native code, so the folder "
-        "must be yours only: remove it, choose another cache with RESNETX_CACHE, or give "
-        f"--provider-option tensorrt:{SWITCH}=0."
-    )
 
 
 def checked_engine_options(options: Mapping[str, str]) -> dict[str, str]:

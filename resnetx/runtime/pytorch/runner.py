@@ -158,7 +158,8 @@ class TorchRunner(Runner):
 
 def open_torch(build: Callable[[], nn.Module], provider: TorchProvider, opening: Opening) -> TorchRunner:
     """A runner for the module that `build` makes."""
-    options = TorchOptions.parse(opening.options, provider=provider)
+    own = {"precision": "bf16"} if opening.precision == "bf16" else {}
+    options = TorchOptions.parse(own | dict(opening.options), provider=provider)
     problem = cuda_problem() if options.device == "cuda" else None
     if problem:
         raise RuntimeUnavailableError(

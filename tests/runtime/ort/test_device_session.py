@@ -22,7 +22,7 @@ from resnetx.runtime.pytorch.runner import TorchOptions, TorchRunner
 from resnetx.runtime.runner import Opening, TensorInfo
 from tests.support.onnx_models import small_classifier
 
-WORKING = [name for name in ("cpu", "openvino") if engine_of(BY_NAME[name]).why_not() is None]
+WORKING = [name for name in ("cpu", "openvino-ep") if engine_of(BY_NAME[name]).why_not() is None]
 INFO = (TensorInfo("x", np.dtype(np.float32), (2, 3, 16, 16)),)
 
 

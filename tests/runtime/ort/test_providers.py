@@ -22,9 +22,9 @@ from resnetx.runtime.catalog import (
     provider_names,
     scoped_options,
 )
+from resnetx.runtime.convolution_probe import EXACT_IN
 from resnetx.runtime.ort import nvidia_providers, openvino_plugin, tensorrt_cache
 from resnetx.runtime.ort.device_session import GRAPH_SWITCHES
-from resnetx.runtime.ort.provider_probe import EXACT_IN
 from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import FIELDS, HIDDEN_KEYS, resolve_settings
 from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, runtime_folder
@@ -40,7 +40,7 @@ EXECUTION_PROVIDERS = [row for row in CATALOG if isinstance(row, ExecutionProvid
         ("CPUExecutionProvider", "cpu"),
         ("cudaexecutionprovider", "cuda"),
         ("TensorrtExecutionProvider", "tensorrt"),
-        ("OpenVINOExecutionProvider", "openvino"),
+        ("OpenVINOExecutionProvider", "openvino-ep"),
         (" openvino ", "openvino"),
     ],
 )
@@ -53,7 +53,7 @@ def test_another_name_is_refused_with_the_names_that_exist(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         find_provider(name)
     message = str(caught.value)
-    assert "choose one of cpu, openvino, cuda, tensorrt, torch, torch-compile, or auto" in message
+    assert "choose one of cpu, openvino-ep, openvino, cuda, tensorrt, torch, torch-compile, or auto" in message
     assert "\x1b" not in message and len(message) < 250
 
 
@@ -85,7 +85,7 @@ def test_every_row_of_the_catalog_says_what_it_can_do() -> None:
     assert list(BY_NAME) == [row.name for row in CATALOG] and len(BY_NAME) == len(CATALOG)
     assert [row.name for row in CATALOG if row.baseline] == ["torch"]
     for row in CATALOG:
-        assert row.install and row.engine in ("onnxruntime", "pytorch")
+        assert row.install and row.engine in ("onnxruntime", "openvino", "pytorch")
         assert catalog.runs_on_gpu(row.name, {}) is row.gpu
         assert catalog.runs_on_gpu(row.name, {"device": "cuda"}) is (row.gpu or row.needs_card)
     assert not catalog.runs_on_gpu("of another version", {"device": "cuda"})
@@ -117,7 +117,7 @@ def test_option_names_stand_in_the_installed_provider(name: str) -> None:
 def test_property_names_stand_in_the_installed_openvino() -> None:
     package = pytest.importorskip("onnxruntime_ep_openvino")
     libraries = list(Path(package.__file__).parent.glob("libopenvino*.so*"))
-    row = BY_NAME["openvino"]
+    row = BY_NAME["openvino-ep"]
     assert row.threads_key is not None
     for key in (row.threads_key, *(setting.key for setting in row.settings)):
         assert any(key.encode() in library.read_bytes() for library in libraries), key
@@ -127,9 +127,18 @@ def test_every_setting_is_explained_and_pinning_leaves_nothing_reduced() -> None
     assert all(setting.why for row in EXECUTION_PROVIDERS for setting in row.settings)
     assert BY_NAME["cuda"].defaults("fp32")["use_tf32"] == "0"
     assert BY_NAME["cuda"].defaults("default")["use_tf32"] == "1"
-    assert BY_NAME["openvino"].defaults("fp32") == {"INFERENCE_PRECISION_HINT": "f32"}
-    assert BY_NAME["openvino"].defaults("default") == {}
+    assert BY_NAME["openvino-ep"].defaults("fp32") == {"INFERENCE_PRECISION_HINT": "f32"}
+    assert BY_NAME["openvino-ep"].defaults("default") == {}
     assert BY_NAME["tensorrt"].defaults("fp32")["trt_fp16_enable"] == "0"
+
+
+def test_bf16_is_requested_where_a_provider_has_it_and_refused_elsewhere() -> None:
+    assert BY_NAME["openvino-ep"].defaults("bf16") == {"INFERENCE_PRECISION_HINT": "bf16"}
+    tensorrt = BY_NAME["tensorrt"].defaults("bf16")
+    assert (tensorrt["trt_bf16_enable"], tensorrt["trt_fp16_enable"]) == ("1", "0")
+    for name in ("cpu", "cuda"):
+        with pytest.raises(UsageError, match=f"The provider {name} cannot compute in bf16; choose openvino"):
+            resolve_settings(BY_NAME[name], precision="bf16", threads=None, options={})
 
 
 def test_rules_for_the_precision_of_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,8 +177,10 @@ def _exponent(value: float) -> int:
 def test_the_cpu_always_works_and_auto_takes_the_first_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
     assert engine_of(BY_NAME["cpu"]).why_not() is None
     working = {"cuda", "openvino"}
-    probe = "resnetx.runtime.ort.engine.why_not"
-    monkeypatch.setattr(probe, lambda provider: None if provider.name in working else "broken")
+    for engine in ("ort.engine.OnnxRuntime", "openvino.engine.OpenVINO"):
+        monkeypatch.setattr(
+            f"resnetx.runtime.{engine}.why_not", lambda self: None if self._provider.name in working else "broken"
+        )
     assert best_provider().name == "cuda"
     working.remove("cuda")
     assert best_provider().name == "openvino"
@@ -207,7 +218,7 @@ def test_a_damaged_library_needs_nothing(tmp_path_factory: pytest.TempPathFactor
 
 
 def test_options_override_defaults_and_all_stand_in_force() -> None:
-    row = BY_NAME["openvino"]
+    row = BY_NAME["openvino-ep"]
     plain = resolve_settings(row, precision="fp32", threads=3, options={}).in_force()
     assert plain["INFERENCE_PRECISION_HINT"] == "f32"
     assert plain["INFERENCE_NUM_THREADS"] == plain["intra_op_num_threads"] == "3"
@@ -225,7 +236,7 @@ def test_options_override_defaults_and_all_stand_in_force() -> None:
 def test_load_config_is_taken_apart() -> None:
     config = '{"CPU": {"NUM_STREAMS": 1, "ENABLE_CPU_PINNING": false, "PERFORMANCE_HINT": "LATENCY"}}'
     found = resolve_settings(
-        BY_NAME["openvino"], precision="default", threads=1, options={"load_config": config}
+        BY_NAME["openvino-ep"], precision="default", threads=1, options={"load_config": config}
     ).native
     assert found == {
         "INFERENCE_NUM_THREADS": "1",
@@ -251,13 +262,13 @@ def test_load_config_is_taken_apart() -> None:
         ("cpu", {"intra_op_num_threads": "9" * 5000}),
         ("cpu", {"intra_op_num_threads": "000102499999999"}),
         ("cpu", {"intra_op_num_threads": "²"}),
-        ("openvino", {"precision": "FP32"}),
-        ("openvino", {"num_streams": "1"}),
-        ("openvino", {"load_config": "{nope"}),
-        ("openvino", {"load_config": "[]"}),
-        ("openvino", {"load_config": '{"GPU": {}}'}),
-        ("openvino", {"load_config": '{"NUM_STREAMS": "1"}'}),
-        ("openvino", {"load_config": "[" * 100_000}),
+        ("openvino-ep", {"precision": "FP32"}),
+        ("openvino-ep", {"num_streams": "1"}),
+        ("openvino-ep", {"load_config": "{nope"}),
+        ("openvino-ep", {"load_config": "[]"}),
+        ("openvino-ep", {"load_config": '{"GPU": {}}'}),
+        ("openvino-ep", {"load_config": '{"NUM_STREAMS": "1"}'}),
+        ("openvino-ep", {"load_config": "[" * 100_000}),
     ],
 )
 def test_what_a_runtime_would_silently_ignore_is_refused(provider: str, options: dict[str, str]) -> None:

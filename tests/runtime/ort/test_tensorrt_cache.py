@@ -15,6 +15,7 @@ from resnetx.errors import FileError, UsageError
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.machine.gpus import Gpu
 from resnetx.runtime.catalog import BY_NAME
+from resnetx.runtime.engine_cache import engine_key, private_folder, require_private
 from resnetx.runtime.ort import tensorrt_cache
 from resnetx.runtime.ort.session_options import resolve_settings
 from resnetx.runtime.ort.tensorrt_cache import (
@@ -24,11 +25,8 @@ from resnetx.runtime.ort.tensorrt_cache import (
     TIMING_FOLDER,
     TIMING_SWITCH,
     checked_engine_options,
-    engine_key,
     engine_origin,
     named_folders,
-    private_folder,
-    require_private,
     shape_profile,
     with_engine_cache,
 )
@@ -152,7 +150,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, monkeypatc
     assert private_folder(folder) == folder
     for mode in (0o770, 0o702):
         folder.chmod(mode)
-        with pytest.raises(FileError, match=rf"is writable by other users \(mode {mode:o}\).*{SWITCH}=0"):
+        with pytest.raises(FileError, match=rf"is writable by other users \(mode {mode:o}\).*RESNETX_CACHE"):
             private_folder(folder)
     folder.chmod(0o755)
     require_private(folder)

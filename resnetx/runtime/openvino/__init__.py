@@ -1,0 +1,1 @@
+"""OpenVINO's own runtime: its device, properties, kernels and sessions."""

@@ -1,0 +1,53 @@
+"""OpenVINO as an engine of the catalog: opens models on its device, and tests it."""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from resnetx.errors import GraphError, ResnetxError
+from resnetx.runtime.convolution_probe import EXACT_IN, Run, measured_precision, one_convolution, survives
+from resnetx.runtime.openvino.provider import OpenVINOProvider
+from resnetx.runtime.openvino.session import open_session
+from resnetx.runtime.runner import Engine, Opening, Runner, Source
+
+
+class OpenVINO(Engine):
+    """OpenVINO's own runtime on one of its devices."""
+
+    def __init__(self, provider: OpenVINOProvider) -> None:
+        self._provider = provider
+
+    def why_not(self) -> str | None:
+        try:
+            with closing(self.open(one_convolution(), Opening())) as runner:
+                right = survives(_convolution(runner), EXACT_IN["bf16"])
+        except ResnetxError as error:
+            return str(error)
+        return None if right else "a convolution that should return its input returns something else"
+
+    def default_precision(self) -> str:
+        with closing(self.open(one_convolution(), Opening(precision="default"))) as runner:
+            return measured_precision(_convolution(runner))
+
+    def open(self, source: Source, opening: Opening) -> Runner:
+        """OpenVINO runs all of a model or nothing; if fallback is allowed, ONNX Runtime runs what it cannot."""
+        assert isinstance(source, Path | bytes)
+        try:
+            return open_session(self._provider, source, opening)
+        except GraphError as error:
+            if not opening.allow_fallback:
+                raise
+            return _open_fallback(source, opening, reason=str(error), provider=self._provider.name)
+
+
+def _open_fallback(source: Path | bytes, opening: Opening, *, reason: str, provider: str) -> Runner:
+    from resnetx.runtime.ort.providers import CPU
+    from resnetx.runtime.ort.session import Session
+    from resnetx.runtime.ort.session import open_session as open_onnxruntime
+
+    opened = open_onnxruntime(CPU, source, replace(opening, options={}))
+    return Session(opened.native, replace(opened.facts, provider=provider, fallback=reason))
+
+
+def _convolution(runner: Runner) -> Run:
+    return lambda array: runner.run({"x": array})["y"]

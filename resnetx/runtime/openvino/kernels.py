@@ -1,0 +1,82 @@
+"""The kernels of a compiled model: what runs each layer, in which precision, and which are slower than expected."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resnetx.base.text import readable
+from resnetx.runtime.openvino.library import ov
+
+# These compute nothing: they hold a constant, or stand for an input or output.
+IDLE = frozenset({"Const", "Input", "Output"})
+# The layers that do most of the work.
+HEAVY = frozenset({"Convolution", "Deconvolution", "DeformableConvolution", "FullyConnected", "MatMul"})
+INT8 = ("i8", "u8")
+SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel:
+    """What runs one layer, which may be several nodes of the file: `layers` are their names."""
+
+    layers: str
+    kind: str
+    name: str
+    precision: str
+
+    @property
+    def heavy(self) -> bool:
+        return self.kind in HEAVY
+
+    @property
+    def reference(self) -> bool:
+        """Whether it is the portable implementation, which is there for correctness."""
+        return self.name.partition("_")[0] == "ref"
+
+
+def kernels_of(compiled: "ov.CompiledModel") -> tuple[Kernel, ...]:
+    """The kernels of a compiled model, in execution order."""
+    nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
+    kernels = [
+        Kernel(
+            layers=_text(node, "originalLayersNames"),
+            kind=_text(node, "layerType"),
+            name=_text(node, "primitiveType"),
+            precision=_text(node, "runtimePrecision"),
+        )
+        for node in nodes
+    ]
+    return tuple(kernel for kernel in kernels if kernel.kind not in IDLE)
+
+
+def count_kernels(kernels: Sequence[Kernel]) -> tuple[tuple[str, int], ...]:
+    """The number of heavy layers by kernel, the most frequent first."""
+    return tuple(Counter(readable(each.name, 60) for each in kernels if each.heavy).most_common())
+
+
+def kernel_notes(kernels: Sequence[Kernel], *, quantized: bool) -> tuple[str, ...]:
+    """The heavy layers that are slower than they could be: in a reference kernel, or in float in an INT8 file."""
+    heavy = [kernel for kernel in kernels if kernel.heavy]
+    slow = [kernel for kernel in heavy if kernel.reference]
+    islands = [kernel for kernel in heavy if quantized and kernel.precision not in INT8]
+    notes = []
+    if slow:
+        notes.append(f"OpenVINO runs {_counted(slow, heavy)} in a slow reference kernel: {_named(slow)}.")
+    if islands:
+        notes.append(
+            f"OpenVINO runs {_counted(islands, heavy)} of this INT8 file in {islands[0].precision}: {_named(islands)}."
+        )
+    return tuple(notes)
+
+
+def _counted(some: Sequence[Kernel], all_of_them: Sequence[Kernel]) -> str:
+    return f"{len(some)} of the {len(all_of_them)} layers that multiply"
+
+
+def _named(kernels: Sequence[Kernel]) -> str:
+    names = ", ".join(readable(kernel.layers, 60) for kernel in kernels[:SHOWN])
+    return f"{names} and others" if len(kernels) > SHOWN else names
+
+
+def _text(facts: "ov.RTMap", name: str) -> str:
+    return str(facts[name].astype(str)) if name in facts else ""
