@@ -1,13 +1,14 @@
 """Kernels that reach the peak rates of a processor or GPU: matrix products by precision, and memory streams."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 
 from resnetx.base.precisions import Precision
+from resnetx.benchmark.peak_sessions import session_products
 from resnetx.machine.facts import usable_memory_mb
 
 GPU_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -48,12 +49,22 @@ def operations(size: int) -> int:
 
 def products(precision: Precision, size: int, *, threads: int) -> list[Work]:
     """The product of two square matrices, by every library that supports the precision; the fastest is the peak."""
+    makers = session_products(precision, size, threads=threads) | {"torch": lambda: _torch_product(precision, size)}
+    made = []
+    for name, make in makers.items():
+        with suppress(Exception):  # without support for the precision, each library raises types of its own
+            made.append(Work(name=name, amount=operations(size), run=make()))
+    return made
+
+
+def _torch_product(precision: Precision, size: int) -> Callable[[], object]:
     if precision == "int8":
-        return [work for make in (_torch_int8, _runtime_int8) if (work := _possible(make, size, threads)) is not None]
+        left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8) for _ in "ab")
+        out = torch.empty(size, size, dtype=torch.int32)
+        return partial(torch._int_mm, left, right, out=out)
     dtype = torch.float32 if precision == "fp32" else torch.bfloat16
     left, right = (torch.rand(size, size).to(dtype) for _ in "ab")
-    out = torch.empty(size, size, dtype=dtype)
-    return [Work(name="torch.mm", amount=operations(size), run=lambda: torch.mm(left, right, out=out))]
+    return partial(torch.mm, left, right, out=torch.empty(size, size, dtype=dtype))
 
 
 def streams() -> list[Work]:
@@ -117,39 +128,3 @@ def _synchronized(name: str, amount: int, call: Callable[[], object], device: st
 
 def _is_host(device: str) -> bool:
     return torch.device(device) == torch.device("cpu")
-
-
-def _possible(make: Callable[[int, int], Work], size: int, threads: int) -> Work | None:
-    """None if this machine or this version of the library does not support it."""
-    try:
-        return make(size, threads)
-    except Exception:  # both libraries raise types of their own, which share no base below Exception
-        return None
-
-
-def _torch_int8(size: int, threads: int) -> Work:
-    left, right = (torch.randint(-127, 128, (size, size), dtype=torch.int8) for _ in "ab")
-    out = torch.empty(size, size, dtype=torch.int32)
-    return Work(name="torch._int_mm", amount=operations(size), run=lambda: torch._int_mm(left, right, out=out))
-
-
-def _runtime_int8(size: int, threads: int) -> Work:
-    """ONNX Runtime's product of uint8 and int8 matrices, with prepacked weights as in a network."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    from resnetx.runtime.catalog import open_runner
-
-    numbers = np.random.default_rng(0)
-    shape = [size, size]
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
-        "peak",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, shape)],
-        [numpy_helper.from_array(numbers.integers(-127, 128, shape, np.int8), "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    # Threads that spin after a run would slow down the next measurement.
-    session = open_runner(model.SerializeToString(), threads=threads, options={"session.intra_op.allow_spinning": "0"})
-    feed = {"x": numbers.integers(0, 256, shape, np.uint8)}
-    return Work(name="MatMulInteger", amount=operations(size), run=lambda: session.run(feed))

@@ -4,6 +4,7 @@ import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from resnetx.base.private_folder import private_folder
@@ -14,7 +15,7 @@ from resnetx.benchmark.loadgen.driver import run_loads
 from resnetx.benchmark.messages import Verified
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import plan_cases
-from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Verdict
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Verdict, best_of
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.benchmark.summary import summarized
 from resnetx.benchmark.watch import NoWatch, Watch
@@ -52,8 +53,7 @@ def run_cases(
     A failed case keeps its error; Ctrl-C returns the results so far.
     """
     look = watch or NoWatch()
-    limits: Limits | None = None
-    limits_problem = None
+    peaks = _Peaks(options.threads or default_threads())
     machine = read_machine().to_json()
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with ExitStack() as stack:
@@ -63,28 +63,51 @@ def run_cases(
                 stack.callback(case.close)
             _open_all(cases, folder, worker, look)
             _require_one_open(cases)
-            look.step("measuring the limits of the machine")
-            try:
-                threads = options.threads or default_threads()
-                limits = measured_limits(threads, gpu=any(case.on_gpu for case in cases))
-            except ChildError as error:
-                limits_problem = str(error)
+            measure = partial(_measure, peaks, cases, look)
+            measure()
             truths = _truths(cases, folder, look) if options.verify else {}
             if options.traffic:
                 run_loads(cases, options, look.step)
                 _verify_all(cases, truths, look)
             else:
-                run_waves(cases, options, look, verify=lambda: _verify_all(cases, truths, look))
+                run_waves(cases, options, look, verify=lambda: _verify_all(cases, truths, look), halfway=measure)
+            measure()
     return summarized(
         Benchmark(
             created=created,
             machine=machine,
-            limits=limits,
+            limits=peaks.limits,
             cases=tuple(_with_stability(case.result()) for case in cases),
             settings=options,
-            limits_problem=limits_problem,
+            limits_problem=peaks.problem,
         )
     )
+
+
+class _Peaks:
+    """The machine's peaks: the best of several measurements, each of which may have been disturbed.
+
+    `problem` is why none succeeded.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self.limits: Limits | None = None
+        self.problem: str | None = None
+
+    def measure(self, *, gpu: bool) -> None:
+        try:
+            found = measured_limits(self._threads, gpu=gpu)
+        except ChildError as error:
+            self.problem = None if self.limits else str(error)
+            return
+        self.problem = None
+        self.limits = best_of(self.limits, found) if self.limits and found else self.limits or found
+
+
+def _measure(peaks: _Peaks, cases: Sequence[RunningCase], watch: Watch) -> None:
+    watch.step("measuring the limits of the machine")
+    peaks.measure(gpu=any(case.on_gpu for case in cases))
 
 
 def _with_stability(case: BenchCase) -> BenchCase:

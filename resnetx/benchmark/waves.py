@@ -28,13 +28,25 @@ def rounds_of_processes(rounds: int, processes: int) -> list[int]:
     return [least + (number < more) for number in range(processes)]
 
 
-def run_waves(cases: Sequence[RunningCase], options: BenchOptions, watch: Watch, *, verify: Callable[[], None]) -> None:
-    """Run all rounds of the cases, whose first processes are open, and verify what each process computes."""
+def run_waves(
+    cases: Sequence[RunningCase],
+    options: BenchOptions,
+    watch: Watch,
+    *,
+    verify: Callable[[], None],
+    halfway: Callable[[], None],
+) -> None:
+    """Run all rounds of the cases, whose first processes are open, and verify what each process computes.
+
+    `halfway` is called between two waves in the middle, if there are several.
+    """
     assert options.rounds is not None and options.processes is not None and options.duration_s is not None
     order = interleaved_order(len(cases), options.rounds)
     seconds, total, done = options.duration_s / options.rounds, len(cases) * options.rounds, 0
     for process, count in enumerate(rounds_of_processes(options.rounds, options.processes)):
         if process:
+            if process == options.processes // 2:
+                halfway()
             _restart(cases, process, options, done // max(len(cases), 1), watch)
         begin = done // max(len(cases), 1)
         for number in (number for one_round in order[begin : begin + count] for number in one_round):

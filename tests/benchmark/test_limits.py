@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from resnetx.benchmark import limits, peak_kernels
 from resnetx.benchmark.limits import BEST, SAMPLES, best_rate, measure_limits, with_gpu_limits
+from resnetx.benchmark.peak_sessions import session_products
 from resnetx.benchmark.result import Limits
 from resnetx.errors import UsageError
 
@@ -107,7 +109,20 @@ def test_products_are_real_and_counted(precision: peak_kernels.Precision) -> Non
     assert made and all(work.amount == 2 * 64**3 for work in made)
     for work in made:
         work.run()
-    assert {work.name for work in made} <= {"torch.mm", "torch._int_mm", "MatMulInteger"}
+    names = {work.name for work in made}
+    assert names <= {"torch", "onnxruntime", "openvino"} and (precision == "bf16" or len(names) == 3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_sessions_compute_the_product_that_is_counted(precision: peak_kernels.Precision) -> None:
+    """Both libraries the same one, up to the scales of OpenVINO's integers."""
+    products = {name: make() for name, make in session_products(precision, 32, threads=1).items()}
+    found = {name: next(iter(run().values())) for name, run in products.items()}  # type: ignore[attr-defined]
+    assert found["onnxruntime"].shape == found["openvino"].shape == (32, 32)
+    if precision == "fp32":
+        np.testing.assert_allclose(found["onnxruntime"], found["openvino"], rtol=1e-5, atol=1e-5)
+    else:
+        assert found["onnxruntime"].dtype == np.int32 and float(found["openvino"].std()) > 0
 
 
 def test_int8_is_computed_by_someone_even_where_torch_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +130,7 @@ def test_int8_is_computed_by_someone_even_where_torch_cannot(monkeypatch: pytest
         raise RuntimeError("not on this processor")
 
     monkeypatch.setattr(torch, "_int_mm", lacking)
-    assert "MatMulInteger" in {work.name for work in peak_kernels.products("int8", 64, threads=1)}
+    assert "onnxruntime" in {work.name for work in peak_kernels.products("int8", 64, threads=1)}
     tasks: list[limits.Task] = [(1, lambda: peak_kernels.products("int8", 64, threads=1))]
     found = best_rate(tasks, clock=_ticking(), budget_s=1.0)
     assert found is not None and found > 0
