@@ -1,4 +1,4 @@
-"""The result of an export: the file, its card, and the verdict on it."""
+"""The results of exports and conversions: the file, what it is, and the verdict on it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,9 +8,10 @@ from typing import Any
 from resnetx.graph.card import ModelCard
 from resnetx.graph.counts import GraphCounts
 from resnetx.verification.parity import Parity
-from resnetx.verification.result import FileVerdict, ProviderVerdict
+from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
 
 SCHEMA = "resnetx.export/1"
+CONVERT_SCHEMA = "resnetx.convert/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,4 +60,36 @@ class Export:
             "card": json.loads(self.card.to_json()),
             "simplification": self.simplification and asdict(self.simplification),
             "parity": self.parity and self.parity.to_json(),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A converted file, which was not written if the verification against its source failed.
+
+    `kept` are the nodes in float32, and why; `undefined` the tensors that held NaN or infinity on one of the `samples`.
+    """
+
+    source: Path
+    target: Path
+    written: bool
+    kept: dict[str, str]
+    undefined: tuple[str, ...]
+    samples: int
+    before: GraphCounts
+    after: GraphCounts
+    verification: Verification
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": CONVERT_SCHEMA,
+            "source": str(self.source),
+            "target": str(self.target),
+            "written": self.written,
+            "kept_in_float32": self.kept,
+            "undefined": list(self.undefined),
+            "samples": self.samples,
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+            "verification": self.verification.to_json(),
         }

@@ -73,8 +73,9 @@ def verify_isolated(
             try:
                 file = read_onnx_file(path)
                 reference = [] if options.reference is None else [read_onnx_file(options.reference)]
-                memory_mb = memory_mb or _memory_mb([file, *reference], options, names)
-                timeout_s = timeout_s or _timeout_s(file, options, names)
+                batch = max(options.batches or (LARGEST_BATCH,))
+                memory_mb = memory_mb or memory_for([file, *reference], batch=batch, providers=names)
+                timeout_s = timeout_s or time_for(file, batch=batch, providers=names)
                 if options.weights is not None and is_remote(options.weights):
                     step(f"fetching {options.weights}")
                     options = replace(options, weights=str(resolve_source(options.weights).path))
@@ -84,7 +85,7 @@ def verify_isolated(
             finally:
                 child.close()
     except ChildError as error:
-        raise _as_error(path, error, timeout_s=timeout_s, memory_mb=memory_mb) from error
+        raise error_in_child(path, error, done="verified", timeout_s=timeout_s, memory_mb=memory_mb) from error
     except OSError as error:
         raise FileError(
             f"{path} is verified in a process with a temporary folder, which could not be used: "
@@ -98,22 +99,24 @@ def _check(limits: IsolationOptions) -> None:
             raise UsageError(f"{option} takes a number above 0, such as 600; found {value:g}.")
 
 
-def _memory_mb(files: list[OnnxFile], options: VerifyOptions, names: list[str]) -> int:
+def memory_for(files: list[OnnxFile], *, batch: int, providers: list[str]) -> int:
+    """The memory limit in MB of a process that runs the first of these files in batches of that size."""
     return memory_limit_mb(
         file_bytes=sum(file.file_bytes + file.external_bytes for file in files),
         inputs=_input_shapes(files[0].model),
-        batch=_largest_batch(options),
+        batch=batch,
         free_size=FREE_SIZE,
-        providers=names,
+        providers=providers,
     )
 
 
-def _timeout_s(file: OnnxFile, options: VerifyOptions, names: list[str]) -> float:
+def time_for(file: OnnxFile, *, batch: int, providers: list[str]) -> float:
+    """The time limit in seconds of such a process."""
     size_mb = (file.file_bytes + file.external_bytes) / 2**20
-    numbers = input_numbers(_input_shapes(file.model), batch=_largest_batch(options), free_size=FREE_SIZE)
+    numbers = input_numbers(_input_shapes(file.model), batch=batch, free_size=FREE_SIZE)
     inputs_s = min(SECONDS_FOR_EACH_MILLION * numbers / 1e6, MOST_FOR_INPUTS_S)
-    building = sum(BUILDING_S for name in names if name not in BY_NAME or BY_NAME[name].builds_for_minutes)
-    return float(round(len(names) * (BASE_S + SECONDS_FOR_EACH_MB * size_mb + inputs_s) + building))
+    building = sum(BUILDING_S for name in providers if name not in BY_NAME or BY_NAME[name].builds_for_minutes)
+    return float(round(len(providers) * (BASE_S + SECONDS_FOR_EACH_MB * size_mb + inputs_s) + building))
 
 
 def _input_shapes(model: onnx.ModelProto) -> list[list[int | None]]:
@@ -125,12 +128,8 @@ def _input_shapes(model: onnx.ModelProto) -> list[list[int | None]]:
     ]
 
 
-def _largest_batch(options: VerifyOptions) -> int:
-    return max(options.batches or (LARGEST_BATCH,))
-
-
-def _as_error(path: Path, error: ChildError, *, timeout_s: float, memory_mb: int) -> ResnetxError:
-    """The error that the verification raised in the child, or what became of the child."""
+def error_in_child(path: Path, error: ChildError, *, done: str, timeout_s: float, memory_mb: int) -> ResnetxError:
+    """The error that was raised in the child, or what became of the child; `done` is what was to be done there."""
     with suppress(AttributeError):
         kind = getattr(resnetx.errors, error.kind)
         if error.deliberate and issubclass(kind, ResnetxError):
@@ -138,15 +137,15 @@ def _as_error(path: Path, error: ChildError, *, timeout_s: float, memory_mb: int
             return found
     if error.timed_out:
         return GraphError(
-            f"{path} was not verified: it took longer than {timeout_s:g} s. It may contain a loop without end; if you "
+            f"{path} was not {done}: it took longer than {timeout_s:g} s. It may contain a loop without end; if you "
             "trust it, allow more with --timeout."
         )
     if error.kind == OUT_OF_MEMORY:
         return GraphError(
-            f"{path} was not verified: running it exceeded the memory limit of {memory_mb} MB, which is derived from "
+            f"{path} was not {done}: running it exceeded the memory limit of {memory_mb} MB, which is derived from "
             "the sizes of the file and of its inputs. If you trust it, allow more with --memory-mb."
         )
     return GraphError(
-        f"{path} was not verified: the process that ran it failed ({error}). The file may be damaged or hostile, or a "
+        f"{path} was not {done}: the process that ran it failed ({error}). The file may be damaged or hostile, or a "
         "library has a fault; resnetx inspect shows what is in the file."
     )

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import resnetx
+from resnetx.base.worker_process import ChildError
 from resnetx.benchmark import run as benchmarking
 from resnetx.benchmark.case import RunningCase, open_request
 from resnetx.benchmark.messages import TruthOrder
 from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.plan import plan_cases
 from resnetx.benchmark.reference_files import write_truths
-from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.result import BenchCase, Benchmark, Limits
 from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.stopwatch import Stopwatch
@@ -67,6 +68,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's limits have tests of their own, and take seconds."""
     monkeypatch.setattr(benchmarking, "measured_limits", lambda threads, gpu: None)
+
+
+def test_peaks_are_the_best_of_several_measurements(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, between and after the rounds; one that fails leaves the others."""
+    found = iter(
+        [
+            Limits(threads=1, fp32_gflops=2.0, int8_gops=9.0),
+            ChildError("it crashed"),
+            Limits(threads=1, fp32_gflops=5.0, bf16_gflops=1.0, int8_gops=3.0),
+        ]
+    )
+
+    def measured(threads: int, gpu: bool) -> Limits:
+        answer = next(found)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(benchmarking, "measured_limits", measured)
+    result = run_benchmark([folder / "foreign.onnx"], replace(QUICK, verify=False, processes=2), worker=FAKE)
+    assert result.limits == Limits(threads=1, fp32_gflops=5.0, bf16_gflops=1.0, int8_gops=9.0)
+    assert result.limits_problem is None and next(found, None) is None
 
 
 def case_of(benchmark: Benchmark, **wanted: Any) -> BenchCase:

@@ -43,6 +43,9 @@ def commands(corpus: Corpus) -> dict[str, Command]:
         "simplify": Command(
             arguments=("simplify", model, "-o", "m.onnx", "--json", "r.json"), targets=("m.onnx", "r.json")
         ),
+        "convert": Command(
+            arguments=("convert", model, "-o", "m.onnx", "--json", "r.json"), targets=("m.onnx", "r.json")
+        ),
         "verify": Command(
             arguments=("verify", model, "--json", "r.json", "--junit", "r.xml"), targets=("r.json", "r.xml")
         ),

@@ -194,11 +194,15 @@ def bomb(setting: Setting) -> list[str]:
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     path = str(setting.write("m.onnx", model.SerializeToString()))
-    match rng.choice(["inspect", "verify", "reference", "simplify", "bench"]):
+    match rng.choice(["inspect", "verify", "openvino", "reference", "simplify", "convert", "bench"]):
         case "inspect":
             return ["inspect", path]
         case "verify":
             return ["verify", path, "--reference", str(setting.corpus.plain)]
+        case "openvino":
+            return ["verify", path, "--provider", "openvino"]
+        case "convert":
+            return ["convert", path, "-o", "out/h.onnx", "--timeout", "8"]
         case "reference":
             return ["verify", str(setting.corpus.plain), "--reference", path]
         case "simplify":

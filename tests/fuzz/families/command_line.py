@@ -79,15 +79,16 @@ OPTIONS = {
             "--samples",
             "--images",
         ),
-        *("--seed", "--atol", "--rtol", "--json", "--junit"),
+        *("--seed", "--atol", "--rtol", "--precision", "--timeout", "--memory-mb", "--json", "--junit"),
     ),
     "bench": (
         *("--provider", "--batch", "--threads", "--duration", "--rounds", "--warmup", "--concurrency", "--scenario"),
         *("--target-qps", "--latency-bound", "--percentile", "--boundary", "--provider-option", "--against"),
-        *("--max-slowdown", "--timeout", "--json", "--html"),
+        *("--max-slowdown", "--timeout", "--precision", "--processes", "--memory-mb", "--json", "--html"),
     ),
     "compare": ("--max-slowdown", "--json", "--markdown"),
     "simplify": ("-o", "--timeout", "--json"),
+    "convert": ("-o", "--precision", "--exclude", "--images", "--timeout", "--memory-mb", "--json"),
     "inspect": ("--input-shape",),
     "doctor": ("--provider",),
 }
@@ -119,6 +120,8 @@ def options(setting: Setting) -> list[str]:
             return ["compare", str(setting.corpus.result), str(setting.corpus.result), *given]
         case "simplify":
             return ["simplify", none, "-o", "out/s.onnx", *given]
+        case "convert":
+            return ["convert", none, "-o", "out/h.onnx", *given]
         case "inspect":
             return ["inspect", str(setting.corpus.model), *given]
     return ["doctor", "--provider", rng.choice(["nothing", "\x1b[2J", "x" * 10_000]), *given[:0]]
@@ -191,6 +194,8 @@ def inputs(setting: Setting) -> list[str]:
         ["inspect", strange],
         ["verify", strange],
         ["simplify", strange, "-o", "out/s.onnx"],
+        ["convert", strange, "-o", "out/h.onnx"],
+        ["convert", model, "-o", "out/h.onnx", "--images", strange],
         ["bench", strange],
         ["verify", model, "--golden", strange],
         ["verify", model, "--reference", strange],

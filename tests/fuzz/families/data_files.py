@@ -207,7 +207,7 @@ def labels(setting: Setting) -> list[str]:
 FAMILIES = {
     "golden": Family(build=golden, share=5),
     "results": Family(build=results, share=18),
-    "images": Family(build=images, share=3),
+    "images": Family(build=images, share=2),
     "labels": Family(build=labels, share=6),
     "real results": Family(build=results, share=0.25, real=True),
 }

@@ -12,7 +12,15 @@ from tests.fuzz.case import HOSTILE_TEXTS, Family, Setting, damaged
 
 CARD = "resnetx.card"
 # Each benchmark and each simplification starts processes of its own, which takes seconds.
-MOSTLY_HERE = (*("inspect",) * 3, *("verify",) * 6, *("golden",) * 3, *("reference",) * 4, "simplify", "bench")
+MOSTLY_HERE = (
+    *("inspect",) * 3,
+    *("verify",) * 6,
+    *("golden",) * 3,
+    *("reference",) * 4,
+    "simplify",
+    "convert",
+    "bench",
+)
 EXTREMES = (-1, 0, 1, 2**31, 2**63 - 1, -(2**63), 10**6)
 
 
@@ -20,7 +28,7 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
     """One of the commands that read a model, mostly the one that runs nothing."""
     data = model if isinstance(model, bytes) else model.SerializeToString()
     path = str(setting.write("m.onnx", data))
-    command = setting.rng.choice(only or ("inspect", "inspect", "verify", "golden", "simplify"))
+    command = setting.rng.choice(only or ("inspect", "inspect", "verify", "golden", "simplify", "convert"))
     match command:
         case "inspect":
             return ["inspect", path, *setting.rng.choice([[], ["--json"], ["--layers"]])]
@@ -32,7 +40,10 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
         case "reference":
             return ["verify", str(setting.corpus.plain), "--reference", path]
         case "bench":
-            return ["bench", path, "--provider", "cpu", "--duration", "0.1", "--rounds", "2", "--timeout", "10"]
+            provider = setting.rng.choice(["cpu", "openvino", "auto"])
+            return ["bench", path, "--provider", provider, "--duration", "0.1", "--rounds", "2", "--timeout", "10"]
+        case "convert":
+            return ["convert", path, "-o", "out/h.onnx", "--timeout", "10"]
     return ["simplify", path, "-o", "out/s.onnx", "--timeout", "10"]
 
 
@@ -267,13 +278,13 @@ def external_data(setting: Setting) -> list[str]:
         if rng.random() < 0.4:
             value = rng.choice(["0", "-1", "432", "9" * 30, "x", "1e9", "", "٣", str(2**63)])
             tensor.external_data.add(key=key, value=value)
-    return run(setting, model, only=("inspect", "verify", "reference", "simplify", "bench"))
+    return run(setting, model, only=("inspect", "verify", "reference", "simplify", "convert", "bench"))
 
 
 FAMILIES = {
     "onnx bytes": Family(build=onnx_bytes, share=7),
-    "onnx surgery": Family(build=onnx_surgery, share=6, needs_limits=True),
-    "cards": Family(build=cards, share=5),
+    "onnx surgery": Family(build=onnx_surgery, share=5, needs_limits=True),
+    "cards": Family(build=cards, share=4),
     "external data": Family(build=external_data, share=12),
     "real onnx": Family(build=onnx_bytes, share=0.3, real=True),
 }

@@ -1,0 +1,124 @@
+"""Converts a float32 file to float16: what would overflow stays in float32, and the result is verified."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import onnx
+
+from resnetx.base.files import require_writable, whole_file
+from resnetx.base.isolation import PYTHON, private_environment
+from resnetx.base.precisions import ExportPrecision
+from resnetx.base.private_folder import private_folder
+from resnetx.base.text import readable
+from resnetx.base.worker_process import Child, ChildError
+from resnetx.conversion.result import Conversion
+from resnetx.conversion.tensor_ranges import Ranges
+from resnetx.errors import FileError, UsageError
+from resnetx.graph.card import embed_card, read_card
+from resnetx.graph.counts import count_graph
+from resnetx.graph.float16 import convert_precision, overflowing_nodes
+from resnetx.graph.layers import check_structure
+from resnetx.graph.node_names import uniquely_named
+from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
+from resnetx.graph.simplification.simplify import serialize
+from resnetx.runtime.file_precision import stored_precision
+from resnetx.verification.isolated import IsolationOptions, error_in_child, memory_for, time_for, verify_isolated
+from resnetx.verification.verify import VerifyOptions
+
+Step = Callable[[str], None]
+CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.tensor_ranges")
+PROVIDERS = ["cpu"]
+SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """`exclude` are nodes that stay in float32, besides those that would overflow.
+
+    Ranges are found on synthetic samples, or on the `images` of a folder. With `half_boundary`, inputs and outputs are
+    converted too.
+    """
+
+    precision: ExportPrecision = "fp16"
+    exclude: Sequence[str] = ()
+    images: Path | None = None
+    half_boundary: bool = False
+    limits: IsolationOptions = field(default_factory=IsolationOptions)
+
+
+def convert_file(source: Path, target: Path, options: ConvertOptions, *, step: Step = lambda _: None) -> Conversion:
+    """The file gets its name only after it was verified against the source."""
+    if options.precision != "fp16":
+        raise UsageError(f"resnetx convert makes fp16 files; found --precision {readable(options.precision)}.")
+    require_writable(target)
+    step(f"reading {source}")
+    file = read_onnx_file(source)
+    model = uniquely_named(file.model)
+    _require_float32(source, model)
+    _require_names(source, model, options.exclude)
+    ranges = _ranges(source, file, options, step)
+    reasons = overflowing_nodes(model, ranges.magnitudes) | dict.fromkeys(options.exclude, "it was excluded")
+    step("converting")
+    before = count_graph(model, size=file.file_bytes + file.external_bytes)
+    converted = convert_precision(model, options.precision, keep=reasons, keep_boundary=not options.half_boundary)
+    card = read_card(converted)
+    if card is not None:
+        embed_card(converted, replace(card, precision=options.precision))
+    check_structure(converted)
+    data = serialize(converted)
+    with whole_file(target) as temporary:
+        temporary.write_bytes(data)
+        against = VerifyOptions(reference=source, images=options.images)
+        verification = verify_isolated(temporary, against, options.limits, step=step)
+        if not verification.passed:
+            temporary.unlink()
+    return Conversion(
+        source=source,
+        target=target,
+        written=verification.passed,
+        kept=reasons,
+        undefined=tuple(ranges.undefined),
+        samples=ranges.samples,
+        before=before,
+        after=count_graph(converted, size=len(data)),
+        verification=replace(verification, model=str(target)),
+    )
+
+
+def _require_float32(source: Path, model: onnx.ModelProto) -> None:
+    stored = stored_precision(model.graph)
+    if stored != "fp32":
+        raise UsageError(f"{source} is in {stored} already; resnetx convert takes a float32 file.")
+
+
+def _require_names(source: Path, model: onnx.ModelProto, exclude: Sequence[str]) -> None:
+    known = dict.fromkeys(node.name for node in model.graph.node)
+    missing = [name for name in exclude if name not in known]
+    if missing:
+        some = ", ".join(readable(name, 60) for name in list(known)[:SHOWN])
+        raise UsageError(
+            f"{source} has no layer {readable(missing[0], 60)!r} to exclude. Its layers are {some}"
+            f"{' and others' if len(known) > SHOWN else ''}; resnetx inspect --layers shows all."
+        )
+
+
+def _ranges(source: Path, file: OnnxFile, options: ConvertOptions, step: Step) -> Ranges:
+    """In a process of its own, because the file may be hostile."""
+    memory_mb = options.limits.memory_mb or memory_for([file], batch=1, providers=PROVIDERS)
+    timeout_s = options.limits.timeout_s or time_for(file, batch=1, providers=PROVIDERS)
+    request = {"path": str(source), "images": None if options.images is None else str(options.images)}
+    try:
+        with private_folder("convert") as folder:
+            child = Child(CHILD, folder=folder, environment=private_environment(folder))
+            try:
+                return child.ask(request, Ranges, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
+            finally:
+                child.close()
+    except ChildError as error:
+        raise error_in_child(source, error, done="converted", timeout_s=timeout_s, memory_mb=memory_mb) from error
+    except OSError as error:
+        raise FileError(
+            f"{source} is run in a process with a temporary folder, which could not be used: "
+            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
+        ) from error
