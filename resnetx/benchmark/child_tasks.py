@@ -10,7 +10,7 @@ from resnetx.base.private_folder import private_folder
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import case_environment
 from resnetx.benchmark.memory import truth_memory_mb
-from resnetx.benchmark.messages import BestProvider, LimitsDone, LimitsOrder, TruthDone, TruthOrder
+from resnetx.benchmark.messages import BestProvider, BestProviderOrder, LimitsDone, LimitsOrder, TruthDone, TruthOrder
 from resnetx.benchmark.plan import BenchModel
 from resnetx.benchmark.result import Limits
 from resnetx.errors import RuntimeUnavailableError
@@ -21,9 +21,9 @@ WORKER = (*PYTHON, "resnetx.benchmark.worker")
 TIMEOUT_S = 1800.0
 
 
-def ask_helper(task: str, order: object | None, kind: type[T], *, threads: int, memory_mb: int | None = None) -> T:
+def ask_helper(task: str, order: object, kind: type[T], *, threads: int, memory_mb: int | None = None) -> T:
     """Start a worker, get one answer, and end the worker. Raises ChildError if there is no answer."""
-    request: dict[str, Any] = {"do": task, **({} if order is None else {"order": asdict(order)})}  # type: ignore[call-overload]
+    request: dict[str, Any] = {"do": task, "order": asdict(order)}  # type: ignore[call-overload]
     with private_folder("bench") as folder:
         child = Child(WORKER, folder=folder, environment=case_environment(folder, threads), memory_mb=memory_mb)
         try:
@@ -63,10 +63,12 @@ def computed_truths(
     return done.problem or {batch: Path(file) for batch, file in done.files.items()}
 
 
-def best_provider_here(*, threads: int) -> str:
-    """The provider that `auto` selects on this machine."""
+def best_provider_here(*, precision: str, threads: int) -> str:
+    """The provider that `auto` selects on this machine for files of this precision."""
     try:
-        return ask_helper("best provider", None, BestProvider, threads=threads).provider
+        return ask_helper(
+            "best provider", BestProviderOrder(precision=precision), BestProvider, threads=threads
+        ).provider
     except ChildError as error:
         raise RuntimeUnavailableError(
             f"The provider for `auto` could not be determined: {error}. Choose one with --provider."
@@ -90,7 +92,7 @@ def answer_truths(order: TruthOrder) -> TruthDone:
     return TruthDone(files={batch: str(file) for batch, file in files.items()})
 
 
-def answer_best_provider() -> BestProvider:
+def answer_best_provider(order: BestProviderOrder) -> BestProvider:
     from resnetx.runtime.catalog import best_provider
 
-    return BestProvider(provider=best_provider().name)
+    return BestProvider(provider=best_provider(order.precision).name)

@@ -115,5 +115,12 @@ class LimitsDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestProviderOrder:
+    """Which provider is the fastest for files of this precision?"""
+
+    precision: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class BestProvider:
     provider: str

@@ -12,6 +12,7 @@ from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo, inspect_model
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.runtime.catalog import provider_names, scoped_options
+from resnetx.runtime.file_precision import stored_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class BenchModel:
     digest: str | None = None
     card: ModelCard | None
     macs: int | None
+    precision: str = "fp32"
     fixed_batch: int | None
     inputs: tuple[ValueInfo, ...]
     outputs: tuple[ValueInfo, ...]
@@ -76,6 +78,7 @@ def look_into(path: Path) -> BenchModel:
         digest=file.digest,
         card=read_card(model),
         macs=inspection.macs,
+        precision=stored_precision(model.graph),
         fixed_batch=_fixed_batch(path, inspection),
         inputs=inspection.inputs,
         outputs=inspection.outputs,

@@ -23,6 +23,7 @@ from resnetx.base.vocabulary import AUTO
 from resnetx.benchmark.child_tasks import answer_best_provider, answer_limits, answer_truths
 from resnetx.benchmark.loadgen.system_under_test import run_in_pieces, takes_any_size
 from resnetx.benchmark.messages import (
+    BestProviderOrder,
     CaseOrder,
     LimitsOrder,
     LoadDone,
@@ -197,7 +198,7 @@ def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
         "verify": worker.verify,
         "limits": lambda request: answer_limits(validated(LimitsOrder, request["order"])),
         "truths": lambda request: answer_truths(validated(TruthOrder, request["order"])),
-        "best provider": lambda _: answer_best_provider(),
+        "best provider": lambda request: answer_best_provider(validated(BestProviderOrder, request["order"])),
     }
     for line in requests:
         request = json.loads(line)

@@ -162,30 +162,40 @@ def _load_engine(provider: Provider) -> Engine:
     raise AssertionError(f"{provider.name} has no engine")
 
 
-def working_providers() -> Iterator[Provider]:
-    """The providers that work here and run files, the fastest first; the last one always works."""
-    *others, last = [row for row in reversed(BY_NAME.values()) if not row.needs_card]
-    yield from filter(_works, others)
-    yield last
+def working_providers(precision: str = "fp32") -> Iterator[Provider]:
+    """The providers that work here and run files, the fastest for files of this precision first."""
+    *others, always = [row for row in reversed(BY_NAME.values()) if not row.needs_card]
+    slower = []
+    for row in others:
+        engine = _working_engine(row)
+        if engine is not None and engine.preferred(precision):
+            yield row
+        elif engine is not None:
+            slower.append(row)
+    yield from (always, *slower)
 
 
-def _works(provider: Provider) -> bool:
+def _working_engine(provider: Provider) -> Engine | None:
     try:
-        return engine_of(provider).why_not() is None
+        engine = engine_of(provider)
     except RuntimeUnavailableError:
-        return False
+        return None
+    return engine if engine.why_not() is None else None
 
 
-def best_provider() -> Provider:
-    """The fastest provider that works here and runs files."""
-    return next(working_providers())
+def best_provider(precision: str = "fp32") -> Provider:
+    """The fastest provider that works here and runs files, for files of this precision."""
+    return next(working_providers(precision))
 
 
 def open_best(source: Source, opening: Opening) -> Runner:
     """Open a file on the fastest provider that works here and can run it; the reasons against faster ones are notes."""
+    from resnetx.runtime.file_precision import parse_graph, stored_precision
+
     reasons: list[ResnetxError] = []
     notes: list[str] = []
-    for row in working_providers():
+    assert isinstance(source, Path | bytes)
+    for row in working_providers(stored_precision(parse_graph(source))):
         try:
             runner = engine_of(row).open(source, opening)
         except UsageError as error:

@@ -46,7 +46,10 @@ def memory_limit_mb(
     total += min(INPUT_BYTES * numbers_mb, INPUTS_MOST_MB)
     total += min(COMPUTED_BYTES * numbers_mb, COMPUTED_TIMES_FILE * file_mb, COMPUTED_MOST_MB)
     for name in providers:
-        if has_nvidia_hardware() if name == AUTO else BY_NAME[name].gpu or BY_NAME[name].needs_card:
+        row = BY_NAME.get(name)
+        # A row that is none of ours is another tool, measured beside them.
+        large = row is None or row.gpu or row.needs_card
+        if has_nvidia_hardware() if name == AUTO else large:
             total += LARGE_PROVIDER_MB
         elif name != CATALOG[0].name:
             total += FURTHER_PROVIDER_MB + FURTHER_PROVIDER_TIMES_FILE * file_mb

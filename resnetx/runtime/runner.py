@@ -152,6 +152,10 @@ class Engine(ABC):
     def default_precision(self) -> str:
         """The precision in which the provider multiplies float32 tensors by default."""
 
+    def preferred(self, precision: str) -> bool:
+        """Whether it is expected to run files of this precision faster here than the first provider of the catalog."""
+        return True
+
     @abstractmethod
     def open(self, source: Source, opening: Opening) -> Runner:
         """Open a model, and check that the provider runs it."""

@@ -57,6 +57,24 @@ def expected_noise(
     ]
 
 
+def after_softmax(own: Noise, logits: Noise, probabilities: np.ndarray, *, best: int = 0) -> Noise:
+    """At least the noise that the logits' own makes in their softmax; with `best`, in so many of the largest.
+
+    Where few classes share a sample, its error depends on one or two of the logits' errors, which are small in
+    PyTorch's answer by chance.
+    """
+    share = np.sum(np.square(probabilities), axis=-1, keepdims=True)
+    gain = probabilities * np.sqrt(np.maximum(1 - 2 * probabilities + share, 0.0))
+    elements = np.broadcast_to(logits.elements, gain.shape) * gain
+    if best:
+        elements = np.take_along_axis(elements, np.argsort(-probabilities, axis=-1)[..., :best], axis=-1)
+    return Noise(
+        samples=np.maximum(own.samples, rms_per_row(elements)),
+        elements=np.maximum(own.elements, elements),
+        like=own.like,
+    )
+
+
 def finite_error(actual: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """The error; zero where either is infinite or NaN, which is compared otherwise."""
     with np.errstate(invalid="ignore", over="ignore"):

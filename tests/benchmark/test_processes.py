@@ -71,7 +71,7 @@ def test_a_truth_that_crashes_leaves_the_case_unverified(ours: Path, monkeypatch
     assert case.status == "ok" and case.parity is not None and not case.parity.passed
     assert case.parity.reason == "the reference could not be computed: it crashed (SIGILL)"
     with pytest.raises(RuntimeUnavailableError, match="SIGILL"):
-        best_provider_here(threads=1)
+        best_provider_here(precision="fp32", threads=1)
 
 
 def test_a_helper_that_cannot_says_why(ours: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnetx.base.precisions import EPSILON
-from resnetx.verification.checks import verify_module
+from resnetx.verification.checks import softmax, verify_classifier, verify_module
 from resnetx.verification.noise import Noise
 from resnetx.verification.parity import MAX_MULTIPLE, Check, judge_floats
 from resnetx.verification.reference_outputs import References
@@ -134,3 +134,42 @@ def test_indices_that_the_precision_decides_may_be_any(like: list[int] | None, p
     references = References(truth=[[np.array([[4, 0, 1]])]], noisy=noisy)
     (check,) = verify_module(references, [{"best": np.array([[4, 2, 3]])}], names=["best"], precision="fp32")
     assert check.passed is passes
+
+
+def noisy_logits(truth: np.ndarray, size: float, seed: int) -> np.ndarray:
+    scale = np.sqrt(np.mean(truth**2, axis=1, keepdims=True)) * size * EPSILON["fp32"]
+    moved: np.ndarray = truth + scale * np.random.default_rng(seed).normal(size=truth.shape)
+    return moved
+
+
+def judged_classifier(output: str, seed: int, *, wrong: float = 1.0) -> list[Check]:
+    """A runtime with twice PyTorch's error in the logits, whose softmax is right if `wrong` is 1.
+
+    The second sample is loud: two classes share it, so that its probabilities depend on two of the logits' errors.
+    """
+    truth = truth_of(seed, samples=4, classes=100)
+    truth[1] *= 1000
+    truth[1, :2] = truth[1].max() + 5 + np.random.default_rng(seed).uniform(0, 2, 2)
+    own, found = noisy_logits(truth, 3, seed + 1), noisy_logits(truth, 6, seed + 2)
+    probabilities = softmax(found) * wrong
+    order = np.argsort(-probabilities, axis=1)[:, :3]
+    run = {
+        "probabilities": probabilities,
+        "scores": np.take_along_axis(probabilities, order, axis=1),
+        "indices": order,
+    }
+    references = References(truth=[[truth]], noisy={"fp32": [[own]]})
+    return list(verify_classifier(references, [run], [found], output=output, precision="fp32"))
+
+
+@given(seed=seeds, output=st.sampled_from(["probabilities", "top3"]))
+@settings(max_examples=200, deadline=None)
+def test_the_error_of_a_probability_is_that_of_its_logits(seed: int, output: str) -> None:
+    assert [check.reason for check in judged_classifier(output, seed) if not check.passed] == []
+
+
+@given(seed=seeds, output=st.sampled_from(["probabilities", "top3"]))
+@settings(max_examples=50, deadline=None)
+def test_a_wrong_softmax_is_still_found(seed: int, output: str) -> None:
+    checks = judged_classifier(output, seed, wrong=1 + 1e-2)
+    assert [check.output for check in checks if not check.passed] in (["probabilities"], ["scores"])

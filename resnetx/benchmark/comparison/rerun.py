@@ -88,10 +88,10 @@ def judge(new: Benchmark, against: Against) -> Comparison | None:
 
 def _without_auto(plans: Sequence[PlannedCase], options: BenchOptions) -> list[PlannedCase]:
     """Replace `auto`, because the matching rows of the base must be known before anything runs."""
-    if all(plan.provider != AUTO for plan in plans):
-        return list(plans)
-    best = best_provider_here(threads=options.threads or default_threads())
-    return [replace(plan, provider=best) if plan.provider == AUTO else plan for plan in plans]
+    threads = options.threads or default_threads()
+    precisions = {plan.model.precision for plan in plans if plan.provider == AUTO}
+    best = {precision: best_provider_here(precision=precision, threads=threads) for precision in sorted(precisions)}
+    return [replace(plan, provider=best[plan.model.precision]) if plan.provider == AUTO else plan for plan in plans]
 
 
 def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_Again], tuple[str, ...]]:

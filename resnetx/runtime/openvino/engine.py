@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnetx.errors import GraphError, ResnetxError
+from resnetx.machine.facts import read_processor
 from resnetx.runtime.convolution_probe import EXACT_IN, Run, measured_precision, one_convolution, survives
 from resnetx.runtime.openvino.provider import OpenVINOProvider
 from resnetx.runtime.openvino.session import open_session
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
+
+MAKER = "Intel"
 
 
 class OpenVINO(Engine):
@@ -28,6 +31,13 @@ class OpenVINO(Engine):
     def default_precision(self) -> str:
         with closing(self.open(one_convolution(), Opening(precision="default"))) as runner:
             return measured_precision(_convolution(runner))
+
+    def preferred(self, precision: str) -> bool:
+        """For INT8, for processors of OpenVINO's maker, and where it computes float32 layers in less.
+
+        Elsewhere ONNX Runtime's kernels are as fast or faster: by 8 % for a ResNet-50 in fp32 on an AMD EPYC with AVX2.
+        """
+        return precision == "int8" or read_processor().vendor == MAKER or self.default_precision() != "fp32"
 
     def open(self, source: Source, opening: Opening) -> Runner:
         """OpenVINO runs all of a model or nothing; if fallback is allowed, ONNX Runtime runs what it cannot."""

@@ -177,10 +177,10 @@ def test_auto_is_resolved_before_rows_are_matched(
     models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = base_of(models[:1], tmp_path / "base.json")
-    monkeypatch.setattr(judging, "best_provider_here", lambda threads: "cpu")
+    monkeypatch.setattr(judging, "best_provider_here", lambda precision, threads: "cpu")
     new = run_against(models[:1], replace(QUICK, providers=("auto",)), base, worker=FAKE)
     assert len(new.base_cases) == 1
-    monkeypatch.setattr(judging, "best_provider_here", lambda threads: "openvino")
+    monkeypatch.setattr(judging, "best_provider_here", lambda precision, threads: "openvino")
     with pytest.raises(UsageError, match="no case in common"):
         run_against(models[:1], replace(QUICK, providers=("auto",)), base, worker=FAKE)
 

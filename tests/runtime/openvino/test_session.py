@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,26 @@ def test_options_in_effect_are_those_of_the_compiled_model() -> None:
         opened(small_classifier(), threads=5000)
     with pytest.raises(UsageError, match="precision"):
         opened(small_classifier(), precision="fp8")
+
+
+@pytest.mark.parametrize(
+    ("vendor", "default", "precision", "expected"),
+    [
+        ("AMD", "fp32", "fp32", False),
+        ("AMD", "fp32", "fp16", False),
+        ("AMD", "fp32", "int8", True),
+        ("AMD", "bf16", "fp32", True),
+        ("Arm", "fp16", "fp32", True),
+        ("Intel", "fp32", "fp32", True),
+    ],
+)
+def test_auto_prefers_it_where_it_is_faster(
+    monkeypatch: pytest.MonkeyPatch, vendor: str, default: str, precision: str, expected: bool
+) -> None:
+    processor = SimpleNamespace(vendor=vendor)
+    monkeypatch.setattr("resnetx.runtime.openvino.engine.read_processor", lambda: processor)
+    monkeypatch.setattr(type(ENGINE), "default_precision", lambda self: default)
+    assert ENGINE.preferred(precision) is expected
 
 
 # --- what cannot be opened

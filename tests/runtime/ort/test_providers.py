@@ -21,6 +21,7 @@ from resnetx.runtime.catalog import (
     find_provider,
     provider_names,
     scoped_options,
+    working_providers,
 )
 from resnetx.runtime.convolution_probe import EXACT_IN
 from resnetx.runtime.ort import nvidia_providers, openvino_plugin, tensorrt_cache
@@ -181,9 +182,13 @@ def test_the_cpu_always_works_and_auto_takes_the_first_that_does(monkeypatch: py
         monkeypatch.setattr(
             f"resnetx.runtime.{engine}.why_not", lambda self: None if self._provider.name in working else "broken"
         )
+    preferred = True
+    monkeypatch.setattr("resnetx.runtime.openvino.engine.OpenVINO.preferred", lambda self, precision: preferred)
     assert best_provider().name == "cuda"
     working.remove("cuda")
     assert best_provider().name == "openvino"
+    preferred = False
+    assert [row.name for row in working_providers()] == ["cpu", "openvino"]
     working.clear()
     assert best_provider().name == "cpu"
 
