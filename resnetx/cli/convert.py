@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from resnetx.base.precisions import ExportPrecision
-from resnetx.cli.options import JsonFile
+from resnetx.cli.options import JsonFile, MemoryLimit, TimeLimit
 
 
 def convert(
@@ -26,14 +26,8 @@ def convert(
     half_boundary: Annotated[
         bool, typer.Option("--half-boundary", help="Convert inputs and outputs too; otherwise they stay float32.")
     ] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Time limit of each step in seconds.  [default: from the size of the file]"),
-    ] = None,
-    memory_mb: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Memory limit in MB.  [default: from the sizes of the file and its inputs]"),
-    ] = None,
+    timeout: TimeLimit = None,
+    memory_mb: MemoryLimit = None,
     json_file: JsonFile = None,
 ) -> None:
     """Convert a float32 file to float16, and verify it against the original.

@@ -20,6 +20,18 @@ ProviderOptions = Annotated[
         help="A provider's own option, such as openvino:NUM_STREAMS=1; without PROVIDER, for all of them. Repeatable.",
     ),
 ]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout", metavar="S", help="Time limit in seconds.  [default: from the sizes of the file and its inputs]"
+    ),
+]
+MemoryLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--memory-mb", metavar="N", help="Memory limit in MB.  [default: from the sizes of the file and its inputs]"
+    ),
+]
 MaxSlowdown = Annotated[
     str | None,
     typer.Option(

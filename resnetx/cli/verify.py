@@ -8,7 +8,9 @@ import typer
 from resnetx.cli.options import (
     MAX_SEED,
     JsonFile,
+    MemoryLimit,
     ProviderOptions,
+    TimeLimit,
     finite,
     parse_ints,
     parse_pairs,
@@ -62,14 +64,8 @@ def verify(
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show every layer that was compared.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="S", help="Time limit in seconds.  [default: from the sizes of the file and its inputs]"),
-    ] = None,
-    memory_mb: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Memory limit in MB.  [default: from the sizes of the file and its inputs]"),
-    ] = None,
+    timeout: TimeLimit = None,
+    memory_mb: MemoryLimit = None,
     json_file: JsonFile = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
