@@ -70,6 +70,18 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarking, "measured_limits", lambda threads, gpu: None)
 
 
+def test_openvino_is_timed_verified_and_tells_its_kernels(folder: Path) -> None:
+    options = replace(QUICK, providers=("cpu", "openvino"), batches=(2,), processes=2)
+    result = run_benchmark([folder / "ours.onnx"], options)
+    assert passed(result)
+    case = case_of(result, provider="openvino")
+    assert case.kernels and case.cold is not None and case.cold.engine == "built"
+    assert [start.engine for start in case.restarts] == ["from cache"]
+    assert "openvino, batch 2: layers that multiply: " in " ".join(shown(result).split())
+    assert parse_benchmark(json.dumps(result.to_json()), source="x").cases[1].kernels == case.kernels
+    assert case_of(result, provider="cpu").kernels == []
+
+
 def test_peaks_are_the_best_of_several_measurements(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, between and after the rounds; one that fails leaves the others."""
     found = iter(

@@ -93,9 +93,12 @@ def shown(benchmark: Benchmark) -> str:
 
 
 @needs_loadgen
-@pytest.mark.parametrize("scenario", ["single-stream", "multi-stream", "offline"])
-def test_what_loadgen_played_on_is_what_is_verified(folder: Path, scenario: Scenario) -> None:
-    result = run_benchmark([folder / "ours.onnx", folder / "fixed.onnx"], traffic(scenario))
+@pytest.mark.parametrize(
+    ("scenario", "provider"),
+    [("single-stream", "cpu"), ("multi-stream", "openvino"), ("offline", "cpu"), ("offline", "openvino")],
+)
+def test_what_loadgen_played_on_is_what_is_verified(folder: Path, scenario: Scenario, provider: str) -> None:
+    result = run_benchmark([folder / "ours.onnx", folder / "fixed.onnx"], traffic(scenario, providers=(provider,)))
     assert passed(result) and len(result.cases) == 2
     for case in result.cases:
         load = loaded(case)
