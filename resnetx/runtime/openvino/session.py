@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from resnetx.base.precisions import coarsest
+from resnetx.base.text import readable
 from resnetx.errors import GraphError, UsageError
 from resnetx.runtime.file_boundary import batch_name, dimension, real_inputs
 from resnetx.runtime.file_precision import parse_graph, stored_precision
@@ -30,9 +31,10 @@ class OpenVINOSession(Runner):
         self._on_device = on_device
         self._own = threading.local()
         # By name, because the compiled model lacks inputs that nothing uses.
-        ports = [(info.name, _port(info.name, compiled.inputs)) for info in self.inputs]
-        self._ports = {name: port for name, port in ports if port is not None}
-        self._results = {info.name: compiled.output(info.name) for info in self.outputs}
+        self._ports = _by_name(self.inputs, compiled.inputs)
+        self._results = _by_name(self.outputs, compiled.outputs)
+        if missing := [info.name for info in self.outputs if info.name not in self._results]:
+            raise GraphError(f"OpenVINO could not load the model: it lost the output {readable(missing[0])!r}.")
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         self._check(feeds)
@@ -68,12 +70,12 @@ class OpenVINOSession(Runner):
             found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             if found != info.dtype:
                 raise GraphError(
-                    f"OpenVINO could not run the model: its input {info.name!r} takes an array of {info.dtype}, and "
-                    f"found {'none' if array is None else found}."
+                    f"OpenVINO could not run the model: its input {readable(info.name)!r} takes an array of {info.dtype}, "
+                    f"and found {'none' if array is None else found}."
                 )
         if len(feeds) != len(self.inputs):
             unknown = next(name for name in feeds if name not in {info.name for info in self.inputs})
-            raise GraphError(f"OpenVINO could not run the model: it has no input {unknown[:80]!r}.")
+            raise GraphError(f"OpenVINO could not run the model: it has no input {readable(unknown)!r}.")
 
 
 def open_session(provider: OpenVINOProvider, model: Path | bytes, opening: Opening) -> OpenVINOSession:
@@ -149,17 +151,22 @@ def _tensor_info(value: onnx.ValueInfoProto, ports: "Sequence[ov.ConstOutput]") 
         else:
             dtype = np.dtype(port.get_element_type().to_dtype())
     except Exception as error:  # a type that NumPy does not have
-        raise GraphError(f"The tensor {value.name!r} has a type that resnetx cannot feed or read.") from error
+        raise GraphError(f"The tensor {readable(value.name)!r} has a type that resnetx cannot feed or read.") from error
     if port is None:
         count = len(value.type.tensor_type.shape.dim)
         return TensorInfo(value.name, dtype, tuple(dimension(value, axis) for axis in range(count)))
     sizes = port.get_partial_shape()
     if sizes.rank.is_dynamic:
         raise GraphError(
-            f"The tensor {value.name!r} has an unknown number of dimensions, so that it cannot be fed or read."
+            f"The tensor {readable(value.name)!r} has an unknown number of dimensions, and cannot be fed or read."
         )
     shape = (size.get_length() if size.is_static else dimension(value, axis) for axis, size in enumerate(sizes))
     return TensorInfo(value.name, dtype, tuple(shape))
+
+
+def _by_name(infos: Sequence[TensorInfo], ports: "Sequence[ov.ConstOutput]") -> "dict[str, ov.ConstOutput]":
+    found = {info.name: _port(info.name, ports) for info in infos}
+    return {name: port for name, port in found.items() if port is not None}
 
 
 def _port(name: str, ports: "Sequence[ov.ConstOutput]") -> "ov.ConstOutput | None":

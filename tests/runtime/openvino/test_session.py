@@ -193,6 +193,19 @@ def test_the_boundary_is_that_of_the_file() -> None:
     assert np.array_equal(found["x"], x) and np.array_equal(found["y"], 2 * x) and np.array_equal(found["z"], 2 * x)
 
 
+def test_outputs_may_be_constants_and_names_may_be_odd() -> None:
+    weight = numpy_helper.from_array(np.ones((2, 3), np.float32), "w")
+    model = serialize(
+        [helper.make_node("Relu", ["in put/ä:0"], ["o,ut"]), helper.make_node("Constant", [], ["c"], value=weight)],
+        inputs={"in put/ä:0": (TensorProto.FLOAT, [2, 3])},
+        outputs={name: (TensorProto.FLOAT, [2, 3]) for name in ("c", "w", "o,ut")},
+        weights=[weight],
+    )
+    found = opened(model).run({"in put/ä:0": np.full((2, 3), -1, np.float32)})
+    assert list(found) == ["c", "w", "o,ut"]
+    assert np.array_equal(found["c"], found["w"]) and found["w"].all() and not found["o,ut"].any()
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32, np.int64, np.float16, np.float64, np.bool_])
 def test_types_of_inputs(dtype: type) -> None:
     number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
