@@ -69,9 +69,10 @@ class OpenVINOSession(Runner):
             array = feeds.get(info.name)
             found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             if found != info.dtype:
+                wrong = "none" if array is None else found
                 raise GraphError(
-                    f"OpenVINO could not run the model: its input {readable(info.name)!r} takes an array of {info.dtype}, "
-                    f"and found {'none' if array is None else found}."
+                    f"OpenVINO could not run the model: its input {readable(info.name)!r} takes an array of "
+                    f"{info.dtype}, and found {wrong}."
                 )
         if len(feeds) != len(self.inputs):
             unknown = next(name for name in feeds if name not in {info.name for info in self.inputs})
