@@ -125,6 +125,7 @@ def test_every_option_reaches_the_process(tmp_path: Path) -> None:
         seed=4,
         tolerance=Tolerance(atol=0.1, rtol=0.2),
         precision="fp16",
+        session="bf16",
         layers=False,
     )
     defaults = VerifyOptions()
