@@ -19,6 +19,7 @@ from resnetx.runtime.openvino.library import core, error_line, ov
 from resnetx.runtime.openvino.model_cache import ModelCache
 from resnetx.runtime.openvino.properties import precision_in_effect, properties_in_effect, resolve_properties
 from resnetx.runtime.openvino.provider import OpenVINOProvider
+from resnetx.runtime.openvino.wrong_operators import wrong_operator
 from resnetx.runtime.runner import Call, Facts, Feeds, Opening, Runner, TensorInfo
 
 
@@ -84,6 +85,8 @@ def open_session(provider: OpenVINOProvider, model: Path | bytes, opening: Openi
     properties = resolve_properties(provider, opening)
     begin = time.perf_counter()
     graph = parse_graph(model)
+    if problem := wrong_operator(graph):
+        raise GraphError(f"OpenVINO cannot run the model: {problem}.")
     cache = None
     if opening.digest is not None and opening.batch is not None:
         cache = ModelCache(opening.digest, properties, batch=opening.batch, device=provider.device)

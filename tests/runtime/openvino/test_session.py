@@ -235,6 +235,27 @@ def test_a_model_that_openvino_does_not_support_is_refused_or_falls_back() -> No
     assert allowed.run({"x": x, "m": m})["d"] == 1
 
 
+@pytest.mark.parametrize("activation", ["Relu", "Sigmoid", "Tanh"])
+def test_an_activation_that_openvino_replaces_is_refused(activation: str) -> None:
+    node = helper.make_node("FusedGemm", ["x", "w"], ["y"], name="fc", domain="com.microsoft", activation=activation)
+    vector = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [node],
+        "test",
+        [vector("x", TensorProto.FLOAT, [1, 3])],
+        [vector("y", TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(np.eye(3, dtype=np.float32), "w")],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    feeds = {"x": np.array([[-1, 0.5, 2]], np.float32)}
+    if activation == "Relu":
+        assert np.array_equal(opened(model).run(feeds)["y"], open_runner(model).run(feeds)["y"])
+    else:
+        with pytest.raises(GraphError, match=f"computes the FusedGemm 'fc' with Relu instead of {activation}"):
+            opened(model)
+
+
 @pytest.mark.parametrize("data", [b"", b"not a model", b"\x08", b"\xff" * 64, small_classifier()[:200]])
 def test_broken_models(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(data)
