@@ -1,5 +1,6 @@
 """The cases of a benchmark: every combination of model, batch size and provider."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCas
     providers = provider_names(options.providers)
     _refuse_twice("provider", providers)
     _refuse_twice("batch", options.batches or ())
-    _refuse_twice("model", [str(path.resolve()) for path in models])
+    _refuse_twice("model", [os.path.realpath(path) for path in models])
     chosen = scoped_options(options.provider_options, providers)
     looked = [look_into(path) for path in models]
     return [

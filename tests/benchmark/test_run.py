@@ -82,6 +82,14 @@ def test_openvino_is_timed_verified_and_tells_its_kernels(folder: Path) -> None:
     assert case_of(result, provider="cpu").kernels == []
 
 
+def test_a_link_to_itself_is_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    assert run(monkeypatch, "bench", tmp_path / "circle") == 2
+    assert "Too many levels of symbolic links" in " ".join(capsys.readouterr().err.split())
+
+
 def test_peaks_are_the_best_of_several_measurements(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, between and after the rounds; one that fails leaves the others."""
     found = iter(
