@@ -105,8 +105,9 @@ class Provider:
 
     `engine` is the library that it belongs to. `needs_card`: it runs the network that a model card describes, not the
     file. `gpu`: it computes on a GPU. `compiles_each_batch`: each new batch size is compiled. `builds_for_minutes`:
-    opening may take minutes. `baseline`: speed is reported relative to this provider. `environment` are the variables
-    that must be set when its libraries are loaded, so that they compute in float32.
+    opening may take minutes. `moves_roundings`: of an INT8 file it leaves out or moves some of the roundings, which
+    changes outputs about as much as INT8 does. `baseline`: speed is reported relative to this provider. `environment`
+    are the variables that must be set when its libraries are loaded, so that they compute in float32.
     """
 
     engine: ClassVar[str]
@@ -117,6 +118,7 @@ class Provider:
     gpu: bool = False
     compiles_each_batch: bool = False
     builds_for_minutes: bool = False
+    moves_roundings: bool = False
     baseline: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     # How to install it: the extras of resnetx, a package of its own, the processor vendors that it supports (empty:

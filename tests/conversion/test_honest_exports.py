@@ -1,5 +1,6 @@
 """No false alarm: more than 500 honest files, each verified as a user would, on every provider that works here."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,18 @@ def test_an_honest_export_passes(tmp_path: Path, network: dict[str, Any], option
 
 
 FILES = honest_files(NEWEST)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_int8_on_openvino_is_judged_in_units_of_int8(tmp_path: Path) -> None:
+    """It leaves out roundings between layers, so that its outputs are not those of the file's graph to a rounding."""
+    (file,) = [file for file in FILES if file.name == "int8, a scale a tensor"]
+    path, options = file.make(tmp_path)
+    result = verify_file(path, replace(options, providers=("cpu", "openvino")))
+    cpu, other = result.verdicts
+    assert result.passed and cpu.graph is not None and cpu.notes == ()
+    assert other.graph is None and other.layers and "moves roundings" in other.notes[0]
+    assert all(check.multiple is not None and check.multiple < 6 for check in other.parity.checks)
 
 
 def test_there_are_more_than_300_of_every_kind_in_the_table() -> None:
