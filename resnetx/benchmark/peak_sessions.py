@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from resnetx.base.precisions import Precision
+from resnetx.base.precisions import Precision, SessionPrecision
 from resnetx.runtime.catalog import open_runner
 
 Product = Callable[[], object]
@@ -23,21 +23,27 @@ def session_products(precision: Precision, size: int, *, threads: int) -> dict[s
     makers: Mapping[Precision, Mapping[str, Callable[[], Product]]] = {
         "fp32": {
             "onnxruntime": lambda: _product("cpu", _floats(size), threads, ONNXRUNTIME),
-            "openvino": lambda: _product("openvino", _floats(size), threads, {}),
+            "openvino": lambda: _product("openvino", _floats(size), threads),
         },
-        "bf16": {
-            "openvino": lambda: _product("openvino", _floats(size), threads, {"INFERENCE_PRECISION_HINT": "bf16"}),
-        },
+        "bf16": {"openvino": lambda: _product("openvino", _floats(size), threads, precision="bf16")},
         "int8": {
             "onnxruntime": lambda: _product("cpu", _integers(size), threads, ONNXRUNTIME),
-            "openvino": lambda: _product("openvino", _quantized(size), threads, {}),
+            "openvino": lambda: _product("openvino", _quantized(size), threads),
         },
     }
     return dict(makers[precision])
 
 
-def _product(provider: str, model: onnx.ModelProto, threads: int, options: Mapping[str, str]) -> Product:
-    runner = open_runner(model.SerializeToString(), provider=provider, threads=threads, options=options)
+def _product(
+    provider: str,
+    model: onnx.ModelProto,
+    threads: int,
+    options: Mapping[str, str] | None = None,
+    *,
+    precision: SessionPrecision = "fp32",
+) -> Product:
+    data = model.SerializeToString()
+    runner = open_runner(data, provider=provider, precision=precision, threads=threads, options=options)
     (info,) = runner.inputs
     numbers = np.random.default_rng(1).integers(0, 256, [int(size) for size in info.shape])
     return runner.bind({info.name: (numbers / 256 if info.dtype.kind == "f" else numbers).astype(info.dtype)})

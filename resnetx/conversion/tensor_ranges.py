@@ -1,4 +1,4 @@
-"""The largest magnitude of every tensor of a float graph, on samples of every kind; found in a child process.
+"""The largest magnitude of each input and inner tensor of a float graph on samples of every kind, in a child process.
 
 python -m resnetx.conversion.tensor_ranges
 """
@@ -46,9 +46,8 @@ def tensor_ranges(path: Path, images: Path | None, *, step: Callable[[str], None
     undefined: dict[str, None] = {}
     for number, feed in enumerate(feeds):
         step(f"ranges of the tensors: sample {number + 1} of {len(feeds)}")
-        for name, array in runner.run(
-            {info.name: each for info, each in zip(runner.inputs, feed, strict=True)}
-        ).items():
+        named = {info.name: each for info, each in zip(runner.inputs, feed, strict=True)}
+        for name, array in (named | runner.run(named)).items():
             if array.dtype.kind != "f" or not array.size:
                 continue
             finite = np.isfinite(array)

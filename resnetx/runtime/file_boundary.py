@@ -1,4 +1,4 @@
-"""The inputs and outputs of a file as it declares them, without what its weights are."""
+"""The inputs that a file declares, their sizes, and which of these is the batch."""
 
 import onnx
 

@@ -17,7 +17,7 @@ from resnetx.conversion.convert import ConvertOptions, convert_file
 from resnetx.conversion.tensor_ranges import tensor_ranges
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import read_card
-from resnetx.graph.float16 import convert_precision
+from resnetx.graph.float16 import convert_precision, overflowing_nodes
 from resnetx.runtime.catalog import open_runner
 from resnetx.verification.verify import VerifyOptions, verify_file
 from tests.conftest import TINY_SIZE, tiny_config
@@ -89,6 +89,18 @@ def test_ranges_are_those_of_the_graph(tmp_path: Path) -> None:
     (tmp_path / "log.onnx").write_bytes(model)
     undefined = tensor_ranges(tmp_path / "log.onnx", None)
     assert sorted(undefined.undefined) == ["l", "y"] and undefined.magnitudes["l"] == float("inf")
+
+
+def test_an_input_beyond_float16_is_read_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.onnx").write_bytes(small_classifier())
+    loud = [[np.full((1, 3, 16, 16), 1e6, np.float32)]]
+    monkeypatch.setattr("resnetx.conversion.tensor_ranges.foreign_feeds", lambda *_: loud)
+    ranges = tensor_ranges(tmp_path / "m.onnx", None)
+    assert ranges.largest["x"] == 1e6
+    model = onnx.load(tmp_path / "m.onnx")
+    half = convert_precision(model, "fp16", keep=overflowing_nodes(model, {"x": 1e6}))
+    (stem,) = [node for node in half.graph.node if node.name == "stem"]
+    assert stem.input[0] == "x"
 
 
 def test_layers_can_be_excluded_and_the_boundary_converted(tmp_path: Path) -> None:

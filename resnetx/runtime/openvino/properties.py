@@ -15,7 +15,7 @@ PRECISION, HINT, THREADS = "INFERENCE_PRECISION_HINT", "PERFORMANCE_HINT", "INFE
 PRECISIONS: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "dynamic": "fp32"}
 # How to request them; by default OpenVINO chooses.
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-# Not settings: what a compiled model is called and can be asked, and the folder of a cache.
+# Not settings: what a compiled model is called, what it can be asked, and the processors that it runs on.
 UNTOLD = ("SUPPORTED_PROPERTIES", "NETWORK_NAME", "RUNTIME_REQUIREMENTS")
 
 
@@ -25,7 +25,7 @@ def resolve_properties(provider: OpenVINOProvider, opening: Opening) -> dict[str
         raise UsageError(
             f"A session's precision is {' or '.join(SESSION_PRECISIONS)}; found {str(opening.precision)[:40]!r}."
         )
-    threads = opening.threads or default_threads()
+    threads = default_threads() if opening.threads is None else opening.threads
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"The number of threads must be between 1 and {MAX_THREADS}; found {threads}.")
     # Requests that run at the same time need a stream each, which the throughput hint creates.

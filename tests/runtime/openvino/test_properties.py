@@ -78,8 +78,9 @@ def test_options_in_effect_are_those_of_the_compiled_model() -> None:
     assert runner.options["INFERENCE_NUM_THREADS"] == "1" and runner.options["NUM_STREAMS"] == "1"
     assert runner.options["ENABLE_CPU_PINNING"] == "False"
     assert all(isinstance(value, str) for value in runner.options.values())
-    with pytest.raises(UsageError, match="between 1 and 1024"):
-        opened(small_classifier(), threads=5000)
+    for threads in (0, 5000):
+        with pytest.raises(UsageError, match="between 1 and 1024"):
+            opened(small_classifier(), threads=threads)
     with pytest.raises(UsageError, match="precision"):
         opened(small_classifier(), precision="fp8")
 
