@@ -1,12 +1,12 @@
 """Everything to try on a machine with a GPU: what runs there, whether it is right, and how fast, in one folder.
 
-    PYTHONPATH=. python benchmarks/gpu_check.py --out results             # on a machine with an NVIDIA GPU
-    PYTHONPATH=. python benchmarks/gpu_check.py --out trial --provider cpu --small --duration 0.2 --rounds 2
+    make gpu                                                            # on a machine with an NVIDIA GPU
+    python benchmarks/gpu_check.py --out trial --provider cpu --small --duration 0.2 --rounds 2
 
-It calls `resnetx` as a user would: doctor; verify in float32 and in the provider's default precision; bench of
-PyTorch and the provider between host arrays, and with device-resident ones with and without a CUDA graph; TensorRT
-where it works. A step that fails is reported, and the others go on. It needs no installation: a checkout and the
-packages of the machine are enough, and without onnxsim the graph stays as exported. Exit status 1 if anything failed.
+Doctor, the tests of `tests/gpu`, verification in every precision, `gpu_parity.py`, benchmarks beside PyTorch eager and
+compiled, and `gpu_variants.py`; the same for TensorRT where it works. A step that fails is reported, and the others go
+on. It needs no installation: a checkout and packages in PYTHONPATH are enough, and without onnxsim the graph stays as
+exported. Exit status 1 if anything failed.
 """
 
 import argparse
@@ -18,16 +18,27 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--stages", "1,1,1,1", "--width", "16", "--image-size", "64")
-# How long a step may take until Ctrl-C, on which bench writes its results so far, and how long from then until a kill.
-STEP_S, ENDING_S = 540.0, 30.0
+RESNETX = ("-m", "resnetx.cli.main")
+# How long a step has from Ctrl-C, on which bench writes its results so far, until it is killed.
+ENDING_S = 30.0
+STEPS = ("doctor", "tests", "verify", "parity", "variants", "bench")
+# The files that are measured, and how each is exported.
+FILES: dict[str, tuple[str, ...]] = {
+    "fp32": (),
+    "fp16": ("--precision", "fp16"),
+    "pixels": ("--precision", "fp16", "--preprocess", "uint8"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,42 +47,57 @@ class Plan:
 
     provider: str
     out: Path
-    model: Path
+    models: Path
+    steps: tuple[str, ...]
     batches: str
-    duration: str
+    length: tuple[str, ...]
+    compile_modes: tuple[str, ...]
     rounds: str
-    processes: str
+    round_s: str
 
     @property
     def on_gpu(self) -> bool:
         return self.provider != "cpu"
 
+    def model(self, name: str) -> str:
+        return str(self.models / f"{name}.onnx")
+
 
 class Steps:
     """Runs commands, writes all their output to one log, and records which failed."""
 
-    def __init__(self, log: Path, ends_at: float) -> None:
+    def __init__(self, log: Path, ends_at: float, step_s: float) -> None:
         self._log = log
         self._ends_at = ends_at
+        self._step_s = step_s
         self.failed: list[str] = []
         log.write_text("")
 
-    def run(self, name: str, *arguments: str, must: bool = True) -> bool:
-        left = min(STEP_S, self._ends_at - time.monotonic())
+    def run(self, name: str, *arguments: str, must: bool = True, shown: int = 0) -> bool:
+        """Run Python with these arguments; `shown` lines of its output are printed, and more of a failure."""
+        left = min(self._step_s, self._ends_at - time.monotonic())
         if left <= 0:
             self.failed.append(f"{name} (no time left)")
             return False
-        command = [sys.executable, "-m", "resnetx.cli.main", *arguments]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-        print(f"{name} ...", flush=True)
+        folders = (str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", ""))
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
         begin = time.monotonic()
-        child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(
+            [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         output, status = _ending(child, left)
+        seconds = time.monotonic() - begin
         with self._log.open("a") as stream:
-            stream.write(f"$ resnetx {' '.join(arguments)}\n{output}\n[{status}, {time.monotonic() - begin:.0f} s]\n\n")
-        if must and status != "exit 0":
+            stream.write(f"$ python {' '.join(arguments)}\n{output}\n[{status}, {seconds:.0f} s]\n\n")
+        wrong = must and status != "exit 0"
+        if wrong:
             self.failed.append(name)
-            print("  " + "\n  ".join([*output.strip().splitlines()[-6:], status]), flush=True)
+        lines = output.strip().splitlines()[-(max(shown, 25) if wrong else shown) :] if wrong or shown else []
+        print(
+            "".join([f"{name}: {status}, {seconds:.0f} s\n", *(f"  {line[:160]}\n" for line in lines)]),
+            end="",
+            flush=True,
+        )
         return status == "exit 0"
 
 
@@ -88,46 +114,82 @@ def _ending(child: subprocess.Popen[bytes], left: float) -> tuple[str, str]:
 
 
 def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
-    """Run every step in order, and return the benchmarks that were written."""
-    steps.run("doctor", "doctor", "--provider", plan.provider)
-    has_tensorrt = plan.on_gpu and steps.run("doctor, TensorRT", "doctor", "--provider", "tensorrt", must=False)
-    _verify(plan, steps, "float32")
-    if plan.on_gpu:
-        _verify(plan, steps, "tf32", "--provider-option", "use_tf32=1")
-    # Every provider that runs on the device, and PyTorch on the same device.
-    providers = ["torch", plan.provider, *(["tensorrt"] if has_tensorrt else [])]
-    device = ["--provider-option", "torch:device=cuda"] if plan.on_gpu else []
-    runs = [("host arrays", "host", providers, device)]
-    if plan.on_gpu:
-        no_graph = ["--provider-option", "cuda:enable_cuda_graph=0"]
-        runs.append(("device arrays, CUDA graph", "device", providers, device))
-        runs.append(("device arrays, no graph", "device", [plan.provider], no_graph))
-        half = ["--provider-option", "torch:precision=fp16"]
-        trt = ["--provider-option", "tensorrt:trt_fp16_enable=1"] if has_tensorrt else []
-        runs.append(("half precision", "device", ["torch", *providers[2:]], [*device, *half, *trt]))
-    else:
-        runs.append(("device arrays", "device", providers, device))
+    """Run the steps in order, and return the benchmarks that were written."""
+    has_tensorrt = plan.on_gpu and steps.run(
+        "doctor, TensorRT", *RESNETX, "doctor", "--provider", "tensorrt", must=False
+    )
+    providers = [plan.provider, *(["tensorrt"] if has_tensorrt else [])]
+    if not has_tensorrt:
+        print("TensorRT does not work here and was not tested", flush=True)
+    if "doctor" in plan.steps:
+        steps.run("doctor", *RESNETX, "doctor", "--provider", plan.provider)
+    # Nothing is timed in these, so they share the machine.
+    with ThreadPoolExecutor(4 if plan.on_gpu else 1) as together:
+        list(together.map(lambda step: steps.run(*step[:-1], shown=step[-1]), _correctness(plan, providers)))
+    if "variants" in plan.steps:
+        modes = [word for mode in plan.compile_modes for word in ("--compile", mode)]
+        script = ("benchmarks/gpu_variants.py", plan.model("fp16"), "--provider", plan.provider)
+        length = ("--batch", plan.batches, "--rounds", plan.rounds, "--seconds", plan.round_s)
+        steps.run("variants", *script, *length, *modes, "--json", str(plan.out / "variants.json"), shown=150)
+    return _benchmarks(plan, steps, providers) if "bench" in plan.steps else []
+
+
+def _correctness(plan: Plan, providers: list[str]) -> Iterator[tuple[Any, ...]]:
+    """The name and the command of each step, and how many lines of its output are shown."""
+    if "tests" in plan.steps:
+        yield "tests", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-o", "filterwarnings=", "tests/gpu", 1
+    for provider in providers:
+        for name in FILES:
+            if "verify" in plan.steps:
+                yield f"verify {name}, {provider}", *RESNETX, "verify", plan.model(name), "--provider", provider, 2
+            if "parity" in plan.steps:
+                script = ("benchmarks/gpu_parity.py", plan.model(name), "--provider", provider)
+                batches = () if plan.on_gpu else ("--batch", plan.batches)
+                file = plan.out / f"parity-{provider}-{name}.json"
+                yield f"parity {name}, {provider}", *script, *batches, "--json", str(file), 35
+    if "verify" in plan.steps and plan.on_gpu:
+        tf32 = ("--provider", "cuda", "--provider-option", "cuda:use_tf32=1")
+        yield "verify fp32, cuda in TF32", *RESNETX, "verify", plan.model("fp32"), *tf32, 2
+
+
+def _benchmarks(plan: Plan, steps: Steps, providers: list[str]) -> list[tuple[str, Benchmark]]:
+    torch = ["torch", *(["torch-compile"] if plan.compile_modes else [])]
+    gpu = [f"{name}:device=cuda" for name in torch] if plan.on_gpu else []
+    half = [f"{name}:precision=fp16" for name in torch] if plan.on_gpu else []
+    half += ["tensorrt:trt_fp16_enable=1"] if "tensorrt" in providers else []
+    modes = [f"torch-compile:mode={mode}" for mode in plan.compile_modes[-1:]]
+    runs: list[tuple[str, list[str], list[str], str, list[str]]] = [
+        ("device, fp16", ["fp16"], [*torch, *providers], "device", [*gpu, *half, *modes]),
+        ("device, fp32 and TF32", ["fp32"], [*torch[:1], *providers], "device", gpu[:1]),
+        ("host, floats and pixels", ["fp16", "pixels"], providers, "host", []),
+    ]
     found = []
-    for name, boundary, chosen, options in runs:
+    for name, models, chosen, boundary, options in runs:
         file = plan.out / f"bench-{name.replace(', ', '-').replace(' ', '-')}.json"
-        arguments = ["--provider", ",".join(chosen), "--batch", plan.batches, "--boundary", boundary, *options]
-        length = ["--duration", plan.duration, "--rounds", plan.rounds, "--processes", plan.processes]
-        steps.run(f"bench, {name}", "bench", str(plan.model), *arguments, *length, "--json", str(file))
+        told = [word for option in options for word in ("--provider-option", option)]
+        command = ("bench", *(plan.model(each) for each in models), "--provider", ",".join(chosen), *told)
+        page = ("--html", str(file.with_suffix(".html")))
+        steps.run(
+            f"bench, {name}",
+            *(*RESNETX, *command, "--batch", plan.batches, "--boundary", boundary),
+            *(*plan.length, "--json", str(file), *page),
+        )
         if file.exists():
             found.append((name, read_benchmark(file)))
     return found
 
 
-def _verify(plan: Plan, steps: Steps, how: str, *options: str) -> None:
-    file = plan.out / f"verify-{how}.json"
-    arguments = ["--provider", plan.provider, *options, "--json", str(file)]
-    steps.run(f"verify, {how}", "verify", str(plan.model), *arguments)
-
-
-def export(model: Path, steps: Steps, *, small: bool) -> bool:
-    """ResNet-50 with random weights; unsimplified where onnxsim is not installed."""
+def export(models: Path, steps: Steps, *, small: bool) -> bool:
+    """ResNet-50 with random weights as each of the files; unsimplified where onnxsim is not installed."""
     simplify = () if importlib.util.find_spec("onnxsim") else ("--no-simplify",)
-    return steps.run("export", "export", "-o", str(model), *(SMALL if small else ()), *simplify)
+    size = SMALL if small else ()
+
+    def one(name: str) -> bool:
+        target = ("export", "-o", str(models / f"{name}.onnx"))
+        return steps.run(f"export {name}", *RESNETX, *target, *size, *simplify, *FILES[name])
+
+    with ThreadPoolExecutor(len(FILES)) as together:
+        return all(list(together.map(one, FILES)))
 
 
 def rows(name: str, run: Benchmark) -> list[str]:
@@ -141,8 +203,8 @@ def _row(name: str, case: BenchCase) -> str:
     share = "-" if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}"
     verdict = "-" if case.parity is None else "ok" if case.parity.passed else "WRONG"
     verdict = case.status if case.status != "ok" else verdict
-    cells = (case.provider, case.effective_precision, str(case.batch), *words, share, verdict)
-    return f"{name:26}" + " ".join(f"{cell:>8}" for cell in cells)
+    cells = (case.effective_precision, str(case.batch), *words, share, verdict)
+    return f"{name:24}{Path(case.model).stem:8}{case.provider:14}" + " ".join(f"{cell:>7}" for cell in cells)
 
 
 def peaks(run: Benchmark) -> str:
@@ -155,38 +217,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="folder for the results; created if missing")
     parser.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--model", type=Path, help="an exported file, instead of ResNet-50 with random weights")
-    parser.add_argument("--batch", default="1,32")
+    parser.add_argument("--models", type=Path, help="folder of fp32.onnx, fp16.onnx and pixels.onnx; made if missing")
+    parser.add_argument("--steps", default=",".join(STEPS), help=f"some of {','.join(STEPS)}")
+    parser.add_argument("--batch", default="1,64,256")
+    parser.add_argument("--compile", action="append", default=[], help="modes of torch.compile; the last one in bench")
     parser.add_argument("--duration", default="5", help="seconds of timing for each case")
     parser.add_argument("--rounds", default="10")
     parser.add_argument("--processes", default="5", help="of each case; starting one on a GPU takes seconds")
+    parser.add_argument("--round-seconds", default="0.2", help="of a row in gpu_variants.py")
     parser.add_argument("--small", action="store_true", help="a tiny network, to try this script")
-    parser.add_argument("--minutes", type=float, default=30, help="start no new step after this time")
+    parser.add_argument("--minutes", type=float, default=60, help="start no new step after this time")
+    parser.add_argument("--step-minutes", type=float, default=30, help="the time limit of a step")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    ends_at = time.monotonic() + 60 * arguments.minutes
-    steps = Steps(arguments.out / "log.txt", ends_at)
+    steps = Steps(arguments.out / "log.txt", time.monotonic() + 60 * arguments.minutes, 60 * arguments.step_minutes)
     with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model or Path(folder) / "resnet50.onnx"
-        if arguments.model is None and not export(model, steps, small=arguments.small):
+        models = arguments.models or Path(folder)
+        models.mkdir(parents=True, exist_ok=True)
+        exported = all((models / f"{name}.onnx").exists() for name in FILES)
+        if not exported and not export(models, steps, small=arguments.small):
             sys.exit(1)
         plan = Plan(
             provider=arguments.provider,
-            out=arguments.out,
-            model=model,
+            out=arguments.out.absolute(),
+            models=models.absolute(),
+            steps=tuple(arguments.steps.split(",")),
             batches=arguments.batch,
-            duration=arguments.duration,
+            length=(
+                *("--duration", arguments.duration, "--rounds", arguments.rounds),
+                *("--processes", arguments.processes),
+            ),
+            compile_modes=tuple(arguments.compile),
             rounds=arguments.rounds,
-            processes=arguments.processes,
+            round_s=arguments.round_seconds,
         )
         runs = check(plan, steps)
-    heads = ("provider", "prec", "batch", "ms", "img/s", "J/img", "GPU MB", "limit", "parity")
-    table = ["", f"{'':26}" + " ".join(f"{head:>8}" for head in heads)]
+    heads = ("prec", "batch", "ms", "img/s", "J/img", "GPU MB", "limit", "parity")
+    table = [f"{'':24}{'file':8}{'provider':14}" + " ".join(f"{head:>7}" for head in heads)] if runs else []
     table += [line for name, run in runs for line in rows(name, run)]
     table += [f"peaks: {peaks(run)}" for _, run in runs[:1]]
     table += [f"FAILED: {'; '.join(steps.failed)}"] if steps.failed else []
     print("\n".join(table))
-    (arguments.out / "summary.json").write_text(json.dumps({"table": table, "failed": steps.failed}, indent=2) + "\n")
+    summary = {"table": table, "failed": steps.failed}
+    (arguments.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     sys.exit(1 if steps.failed else 0)
 
 

@@ -103,6 +103,8 @@ class TorchRunner(Runner):
         torch.set_num_threads(threads)
         if options.device == "cuda":
             allow_tf32(options.uses_tf32)
+            # Every shape is run many times: the fastest kernels are searched for once, as ONNX Runtime does.
+            torch.backends.cudnn.benchmark = True
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         return self._arrays(self._run(self._tensors(feeds)))
@@ -185,12 +187,13 @@ def _in_force(options: TorchOptions, threads: int, provider: TorchProvider) -> d
 def _process_settings() -> Callable[[], None]:
     """A function that restores the process-wide settings to their current values."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    tf32 = torch.backends.cudnn.allow_tf32
+    tf32, search = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
 
     def restore() -> None:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = search
 
     return restore
 

@@ -279,18 +279,3 @@ def test_nobody_waits_for_a_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     runner = opened_torch(torch.nn.ReLU(), {}, on_device=True)
     runner.bind({"x": images(2, 0)})()
     assert not runs_on_gpu(runner.provider, runner.options) and runner.options["device"] == "cpu"
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("boundary", ["host", "device"])
-def test_torch_and_the_graph_of_cuda_answer_like_the_cpu(boundary: str) -> None:
-    problem = engine_of(BY_NAME["cuda"]).why_not()
-    if problem:
-        pytest.skip(f"cuda: {problem}")
-    reference = open_runner(small_classifier())
-    graph = {"enable_cuda_graph": "1"} if boundary == "device" else {}
-    opened = open_runner(small_classifier(), provider="cuda", options=graph)
-    runner = DeviceSession(opened) if boundary == "device" else opened
-    for seed in range(4):
-        feeds = {"x": images(2, seed)}
-        np.testing.assert_allclose(runner.run(feeds)["y"], reference.run(feeds)["y"], rtol=1e-4, atol=1e-4)

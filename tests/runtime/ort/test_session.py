@@ -373,21 +373,6 @@ def test_an_error_of_openvino_is_told_by_its_last_line() -> None:
 # --- GPUs
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("provider", GPUS)
-def test_gpus_are_pinned_to_float32_and_answer_like_the_cpu(provider: str) -> None:
-    if why_not(provider):
-        pytest.skip(f"{provider}: {why_not(provider)}")
-    opened = open_runner(small_classifier(), provider=provider)
-    assert opened.effective_precision == "fp32" and opened.placement[0][0] == provider
-    reference = open_runner(small_classifier())
-    for batch in (1, 2, 3):
-        feeds = {"x": images(batch, seed=batch)}
-        np.testing.assert_allclose(opened.run(feeds)["y"], reference.run(feeds)["y"], rtol=1e-4, atol=1e-4)
-    with pytest.raises(UsageError, match="refuses the option"):
-        open_runner(small_classifier(), provider=provider, options={"no_such_option": "1"})
-
-
 def test_the_reason_and_the_fix_stand_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "cuda", problem=lambda: "broken on purpose")
     with pytest.raises(RuntimeUnavailableError, match="broken on purpose; to fix it: pip install"):

@@ -1,0 +1,164 @@
+"""A provider's outputs beside PyTorch's in float64, on every way to run a model on a GPU.
+
+    python benchmarks/gpu_parity.py fp32.onnx fp16.onnx --json parity.json
+
+For each file and batch size: between host arrays, and with arrays on the device without and with a CUDA graph; for
+float32 files with TF32 off and on. A batch of every size is run with two different inputs, and one of them twice,
+through the same session. Where it runs in TF32 it is also compared as if it were float32, which must fail: a check
+that passes everything would be no check. Exit status 1 if anything is not as it should be.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from resnetx.benchmark.messages import TruthOrder
+from resnetx.benchmark.reference_files import write_truths
+from resnetx.errors import ResnetxError
+from resnetx.graph.card import ModelCard, read_card
+from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.runtime.catalog import engine_of, find_provider, open_runner
+from resnetx.runtime.file_precision import stored_precision
+from resnetx.runtime.runner import Opening, Runner
+from resnetx.verification.golden import read_golden
+from resnetx.verification.judge import file_logits, judge
+from resnetx.verification.references import Truth
+
+BATCHES = (1, 2, 8, 64, 256)
+# How arrays reach the model: the boundary, and whether a CUDA graph is recorded.
+PATHS = (("host", False), ("device", False), ("device", True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One way to run a file: the worst multiple of PyTorch's own error, and whether all is as it should be."""
+
+    file: str
+    provider: str
+    precision: str
+    boundary: str
+    graph: bool
+    batch: int
+    multiple: float | None
+    as_expected: bool
+    seconds: float
+    reason: str = ""
+
+    def line(self) -> str:
+        multiple = "-" if self.multiple is None else f"{self.multiple:.2f}"
+        verdict = "ok" if self.as_expected else "WRONG"
+        graph = "graph" if self.graph else "-"
+        cells = f"{self.file:14}{self.precision:>10}{self.boundary:>8}{graph:>7}{self.batch:>6}{multiple:>9} {verdict}"
+        return f"{cells} {self.reason}".rstrip()
+
+
+def truths(model: Path, card: ModelCard | None, batches: Sequence[int], folder: Path) -> dict[int, Truth]:
+    """Two different batches of each size, with PyTorch's outputs in float64."""
+    graph = read_onnx(model).graph
+    precisions = ["fp32", "tf32"] if stored_precision(graph) == "fp32" else [stored_precision(graph)]
+    order = TruthOrder(
+        model=str(model),
+        card=None if card is None else card.to_json(),
+        input_name=graph.input[0].name,
+        batches=list(batches),
+        precisions=precisions,
+        folder=str(folder),
+    )
+    files = write_truths(order)
+    if isinstance(files, str):
+        raise SystemExit(files)
+    found = {}
+    for size, path in files.items():
+        golden = read_golden(path)
+        found[size] = Truth(description="PyTorch", outputs=golden.outputs, samples=golden.samples, probes=[])
+    return found
+
+
+def ways(provider: str, precision: str) -> Iterator[tuple[str, str, bool]]:
+    """The precision of the session, the boundary and whether a graph is recorded."""
+    gpu = find_provider(provider).gpu
+    for session in ("fp32", "default") if precision == "fp32" and gpu else ("default",):
+        for boundary, graph in PATHS:
+            if gpu or not graph:
+                yield session, boundary, graph
+
+
+def opening(provider: str, session: str, boundary: str, *, graph: bool, batch: int) -> Opening:
+    option = {"cuda": "enable_cuda_graph", "tensorrt": "trt_cuda_graph_enable"}.get(provider)
+    return Opening(
+        precision=session,  # type: ignore[arg-type]
+        options={option: str(int(graph))} if option and boundary == "device" else {},
+        batch=batch,
+        on_device=boundary == "device",
+    )
+
+
+def rows(model: Path, provider: str, batches: Sequence[int]) -> Iterator[Row]:
+    onnx_model = read_onnx(model)
+    card, stored = read_card(onnx_model), stored_precision(onnx_model.graph)
+    engine = engine_of(find_provider(provider))
+    with tempfile.TemporaryDirectory() as folder:
+        known = truths(model, card, batches, Path(folder))
+    hidden = file_logits(onnx_model, lambda data: open_runner(data, provider=provider))
+    for session, boundary, graph in ways(provider, stored):
+        for batch in batches:
+            begin = time.perf_counter()
+            row = partial(Row, file=model.stem, provider=provider, boundary=boundary, graph=graph, batch=batch)
+            try:
+                opened = engine.open(model, opening(provider, session, boundary, graph=graph, batch=batch))
+                with closing(opened) as runner:
+                    multiple, reason = _judged(runner, known[batch], card, hidden)
+                    if session == "fp32" and runner.effective_precision != "fp32":
+                        reason = f"it computes in {runner.effective_precision}"
+            except ResnetxError as error:
+                multiple, reason, precision = None, str(error)[:300], session
+            else:
+                precision = runner.effective_precision
+            seconds = time.perf_counter() - begin
+            yield row(precision=precision, multiple=multiple, as_expected=not reason, seconds=seconds, reason=reason)
+
+
+def _judged(runner: Runner, truth: Truth, card: ModelCard | None, hidden: object) -> tuple[float | None, str]:
+    """The worst multiple, and what is not as it should be."""
+
+    def worst(precision: str) -> tuple[float | None, bool]:
+        parity, _ = judge(runner, truth, card, precision=precision, hidden_logits=hidden)  # type: ignore[arg-type]
+        return max((check.multiple or 0.0 for check in parity.checks), default=None), parity.passed
+
+    multiple, passed = worst(runner.effective_precision)
+    if not passed:
+        return multiple, f"it differs by more than {runner.effective_precision} explains"
+    if runner.effective_precision == "tf32" and worst("fp32")[1]:
+        return multiple, "it would pass as float32 too: the check proves nothing, or TF32 is not used"
+    return multiple, ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
+    parser.add_argument("--provider", default="cuda")
+    parser.add_argument("--batch", default=",".join(map(str, BATCHES)))
+    parser.add_argument("--json", type=Path, help="also write the rows as JSON")
+    arguments = parser.parse_args()
+    found: list[Row] = []
+    batches = [int(size) for size in arguments.batch.split(",")]
+    for model in arguments.models:
+        for row in rows(model, arguments.provider, batches):
+            print(row.line(), flush=True)
+            found.append(row)
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(row) for row in found], indent=2) + "\n")
+    wrong = sum(not row.as_expected for row in found)
+    print(f"{len(found)} ways to run, {wrong} not as they should be")
+    sys.exit(1 if wrong or not found else 0)
+
+
+if __name__ == "__main__":
+    main()

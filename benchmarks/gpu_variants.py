@@ -1,0 +1,271 @@
+"""What was tried to make a GPU faster: the same network under other options, interleaved in one process.
+
+    python benchmarks/gpu_variants.py fp16.onnx --batch 1,256 --json variants.json
+
+Every row is timed in turns, with arrays on the device; the ratio is the median of the rounds' ratios to PyTorch's
+eager row. For each batch the kernels in which `cuda` and the fastest row of PyTorch spend their time are listed, as
+CUPTI counts them. `--compile MODE` adds torch.compile, which takes minutes in the mode max-autotune.
+"""
+
+import argparse
+import json
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from fused_convolutions import FusedNetwork, recorded
+from onnx import helper, numpy_helper
+
+from resnetx.benchmark.limits import GPU_SIZES, best_rate
+from resnetx.benchmark.peak_kernels import gpu_products, on_gpu, operations
+from resnetx.graph.card import read_card
+from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.inputs.timed import timed_feeds
+from resnetx.runtime.catalog import engine_of, find_provider, open_runner
+from resnetx.runtime.runner import Call, Feeds, Opening, Runner
+from resnetx.verification.rebuild import rebuild
+
+MACS = 4.09e9  # of ResNet-50 at 224 x 224, to give shares of the peak
+FAST = {"prefer_nhwc": "1", "fuse_conv_bias": "1"}
+CUDA: dict[str, dict[str, str]] = {
+    "NCHW": {"prefer_nhwc": "0", "fuse_conv_bias": "0"},
+    "NCHW, bias fused": {"prefer_nhwc": "0", "fuse_conv_bias": "1"},
+    "NHWC": {"prefer_nhwc": "1", "fuse_conv_bias": "0"},
+    "NHWC, bias fused": FAST,
+    "NHWC, bias fused, heuristic search": FAST | {"cudnn_conv_algo_search": "HEURISTIC"},
+    "NHWC, bias fused, no graph": FAST | {"enable_cuda_graph": "0"},
+}
+SHOWN_KERNELS = 12
+
+
+@dataclass
+class Variant:
+    """One row: what is run, and the time of each round."""
+
+    name: str
+    batch: int
+    runner: Runner
+    calls: Sequence[Call]
+    rounds: list[float] = field(default_factory=list)
+
+    def time(self, seconds: float) -> None:
+        times = []
+        end = time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            call = self.calls[len(times) % len(self.calls)]
+            begin = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - begin)
+        self.rounds.append(1e3 * statistics.median(times))
+
+    @property
+    def ms(self) -> float:
+        return statistics.median(self.rounds)
+
+
+def padded(model: onnx.ModelProto, channels: int = 8) -> bytes:
+    """The model with zeros as further channels of its images: tensor cores take channels in eights."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph = changed.graph
+    first = next(node for node in graph.node if node.op_type == "Conv")
+    weight = next(tensor for tensor in graph.initializer if tensor.name == first.input[1])
+    array = numpy_helper.to_array(weight)
+    more = channels - array.shape[1]
+    weight.CopyFrom(numpy_helper.from_array(np.pad(array, ((0, 0), (0, more), (0, 0), (0, 0))), weight.name))
+    graph.initializer.append(numpy_helper.from_array(np.int64([0, 0, 0, 0, 0, more, 0, 0]), "more_channels"))
+    pad = helper.make_node("Pad", [first.input[0], "more_channels"], ["padded_images"])
+    first.input[0] = "padded_images"
+    graph.node.insert(list(graph.node).index(first), pad)
+    return changed.SerializeToString()
+
+
+def host_openers(paths: Sequence[Path], provider: str) -> dict[str, Callable[[int], Runner]]:
+    """Sessions that take arrays in host memory, plainly and through buffers on the device with a CUDA graph."""
+
+    def session(path: Path, on_device: bool, batch: int) -> Runner:
+        opening = Opening(precision="default", batch=batch, on_device=on_device)
+        return engine_of(find_provider(provider)).open(path, opening)
+
+    return {
+        f"{provider}, {path.stem}, host arrays{', bound and recorded' * on_device}": partial(session, path, on_device)
+        for path in paths
+        for on_device in (False, True)
+    }
+
+
+def openers(path: Path, provider: str, compiled: Sequence[str]) -> dict[str, Callable[[int], Runner]]:
+    """What opens each row for a batch size."""
+    model = read_onnx(path)
+    card = read_card(model)
+    assert card is not None
+    infos = open_runner(path)
+    gpu = find_provider(provider).gpu
+
+    def session(source: Path | bytes, options: Mapping[str, str], batch: int) -> Runner:
+        opening = Opening(precision="default", options=options if gpu else {}, batch=batch, on_device=True)
+        return engine_of(find_provider(provider)).open(source, opening)
+
+    def module(name: str, options: Mapping[str, str], batch: int) -> Runner:
+        device = {"device": "cuda", "precision": card.precision} if gpu else {}
+        opening = Opening(
+            precision="default",
+            options=device | dict(options),
+            batch=batch,
+            on_device=True,
+            inputs=infos.inputs,
+            outputs=infos.outputs,
+        )
+        return engine_of(find_provider(name)).open(lambda: rebuild(card), opening)
+
+    found: dict[str, Callable[[int], Runner]] = {"torch": partial(module, "torch", {})}
+    found |= {f"torch-compile, {mode}": partial(module, "torch-compile", {"mode": mode}) for mode in compiled}
+    if gpu:
+        found["cuDNN's fused kernels, CUDA graph"] = lambda batch: FusedRunner(infos, model, batch)
+    found |= {f"{provider}, {name}": partial(session, path, options) for name, options in CUDA.items()}
+    return found | {f"{provider}, NHWC, bias fused, 8 channels": partial(session, padded(model), FAST)}
+
+
+class FusedRunner(Runner):
+    """What cuDNN's kernels could do that fuse a convolution with what follows it; not a provider."""
+
+    def __init__(self, like: Runner, model: onnx.ModelProto, batch: int) -> None:
+        import torch
+
+        super().__init__(like.facts)
+        torch.backends.cudnn.benchmark = True
+        network = FusedNetwork(model, "cuda", torch.float16)
+        (info,) = like.inputs
+        shape = (batch, *(int(size) for size in info.shape[1:]))
+        self._replay, self._output = recorded(network, torch.zeros(shape, device="cuda", dtype=torch.float16))
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        self.bind(feeds)()
+        return {self.outputs[0].name: self._output.float().cpu().numpy()}
+
+    def bind(self, feeds: Feeds) -> Call:
+        import torch
+
+        (array,) = feeds.values()
+        images = torch.from_numpy(array).to("cuda", torch.float16).to(memory_format=torch.channels_last)
+        return partial(self._replay, images)
+
+    def close(self) -> None:
+        del self._replay, self._output
+
+
+def opened(path: Path, make: Mapping[str, Callable[[int], Runner]], batch: int, *, host: bool) -> list[Variant]:
+    """Every row that can be opened, with its inputs at hand: on the device, or in host memory."""
+    variants = []
+    card = read_card(read_onnx(path))
+    first: np.ndarray | None = None
+    for name, function in make.items():
+        begin = time.perf_counter()
+        try:
+            runner = function(batch)
+            pixels = runner.inputs[0].dtype == np.uint8
+            feeds = timed_feeds(runner.inputs, None if pixels else card, batch=batch)
+            calls = [partial(runner.run, feed) if host else runner.bind(feed) for feed in feeds]
+            for call in [*calls, *calls]:
+                call()
+            answer = next(iter(runner.run(feeds[0]).values()))
+        except Exception as error:  # a row that fails is told, and the others go on
+            print(f"  FAILED {name}, batch {batch}: {type(error).__name__}: {str(error)[:300]}", flush=True)
+            continue
+        first = answer if first is None else first
+        off = float(np.abs(answer - first).max() / np.abs(first).max())
+        variants.append(Variant(name, batch, runner, calls))
+        words = f"in {time.perf_counter() - begin:.1f} s, differs from the first by {off:.1e}"
+        print(f"  opened {name}, batch {batch}, {words}", flush=True)
+    return variants
+
+
+def kernels(variant: Variant) -> list[tuple[str, int, float]]:
+    """The kernels of one run: their names, how many, and their milliseconds."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    if not torch.cuda.is_available():
+        return []
+    runs = 4
+    with profile(activities=[ProfilerActivity.CUDA]) as taken:
+        for number in range(runs):
+            variant.calls[number % len(variant.calls)]()
+        torch.cuda.synchronize()
+    counts: Counter[str] = Counter()
+    times: Counter[str] = Counter()
+    for event in taken.events():
+        if event.device_type.name == "CUDA":
+            name = short_name(event.name)
+            counts[name] += 1
+            times[name] += event.device_time
+    return [(name, round(counts[name] / runs), took / runs / 1e3) for name, took in times.most_common()]
+
+
+def short_name(kernel: str) -> str:
+    """A kernel without its template arguments, which fill a screen."""
+    text = re.sub(r"\(anonymous namespace\)::|^void ", "", kernel)
+    return re.sub(r"[<(].*", "", text)[:70] if not text.startswith(("sm", "cudnn", "cutlass")) else text[:70]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx", help="several with --host only")
+    parser.add_argument("--host", action="store_true", help="arrays in host memory, of each of the models")
+    parser.add_argument("--provider", default="cuda")
+    parser.add_argument("--batch", default="1,256")
+    parser.add_argument("--compile", action="append", default=[], metavar="MODE", help="also torch.compile; repeatable")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.2, help="of a round of a row")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    model, provider = arguments.models[0], arguments.provider
+    make = host_openers(arguments.models, provider) if arguments.host else openers(model, provider, arguments.compile)
+    found: list[dict[str, Any]] = []
+    precision = "fp16" if read_card(read_onnx(model)).precision == "fp16" else "tf32"  # type: ignore[union-attr]
+    peak = _peak(precision) if find_provider(arguments.provider).gpu else None
+    print(f"peak of {precision} products: {'unknown' if peak is None else f'{peak / 1e3:.0f} TFLOP/s'}", flush=True)
+    for batch in (int(size) for size in arguments.batch.split(",")):
+        variants = opened(model, make, batch, host=arguments.host)
+        for number in range(arguments.rounds):
+            for variant in variants if number % 2 == 0 else variants[::-1]:
+                variant.time(arguments.seconds)
+        base = variants[0]
+        for variant in variants:
+            ratio = statistics.median(a / b for a, b in zip(base.rounds, variant.rounds, strict=True))
+            share = None if peak is None else 2 * MACS * batch / variant.ms * 1e3 / (peak * 1e9)
+            found.append({"name": variant.name, "batch": batch, "ms": variant.ms, "ratio": ratio, "share": share})
+            of_peak = "" if share is None else f"{share:5.0%} of the peak"
+            speed = f"{variant.ms:9.3f} ms {1e3 * batch / variant.ms:9.0f} img/s"
+            print(f"{batch:4} {variant.name:44}{speed}{ratio:7.2f} x the first {of_peak}", flush=True)
+        fastest = min((each for each in variants if each.name.startswith(arguments.provider)), key=lambda each: each.ms)
+        others = [each for each in variants if not each.name.startswith(arguments.provider)]
+        for variant in (fastest, *sorted(others, key=lambda each: each.ms)[:1]):
+            rows = kernels(variant)
+            found[-1].setdefault("kernels", {})[variant.name] = rows
+            print(f"  kernels of {variant.name}, batch {batch}: {sum(ms for *_, ms in rows):.3f} ms")
+            for name, count, ms in rows[:SHOWN_KERNELS]:
+                print(f"    {ms:8.3f} ms {count:4} x {name}", flush=True)
+        for variant in variants:
+            variant.runner.close()
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _peak(precision: str) -> float | None:
+    products = partial(gpu_products, precision)  # type: ignore[arg-type]
+    with on_gpu(precision):  # type: ignore[arg-type]
+        tasks = [(operations(size), partial(products, size)) for size in GPU_SIZES]
+        return best_rate(tasks, clock=time.perf_counter_ns, budget_s=1.0)
+
+
+if __name__ == "__main__":
+    main()
