@@ -2,14 +2,15 @@
 
     python benchmarks/gpu_parity.py fp32.onnx fp16.onnx --json parity.json
 
-For each file and batch size: between host arrays, and with arrays on the device without and with a CUDA graph; for
-float32 files with TF32 off and on. A batch of every size is run with two different inputs, and one of them twice,
-through the same session. Where it runs in TF32 it is also compared as if it were float32, which must fail: a check
-that passes everything would be no check. Exit status 1 if anything is not as it should be.
+For each file and batch size: between host arrays and with arrays on the device, without and with a CUDA graph; for
+float32 files with TF32 off and on (with NVIDIA_TF32_OVERRIDE=0 in the environment, off only). A batch of every size is
+run with two different inputs, and one of them twice, through the same session. Where it runs in TF32 it is also
+compared as if it were float32, which must fail: a check that passes everything would be no check. Exit status 1 if anything is not as it should be.
 """
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.runtime.catalog import engine_of, find_provider, open_runner
 from resnetx.runtime.file_precision import stored_precision
+from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
 from resnetx.runtime.runner import Opening, Runner
 from resnetx.verification.golden import read_golden
 from resnetx.verification.judge import file_logits, judge
@@ -33,7 +35,8 @@ from resnetx.verification.references import Truth
 
 BATCHES = (1, 2, 8, 64, 256)
 # How arrays reach the model: the boundary, and whether a CUDA graph is recorded.
-PATHS = (("host", False), ("device", False), ("device", True))
+PATHS = {"host": ("host", False), "host-graph": ("host", True), "device": ("device", False), "graph": ("device", True)}
+GRAPH_OPTIONS = {"cuda": "enable_cuda_graph", "tensorrt": "trt_cuda_graph_enable", "cudnn": "cuda_graph"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,8 @@ class Row:
         multiple = "-" if self.multiple is None else f"{self.multiple:.2f}"
         verdict = "ok" if self.as_expected else "WRONG"
         graph = "graph" if self.graph else "-"
-        cells = f"{self.file:14}{self.precision:>10}{self.boundary:>8}{graph:>7}{self.batch:>6}{multiple:>9} {verdict}"
+        way = f"{self.boundary:>8}{graph:>7}{self.batch:>6}"
+        cells = f"{self.file:8}{self.provider:9}{self.precision:>6}{way}{multiple:>9} {self.seconds:5.1f} s {verdict}"
         return f"{cells} {self.reason}".rstrip()
 
 
@@ -81,33 +85,37 @@ def truths(model: Path, card: ModelCard | None, batches: Sequence[int], folder: 
     return found
 
 
-def ways(provider: str, precision: str) -> Iterator[tuple[str, str, bool]]:
+def ways(provider: str, precision: str, paths: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
     """The precision of the session, the boundary and whether a graph is recorded."""
     gpu = find_provider(provider).gpu
-    for session in ("fp32", "default") if precision == "fp32" and gpu else ("default",):
-        for boundary, graph in PATHS:
+    # In a process that must not compute in TF32 there is nothing else to check.
+    exact = os.environ.get(TF32_OVERRIDE) == "0"
+    sessions = ("fp32",) if exact else ("fp32", "default")
+    for session in sessions if precision == "fp32" and gpu else ("default",):
+        for boundary, graph in (PATHS[name] for name in paths):
             if gpu or not graph:
                 yield session, boundary, graph
 
 
 def opening(provider: str, session: str, boundary: str, *, graph: bool, batch: int) -> Opening:
-    option = {"cuda": "enable_cuda_graph", "tensorrt": "trt_cuda_graph_enable"}.get(provider)
+    option = GRAPH_OPTIONS.get(provider)
     return Opening(
         precision=session,  # type: ignore[arg-type]
-        options={option: str(int(graph))} if option and boundary == "device" else {},
+        options={option: str(int(graph))} if option else {},
         batch=batch,
         on_device=boundary == "device",
     )
 
 
-def rows(model: Path, provider: str, batches: Sequence[int]) -> Iterator[Row]:
+def rows(model: Path, providers: Sequence[str], batches: Sequence[int], paths: Sequence[str]) -> Iterator[Row]:
     onnx_model = read_onnx(model)
     card, stored = read_card(onnx_model), stored_precision(onnx_model.graph)
-    engine = engine_of(find_provider(provider))
     with tempfile.TemporaryDirectory() as folder:
         known = truths(model, card, batches, Path(folder))
-    hidden = file_logits(onnx_model, lambda data: open_runner(data, provider=provider))
-    for session, boundary, graph in ways(provider, stored):
+    every = [(provider, *way) for provider in providers for way in ways(provider, stored, paths)]
+    for provider, session, boundary, graph in every:
+        engine = engine_of(find_provider(provider))
+        hidden = file_logits(onnx_model, partial(open_runner, provider=provider))
         for batch in batches:
             begin = time.perf_counter()
             row = partial(Row, file=model.stem, provider=provider, boundary=boundary, graph=graph, batch=batch)
@@ -143,14 +151,15 @@ def _judged(runner: Runner, truth: Truth, card: ModelCard | None, hidden: object
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("models", type=Path, nargs="+", metavar="MODEL.onnx")
-    parser.add_argument("--provider", default="cuda")
+    parser.add_argument("--provider", default="cuda,cudnn")
+    parser.add_argument("--path", default=",".join(PATHS), help=f"some of {','.join(PATHS)}")
     parser.add_argument("--batch", default=",".join(map(str, BATCHES)))
     parser.add_argument("--json", type=Path, help="also write the rows as JSON")
     arguments = parser.parse_args()
     found: list[Row] = []
     batches = [int(size) for size in arguments.batch.split(",")]
     for model in arguments.models:
-        for row in rows(model, arguments.provider, batches):
+        for row in rows(model, arguments.provider.split(","), batches, arguments.path.split(",")):
             print(row.line(), flush=True)
             found.append(row)
     if arguments.json:

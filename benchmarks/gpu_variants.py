@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_variants.py fp16.onnx --batch 1,256 --json variants.json
 
-Every row is timed in turns, with arrays on the device; the ratio is the median of the rounds' ratios to PyTorch's
-eager row. For each batch the kernels in which `cuda` and the fastest row of PyTorch spend their time are listed, as
-CUPTI counts them. `--compile MODE` adds torch.compile, which takes minutes in the mode max-autotune.
+Every row is timed in turns, with arrays on the device; the ratio is the median of the rounds' ratios to the first
+row, PyTorch's eager one. `--kernels` lists those in which `cuda` and the fastest other row spend their time, as CUPTI
+counts them. `--compile MODE` adds torch.compile, which takes minutes in the mode max-autotune.
 """
 
 import argparse
@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from fused_convolutions import FusedNetwork, recorded
 from onnx import helper, numpy_helper
 
 from resnetx.benchmark.limits import GPU_SIZES, best_rate
@@ -30,14 +29,14 @@ from resnetx.graph.card import read_card
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.catalog import engine_of, find_provider, open_runner
-from resnetx.runtime.runner import Call, Feeds, Opening, Runner
+from resnetx.runtime.runner import Call, Opening, Runner
 from resnetx.verification.rebuild import rebuild
 
 MACS = 4.09e9  # of ResNet-50 at 224 x 224, to give shares of the peak
 FAST = {"prefer_nhwc": "1", "fuse_conv_bias": "1"}
 CUDA: dict[str, dict[str, str]] = {
+    "as resnetx sets it": {},
     "NCHW": {"prefer_nhwc": "0", "fuse_conv_bias": "0"},
-    "NCHW, bias fused": {"prefer_nhwc": "0", "fuse_conv_bias": "1"},
     "NHWC": {"prefer_nhwc": "1", "fuse_conv_bias": "0"},
     "NHWC, bias fused": FAST,
     "NHWC, bias fused, heuristic search": FAST | {"cudnn_conv_algo_search": "HEURISTIC"},
@@ -110,9 +109,9 @@ def openers(path: Path, provider: str, compiled: Sequence[str]) -> dict[str, Cal
     infos = open_runner(path)
     gpu = find_provider(provider).gpu
 
-    def session(source: Path | bytes, options: Mapping[str, str], batch: int) -> Runner:
+    def session(source: Path | bytes, options: Mapping[str, str], batch: int, name: str = provider) -> Runner:
         opening = Opening(precision="default", options=options if gpu else {}, batch=batch, on_device=True)
-        return engine_of(find_provider(provider)).open(source, opening)
+        return engine_of(find_provider(name)).open(source, opening)
 
     def module(name: str, options: Mapping[str, str], batch: int) -> Runner:
         device = {"device": "cuda", "precision": card.precision} if gpu else {}
@@ -129,37 +128,9 @@ def openers(path: Path, provider: str, compiled: Sequence[str]) -> dict[str, Cal
     found: dict[str, Callable[[int], Runner]] = {"torch": partial(module, "torch", {})}
     found |= {f"torch-compile, {mode}": partial(module, "torch-compile", {"mode": mode}) for mode in compiled}
     if gpu:
-        found["cuDNN's fused kernels, CUDA graph"] = lambda batch: FusedRunner(infos, model, batch)
+        found["cudnn"] = partial(session, path, {}, name="cudnn")
     found |= {f"{provider}, {name}": partial(session, path, options) for name, options in CUDA.items()}
     return found | {f"{provider}, NHWC, bias fused, 8 channels": partial(session, padded(model), FAST)}
-
-
-class FusedRunner(Runner):
-    """What cuDNN's kernels could do that fuse a convolution with what follows it; not a provider."""
-
-    def __init__(self, like: Runner, model: onnx.ModelProto, batch: int) -> None:
-        import torch
-
-        super().__init__(like.facts)
-        torch.backends.cudnn.benchmark = True
-        network = FusedNetwork(model, "cuda", torch.float16)
-        (info,) = like.inputs
-        shape = (batch, *(int(size) for size in info.shape[1:]))
-        self._replay, self._output = recorded(network, torch.zeros(shape, device="cuda", dtype=torch.float16))
-
-    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        self.bind(feeds)()
-        return {self.outputs[0].name: self._output.float().cpu().numpy()}
-
-    def bind(self, feeds: Feeds) -> Call:
-        import torch
-
-        (array,) = feeds.values()
-        images = torch.from_numpy(array).to("cuda", torch.float16).to(memory_format=torch.channels_last)
-        return partial(self._replay, images)
-
-    def close(self) -> None:
-        del self._replay, self._output
 
 
 def opened(path: Path, make: Mapping[str, Callable[[int], Runner]], batch: int, *, host: bool) -> list[Variant]:
@@ -223,12 +194,15 @@ def main() -> None:
     parser.add_argument("--provider", default="cuda")
     parser.add_argument("--batch", default="1,256")
     parser.add_argument("--compile", action="append", default=[], metavar="MODE", help="also torch.compile; repeatable")
+    parser.add_argument("--only", default="", metavar="REGEX", help="rows whose names match; the first is the base")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.2, help="of a round of a row")
+    parser.add_argument("--kernels", action="store_true", help="list the kernels of the fastest rows")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     model, provider = arguments.models[0], arguments.provider
     make = host_openers(arguments.models, provider) if arguments.host else openers(model, provider, arguments.compile)
+    make = {name: function for name, function in make.items() if re.search(arguments.only, name)}
     found: list[dict[str, Any]] = []
     precision = "fp16" if read_card(read_onnx(model)).precision == "fp16" else "tf32"  # type: ignore[union-attr]
     peak = _peak(precision) if find_provider(arguments.provider).gpu else None
@@ -246,9 +220,10 @@ def main() -> None:
             of_peak = "" if share is None else f"{share:5.0%} of the peak"
             speed = f"{variant.ms:9.3f} ms {1e3 * batch / variant.ms:9.0f} img/s"
             print(f"{batch:4} {variant.name:44}{speed}{ratio:7.2f} x the first {of_peak}", flush=True)
-        fastest = min((each for each in variants if each.name.startswith(arguments.provider)), key=lambda each: each.ms)
+        own = [each for each in variants if each.name.startswith(arguments.provider)]
+        fastest = min(own or variants, key=lambda each: each.ms)
         others = [each for each in variants if not each.name.startswith(arguments.provider)]
-        for variant in (fastest, *sorted(others, key=lambda each: each.ms)[:1]):
+        for variant in (fastest, *sorted(others, key=lambda each: each.ms)[:1]) if arguments.kernels else ():
             rows = kernels(variant)
             found[-1].setdefault("kernels", {})[variant.name] = rows
             print(f"  kernels of {variant.name}, batch {batch}: {sum(ms for *_, ms in rows):.3f} ms")

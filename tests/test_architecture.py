@@ -25,6 +25,7 @@ HEAVY = {
         "model",
         "weights",
         "graph/export.py",
+        "runtime/cudnn",
         "runtime/pytorch",
         "verification/activity.py",
         "verification/channels.py",

@@ -20,7 +20,7 @@ from resnetx.graph.inspection.inspect import ValueInfo
 from resnetx.machine.cpu_contention import total
 from resnetx.machine.energy import total_energy
 from resnetx.machine.threads import default_threads
-from resnetx.runtime.catalog import BY_NAME, runs_on_gpu
+from resnetx.runtime.catalog import BY_NAME, pinned_environment, runs_on_gpu
 
 T = TypeVar("T")
 # A process that starts from a cache takes a small part of the time that compiling took.
@@ -96,7 +96,8 @@ class RunningCase:
         begin = time.perf_counter()
         self.process += 1
         threads = self.options.threads or default_threads()
-        environment = case_environment(self.folder, threads)
+        pinned = pinned_environment([self.plan.provider], self.plan.options, self.options.precision)
+        environment = case_environment(self.folder, threads) | pinned
         memory_mb = self.options.memory_mb or case_memory_mb(self.plan)
         self.child = Child(self.worker, folder=self.folder, environment=environment, memory_mb=memory_mb)
         opened = self.now = self.ask(open_request(self), Opened)

@@ -14,7 +14,7 @@ from resnetx.base.worker_process import Child, ChildError
 from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
 from resnetx.inputs.random_feeds import FREE_SIZE
-from resnetx.runtime.catalog import BY_NAME, provider_names
+from resnetx.runtime.catalog import BY_NAME, pinned_environment, provider_names
 from resnetx.runtime.memory_limit import input_numbers, memory_limit_mb
 from resnetx.verification.messages import Verified, write_order
 from resnetx.verification.result import Verification
@@ -68,7 +68,8 @@ def verify_isolated(
     try:
         with private_folder("verify") as folder:
             # It loads its libraries while the file is read here.
-            environment = {**private_environment(folder), **KEEP_FREED_MEMORY}
+            pinned = pinned_environment(names, options.provider_options, options.session)
+            environment = {**private_environment(folder), **KEEP_FREED_MEMORY, **pinned}
             child = Child(CHILD, folder=folder, environment=environment)
             try:
                 file = read_onnx_file(path)

@@ -1,14 +1,15 @@
-"""A session whose inputs and outputs stay on the device, so that a run copies nothing."""
+"""A session on bound buffers: inputs and outputs that stay on the device, or are copied there and back in each run."""
 
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 
 from resnetx.errors import GraphError
 from resnetx.runtime.ort.library import ort
-from resnetx.runtime.ort.native_session import first_line
+from resnetx.runtime.ort.native_session import first_line, quiet
 from resnetx.runtime.ort.session import Session
 from resnetx.runtime.runner import Call, Feeds, Runner, TensorInfo
 
@@ -28,12 +29,14 @@ class DeviceSession(Runner):
     """A session that runs on bound buffers; `run` uses them too, and copies the arrays to the device and back.
 
     A CUDA graph replays on the buffers that it was recorded with, whatever else is bound. With one, all calls share one
-    set of buffers, so that the graph which is timed is the one which is verified.
+    set of buffers, so that the graph which is timed is the one which is verified. `on_device`: the calls of `bind` find
+    their inputs on the device; otherwise they copy them, like `run`.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, on_device: bool = True) -> None:
         super().__init__(session.facts)
         self.session = session
+        self._on_device = on_device
         self.device = "cuda" if CUDA in session.native.get_providers() else "cpu"
         self.graph = records_graph(session.options)
         self._device_id = int(session.options.get("device_id", "0")) if self.device == "cuda" else 0
@@ -48,6 +51,8 @@ class DeviceSession(Runner):
 
     def bind(self, feeds: Feeds) -> Call:
         """Copy these inputs to the device, and return a run on them; a CUDA graph runs on the last that were copied."""
+        if not self._on_device:
+            return partial(self.run, dict(feeds))
         if self.graph:
             kept = self._kept_buffers(feeds)
             kept.fill(feeds)
@@ -144,7 +149,8 @@ class Buffers:
     def _first_run(self) -> None:
         unrecorded = ort.RunOptions()
         unrecorded.add_run_config_entry(*UNRECORDED)
-        self._native.run_with_iobinding(self._binding, unrecorded)
+        with quiet():
+            self._native.run_with_iobinding(self._binding, unrecorded)
         self._outputs = self._binding.get_outputs()
         for name, value in zip(self._names, self._outputs, strict=True):
             self._binding.bind_ortvalue_output(name, value)

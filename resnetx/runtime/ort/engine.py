@@ -55,16 +55,17 @@ class OnnxRuntime(Engine):
             if not graph.keys() - options.keys():
                 raise
             session = open_session(provider, source, replace(opening, options=options), opened_at=opened_at)
-        return DeviceSession(session) if opening.on_device else session
+        bound = opening.on_device or records_graph(session.options)
+        return DeviceSession(session, on_device=opening.on_device) if bound else session
 
 
 def graph_options(provider: ExecutionProvider, asked: Mapping[str, str], opening: Opening) -> dict[str, str]:
-    """The option to record and replay a CUDA graph, if that is possible: on the device, for one caller."""
-    possible = opening.on_device and opening.callers == 1
+    """The option to record and replay a CUDA graph, if that is possible: for one batch size and one caller."""
+    possible = opening.batch is not None and opening.callers == 1
     if records_graph(asked) and not possible:
         raise UsageError(
-            "A CUDA graph replays on the buffers that it was recorded with, for one caller at a time: give --boundary "
-            "device without --concurrency and --scenario, or leave enable_cuda_graph out."
+            "A CUDA graph replays on the buffers that it was recorded with, for one batch size and one caller at a "
+            "time: leave --concurrency and --scenario out, or leave enable_cuda_graph out."
         )
     return {provider.graph_option: "1"} if provider.graph_option and possible else {}
 

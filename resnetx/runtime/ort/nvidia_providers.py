@@ -36,6 +36,12 @@ def cuda_precision(options: Mapping[str, str]) -> str:
     return "fp32" if options.get("use_tf32") == "0" or os.environ.get(TF32_OVERRIDE) == "0" else "tf32"
 
 
+def cuda_options(options: Mapping[str, str]) -> dict[str, str]:
+    """The user's options; cuDNN fuses a bias only in NHWC, and fails in NCHW. The provider rejects unknown options."""
+    plain = {"fuse_conv_bias": "0"} if options.get("prefer_nhwc") == "0" else {}
+    return plain | dict(options)
+
+
 def tensorrt_precision(options: Mapping[str, str]) -> str:
     on = {key for key, value in options.items() if value.lower() in ("1", "true")}
     if "trt_bf16_enable" in on:

@@ -18,13 +18,14 @@ LONG_SUFFIX = "ExecutionProvider"
 class Setting:
     """An option that resnetx sets: its values for speed, for true float32 and for bf16, if it selects that.
 
-    None leaves it to the provider.
+    `half` is its value for float16 files, if that differs. None leaves it to the provider.
     """
 
     key: str
     fast: str | None
     fp32: str | None
     bf16: str | None = None
+    half: str | None = None
     why: str
 
 
@@ -58,10 +59,13 @@ class ExecutionProvider(Provider):
     def names(self) -> tuple[str, ...]:
         return self.name, self.native.lower()
 
-    def defaults(self, precision: SessionPrecision) -> dict[str, str]:
+    def defaults(self, precision: SessionPrecision, *, stored: str = "fp32") -> dict[str, str]:
+        """The options for a session in this precision, of a file that stores its weights in `stored`."""
         chosen = {each.key: each.fp32 if precision == "fp32" else each.fast for each in self.settings}
         if precision == "bf16":
             chosen |= {each.key: each.bf16 for each in self.settings if each.bf16 is not None}
+        if stored == "fp16":
+            chosen |= {each.key: each.half for each in self.settings if each.half is not None}
         return {key: value for key, value in chosen.items() if value is not None}
 
     @property

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.file_boundary import batch_name
 from resnetx.runtime.file_precision import parse_graph, stored_precision
 from resnetx.runtime.ort.library import ort
-from resnetx.runtime.ort.native_session import OpeningError, first_line, open_native, refuse_configured_models
+from resnetx.runtime.ort.native_session import OpeningError, first_line, open_native, quiet, refuse_configured_models
 from resnetx.runtime.ort.node_placement import count_placement, fallback_reason, placed_nodes
 from resnetx.runtime.ort.provider_probe import provider_precision, why_not
 from resnetx.runtime.ort.providers import CPU, ExecutionProvider
@@ -44,11 +45,16 @@ class Session(Runner):
     def __init__(self, native: ort.InferenceSession, facts: Facts) -> None:
         super().__init__(facts)
         self.native = native
+        self._ran = False
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         names = [output.name for output in self.outputs]
         try:
-            return dict(zip(names, self.native.run(names, dict(feeds)), strict=True))
+            # In its first run a GPU provider logs every kernel that it tried in vain.
+            with nullcontext() if self._ran else quiet():
+                results = self.native.run(names, dict(feeds))
+            self._ran = True
+            return dict(zip(names, results, strict=True))
         except Exception as error:  # the runtime raises its own types, which share no base below Exception
             raise GraphError(f"ONNX Runtime could not run the model: {first_line(error)}") from error
 
@@ -67,8 +73,11 @@ def open_session(
     begin = time.perf_counter()
     level = {} if opening.optimize else {"graph_optimization_level": "disable"}
     options = level | dict(opening.options)
-    settings = resolve_settings(provider, precision=opening.precision, threads=opening.threads, options=options)
     graph = parse_graph(model)
+    stored = stored_precision(graph)
+    settings = resolve_settings(
+        provider, precision=opening.precision, threads=opening.threads, options=options, stored=stored
+    )
     if opening.batch is not None:
         # Providers are faster with fixed sizes.
         name = batch_name(graph)
@@ -92,7 +101,7 @@ def open_session(
         inputs=_tensors(native.get_inputs()),
         outputs=_tensors(native.get_outputs()),
         placement=placement,
-        effective_precision=coarsest(stored_precision(graph), computed),
+        effective_precision=coarsest(stored, computed),
         options=named_folders(reported),
         fallback=reason,
         opened_s=time.perf_counter() - begin,

@@ -76,9 +76,14 @@ class Settings:
 
 
 def resolve_settings(
-    provider: ExecutionProvider, *, precision: SessionPrecision, threads: int | None, options: Mapping[str, str]
+    provider: ExecutionProvider,
+    *,
+    precision: SessionPrecision,
+    threads: int | None,
+    options: Mapping[str, str],
+    stored: str = "fp32",
 ) -> Settings:
-    """The settings for a provider; the user's own options override everything else."""
+    """The settings for a provider and a file in the precision `stored`; the user's options override everything."""
     if precision not in SESSION_PRECISIONS:
         raise UsageError(f"A session's precision is {' or '.join(SESSION_PRECISIONS)}; found {str(precision)[:40]!r}.")
     if precision == "bf16" and not provider.has_bf16:
@@ -100,7 +105,7 @@ def resolve_settings(
             keys[key] = value
         else:
             rest[key] = value
-    native = provider.defaults(precision)
+    native = provider.defaults(precision, stored=stored)
     if provider.threads_key:
         native[provider.threads_key] = count
     return Settings(

@@ -99,7 +99,7 @@ class TorchRunner(Runner):
             )
         )
         # Last, when nothing can fail any more: only a runner that is open can restore them.
-        self._restore = _process_settings()
+        self._restore = process_settings()
         torch.set_num_threads(threads)
         if options.device == "cuda":
             allow_tf32(options.uses_tf32)
@@ -184,7 +184,7 @@ def _in_force(options: TorchOptions, threads: int, provider: TorchProvider) -> d
     return found | ({"mode": options.mode} if provider.compiled else {})
 
 
-def _process_settings() -> Callable[[], None]:
+def process_settings() -> Callable[[], None]:
     """A function that restores the process-wide settings to their current values."""
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     tf32, search = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark

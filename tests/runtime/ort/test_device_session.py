@@ -116,18 +116,29 @@ def row(name: str) -> ExecutionProvider:
     return found
 
 
-def test_a_graph_is_for_bound_buffers_and_one_caller() -> None:
-    def opening(bound: bool, one_caller: bool) -> Opening:
-        return Opening(on_device=bound, callers=1 if one_caller else 2)
+def test_a_graph_is_for_one_batch_size_and_one_caller() -> None:
+    def opening(batch: int | None, one_caller: bool) -> Opening:
+        return Opening(batch=batch, callers=1 if one_caller else 2)
 
-    assert graph_options(row("cuda"), {}, opening(True, True)) == {"enable_cuda_graph": "1"}
-    for provider, bound, one in (("cuda", False, True), ("cuda", True, False), ("tensorrt", True, True)):
-        assert graph_options(row(provider), {}, opening(bound, one)) == {}
+    assert graph_options(row("cuda"), {}, opening(2, True)) == {"enable_cuda_graph": "1"}
+    for provider, batch, one in (("cuda", None, True), ("cuda", 2, False), ("tensorrt", 2, True)):
+        assert graph_options(row(provider), {}, opening(batch, one)) == {}
     asked = {"enable_cuda_graph": "1"}
-    for bound, one in ((False, True), (True, False)):
-        with pytest.raises(UsageError, match="--boundary device"):
-            graph_options(row("cuda"), asked, opening(bound, one))
-        assert graph_options(row("cuda"), {"enable_cuda_graph": "0"}, opening(bound, one)) == {}
+    for batch, one in ((None, True), (2, False)):
+        with pytest.raises(UsageError, match="for one batch size and one caller"):
+            graph_options(row("cuda"), asked, opening(batch, one))
+        assert graph_options(row("cuda"), {"enable_cuda_graph": "0"}, opening(batch, one)) == {}
+
+
+def test_arrays_in_host_memory_go_through_the_buffers_of_a_graph() -> None:
+    session = open_runner(small_classifier(), threads=1)
+    bound = DeviceSession(session, on_device=False)
+    bound.graph = True
+    calls = {seed: bound.bind({"x": images(2, seed)}) for seed in range(3)}
+    for seed in (2, 0, 1, 0):
+        answer = calls[seed]()
+        assert isinstance(answer, dict)
+        assert np.array_equal(answer["y"], session.run({"x": images(2, seed)})["y"])
 
 
 def order(options: dict[str, str] | None = None, **settings: Any) -> CaseOrder:
@@ -148,7 +159,7 @@ def order(options: dict[str, str] | None = None, **settings: Any) -> CaseOrder:
         ({}, False, [{"enable_cuda_graph": "1"}]),
         ({}, True, [{"enable_cuda_graph": "1"}, {}]),
         ({"options": {"enable_cuda_graph": "0"}}, False, [{"enable_cuda_graph": "0"}]),
-        ({"boundary": "host"}, False, [{}]),
+        ({"boundary": "host"}, False, [{"enable_cuda_graph": "1"}]),
         ({"concurrency": 2}, False, [{}]),
         ({"scenario": "server"}, False, [{}]),
     ],

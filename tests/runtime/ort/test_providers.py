@@ -54,7 +54,7 @@ def test_another_name_is_refused_with_the_names_that_exist(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         find_provider(name)
     message = str(caught.value)
-    assert "choose one of cpu, openvino-ep, openvino, cuda, tensorrt, torch, torch-compile, or auto" in message
+    assert "choose one of cpu, openvino-ep, openvino, cuda, cudnn, tensorrt, torch, torch-compile, or auto" in message
     assert "\x1b" not in message and len(message) < 250
 
 
@@ -86,7 +86,7 @@ def test_every_row_of_the_catalog_says_what_it_can_do() -> None:
     assert list(BY_NAME) == [row.name for row in CATALOG] and len(BY_NAME) == len(CATALOG)
     assert [row.name for row in CATALOG if row.baseline] == ["torch"]
     for row in CATALOG:
-        assert row.install and row.engine in ("onnxruntime", "openvino", "pytorch")
+        assert row.install and row.engine in ("onnxruntime", "openvino", "cudnn", "pytorch")
         assert catalog.runs_on_gpu(row.name, {}) is row.gpu
         assert catalog.runs_on_gpu(row.name, {"device": "cuda"}) is (row.gpu or row.needs_card)
     assert not catalog.runs_on_gpu("of another version", {"device": "cuda"})

@@ -343,7 +343,8 @@ def test_models_may_not_configure_their_session(monkeypatch: pytest.MonkeyPatch,
 
 def test_an_unknown_provider() -> None:
     with pytest.raises(
-        UsageError, match="choose one of cpu, openvino-ep, openvino, cuda, tensorrt, torch, torch-compile, or auto"
+        UsageError,
+        match="choose one of cpu, openvino-ep, openvino, cuda, cudnn, tensorrt, torch, torch-compile",
     ):
         open_runner(small_classifier(), provider="<script>")
 

@@ -1,0 +1,37 @@
+"""cuDNN through PyTorch as an engine of the catalog: opens models on the GPU, and tests it."""
+
+from contextlib import closing
+from pathlib import Path
+
+from resnetx.errors import ResnetxError
+from resnetx.runtime.convolution_probe import EXACT_IN, Run, one_convolution, survives
+from resnetx.runtime.cudnn.provider import CudnnProvider
+from resnetx.runtime.cudnn.session import open_session
+from resnetx.runtime.runner import Engine, Opening, Runner, Source
+
+
+class Cudnn(Engine):
+    """cuDNN's kernels, as PyTorch calls them."""
+
+    def __init__(self, provider: CudnnProvider) -> None:
+        self._provider = provider
+
+    def why_not(self) -> str | None:
+        try:
+            with closing(self.open(one_convolution(), Opening())) as runner:
+                right = survives(_convolution(runner), EXACT_IN["bf16"])
+        except ResnetxError as error:
+            return str(error)
+        return None if right else "a convolution that should return its input returns something else"
+
+    def default_precision(self) -> str:
+        """What is allowed: which kernels use TF32 depends on the shapes."""
+        return "tf32"
+
+    def open(self, source: Source, opening: Opening) -> Runner:
+        assert isinstance(source, Path | bytes)
+        return open_session(self._provider, source, opening)
+
+
+def _convolution(runner: Runner) -> Run:
+    return lambda array: runner.run({"x": array})["y"]
