@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 
-.PHONY: setup demo test check study fuzz lint types peers clean
+.PHONY: setup demo test check study fuzz lint types gpu peers clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,11 @@ study: setup
 fuzz: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --cases 5000 --seed 0
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.kills --moments 100 --seed 0
+
+# What runs on an NVIDIA GPU, whether it is right, and how fast: an hour. Without our environment, with that of `python3`,
+# where nothing can be installed: packages in PYTHONPATH are enough.
+gpu:
+	PYTHONPATH=.:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,python3) benchmarks/gpu_check.py --out out/gpu
 
 # Our speed beside that of others, in an environment that holds them; takes some ten minutes of a quiet machine.
 peers: $(VENV)-peers/.setup-done

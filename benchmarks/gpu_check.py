@@ -18,11 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
@@ -118,38 +116,38 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
     has_tensorrt = plan.on_gpu and steps.run(
         "doctor, TensorRT", *RESNETX, "doctor", "--provider", "tensorrt", must=False
     )
-    providers = [plan.provider, *(["tensorrt"] if has_tensorrt else [])]
+    providers = [plan.provider, *(["cudnn"] if plan.on_gpu else []), *(["tensorrt"] if has_tensorrt else [])]
     if not has_tensorrt:
         print("TensorRT does not work here and was not tested", flush=True)
     if "doctor" in plan.steps:
         steps.run("doctor", *RESNETX, "doctor", "--provider", plan.provider)
-    # Nothing is timed in these, so they share the machine.
-    with ThreadPoolExecutor(4 if plan.on_gpu else 1) as together:
-        list(together.map(lambda step: steps.run(*step[:-1], shown=step[-1]), _correctness(plan, providers)))
+    if "tests" in plan.steps:
+        pytest = ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-o", "filterwarnings=", "tests/gpu")
+        steps.run("tests", *pytest, shown=1)
+    if "verify" in plan.steps:
+        _verify(plan, steps, providers)
+    if "parity" in plan.steps:
+        for name in FILES:
+            script = ("benchmarks/gpu_parity.py", plan.model(name), "--provider", ",".join(providers))
+            batches = () if plan.on_gpu else ("--batch", plan.batches)
+            steps.run(f"parity {name}", *script, *batches, "--json", str(plan.out / f"parity-{name}.json"), shown=80)
     if "variants" in plan.steps:
         modes = [word for mode in plan.compile_modes for word in ("--compile", mode)]
         script = ("benchmarks/gpu_variants.py", plan.model("fp16"), "--provider", plan.provider)
         length = ("--batch", plan.batches, "--rounds", plan.rounds, "--seconds", plan.round_s)
-        steps.run("variants", *script, *length, *modes, "--json", str(plan.out / "variants.json"), shown=150)
+        file = plan.out / "variants.json"
+        steps.run("variants", *script, *length, *modes, "--kernels", "--json", str(file), shown=150)
     return _benchmarks(plan, steps, providers) if "bench" in plan.steps else []
 
 
-def _correctness(plan: Plan, providers: list[str]) -> Iterator[tuple[Any, ...]]:
-    """The name and the command of each step, and how many lines of its output are shown."""
-    if "tests" in plan.steps:
-        yield "tests", "-m", "pytest", "-p", "no:cacheprovider", "-q", "-o", "filterwarnings=", "tests/gpu", 1
+def _verify(plan: Plan, steps: Steps, providers: list[str]) -> None:
     for provider in providers:
         for name in FILES:
-            if "verify" in plan.steps:
-                yield f"verify {name}, {provider}", *RESNETX, "verify", plan.model(name), "--provider", provider, 2
-            if "parity" in plan.steps:
-                script = ("benchmarks/gpu_parity.py", plan.model(name), "--provider", provider)
-                batches = () if plan.on_gpu else ("--batch", plan.batches)
-                file = plan.out / f"parity-{provider}-{name}.json"
-                yield f"parity {name}, {provider}", *script, *batches, "--json", str(file), 35
-    if "verify" in plan.steps and plan.on_gpu:
+            command = ("verify", plan.model(name), "--provider", provider)
+            steps.run(f"verify {name}, {provider}", *RESNETX, *command, shown=2)
+    if plan.on_gpu:
         tf32 = ("--provider", "cuda", "--provider-option", "cuda:use_tf32=1")
-        yield "verify fp32, cuda in TF32", *RESNETX, "verify", plan.model("fp32"), *tf32, 2
+        steps.run("verify fp32, cuda in TF32", *RESNETX, "verify", plan.model("fp32"), *tf32, shown=2)
 
 
 def _benchmarks(plan: Plan, steps: Steps, providers: list[str]) -> list[tuple[str, Benchmark]]:

@@ -3,14 +3,16 @@
     python benchmarks/gpu_parity.py fp32.onnx fp16.onnx --json parity.json
 
 For each file and batch size: between host arrays and with arrays on the device, without and with a CUDA graph; for
-float32 files with TF32 off and on (with NVIDIA_TF32_OVERRIDE=0 in the environment, off only). A batch of every size is
-run with two different inputs, and one of them twice, through the same session. Where it runs in TF32 it is also
-compared as if it were float32, which must fail: a check that passes everything would be no check. Exit status 1 if anything is not as it should be.
+float32 files in TF32 and, in a process of its own, in true float32. A batch of every size is run with two different
+inputs, and one of them twice, through the same session. Where it runs in TF32 it is also compared as if it were
+float32, which must fail: a check that passes everything would be no check. Exit status 1 if anything is not as it
+should be.
 """
 
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +33,7 @@ from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
 from resnetx.runtime.runner import Opening, Runner
 from resnetx.verification.golden import read_golden
 from resnetx.verification.judge import file_logits, judge
+from resnetx.verification.parity import Parity
 from resnetx.verification.references import Truth
 
 BATCHES = (1, 2, 8, 64, 256)
@@ -88,10 +91,8 @@ def truths(model: Path, card: ModelCard | None, batches: Sequence[int], folder: 
 def ways(provider: str, precision: str, paths: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
     """The precision of the session, the boundary and whether a graph is recorded."""
     gpu = find_provider(provider).gpu
-    # In a process that must not compute in TF32 there is nothing else to check.
     exact = os.environ.get(TF32_OVERRIDE) == "0"
-    sessions = ("fp32",) if exact else ("fp32", "default")
-    for session in sessions if precision == "fp32" and gpu else ("default",):
+    for session in (("fp32" if exact else "default"),) if precision == "fp32" and gpu else ("default",):
         for boundary, graph in (PATHS[name] for name in paths):
             if gpu or not graph:
                 yield session, boundary, graph
@@ -109,10 +110,10 @@ def opening(provider: str, session: str, boundary: str, *, graph: bool, batch: i
 
 def rows(model: Path, providers: Sequence[str], batches: Sequence[int], paths: Sequence[str]) -> Iterator[Row]:
     onnx_model = read_onnx(model)
-    card, stored = read_card(onnx_model), stored_precision(onnx_model.graph)
+    card, precision = read_card(onnx_model), stored_precision(onnx_model.graph)
     with tempfile.TemporaryDirectory() as folder:
         known = truths(model, card, batches, Path(folder))
-    every = [(provider, *way) for provider in providers for way in ways(provider, stored, paths)]
+    every = [(provider, *way) for provider in providers for way in ways(provider, precision, paths)]
     for provider, session, boundary, graph in every:
         engine = engine_of(find_provider(provider))
         hidden = file_logits(onnx_model, partial(open_runner, provider=provider))
@@ -126,26 +127,45 @@ def rows(model: Path, providers: Sequence[str], batches: Sequence[int], paths: S
                     if session == "fp32" and runner.effective_precision != "fp32":
                         reason = f"it computes in {runner.effective_precision}"
             except ResnetxError as error:
-                multiple, reason, precision = None, str(error)[:300], session
+                multiple, reason, computed = None, str(error)[:300], session
             else:
-                precision = runner.effective_precision
+                computed = runner.effective_precision
             seconds = time.perf_counter() - begin
-            yield row(precision=precision, multiple=multiple, as_expected=not reason, seconds=seconds, reason=reason)
+            yield row(precision=computed, multiple=multiple, as_expected=not reason, seconds=seconds, reason=reason)
 
 
 def _judged(runner: Runner, truth: Truth, card: ModelCard | None, hidden: object) -> tuple[float | None, str]:
     """The worst multiple, and what is not as it should be."""
 
-    def worst(precision: str) -> tuple[float | None, bool]:
-        parity, _ = judge(runner, truth, card, precision=precision, hidden_logits=hidden)  # type: ignore[arg-type]
-        return max((check.multiple or 0.0 for check in parity.checks), default=None), parity.passed
+    def judged(precision: str) -> Parity:
+        return judge(runner, truth, card, precision=precision, hidden_logits=hidden)[0]  # type: ignore[arg-type]
 
-    multiple, passed = worst(runner.effective_precision)
-    if not passed:
-        return multiple, f"it differs by more than {runner.effective_precision} explains"
-    if runner.effective_precision == "tf32" and worst("fp32")[1]:
+    parity = judged(runner.effective_precision)
+    multiple = max((check.multiple or 0.0 for check in parity.checks), default=None)
+    if not parity.passed:
+        known = (check.reason for check in parity.checks if not check.passed and check.reason)
+        return multiple, next(known, f"it differs by more than {runner.effective_precision} explains")
+    if runner.effective_precision == "tf32" and judged("fp32").passed:
         return multiple, "it would pass as float32 too: the check proves nothing, or TF32 is not used"
     return multiple, ""
+
+
+def in_float32(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Row]:
+    """The rows of a process in which nothing computes in TF32."""
+    if not models:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.json"
+        options = ("--provider", arguments.provider, "--path", arguments.path, "--batch", arguments.batch)
+        command = [sys.executable, __file__, *map(str, models), *options, "--json", str(file)]
+        subprocess.run(command, env={**os.environ, TF32_OVERRIDE: "0"}, check=False)
+        if not file.exists():
+            raise SystemExit("the process that was to compute in float32 wrote no result")
+        return [Row(**row) for row in json.loads(file.read_text())]
+
+
+def stored(model: Path) -> str:
+    return stored_precision(read_onnx(model).graph)
 
 
 def main() -> None:
@@ -157,9 +177,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows as JSON")
     arguments = parser.parse_args()
     found: list[Row] = []
-    batches = [int(size) for size in arguments.batch.split(",")]
+    batches, providers = [int(size) for size in arguments.batch.split(",")], arguments.provider.split(",")
+    exact = os.environ.get(TF32_OVERRIDE) == "0"
+    if not exact and any(find_provider(name).gpu for name in providers):
+        found += in_float32(arguments, [model for model in arguments.models if stored(model) == "fp32"])
     for model in arguments.models:
-        for row in rows(model, arguments.provider.split(","), batches, arguments.path.split(",")):
+        for row in rows(model, providers, batches, arguments.path.split(",")):
             print(row.line(), flush=True)
             found.append(row)
     if arguments.json:

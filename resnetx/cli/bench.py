@@ -32,7 +32,7 @@ def bench(
         list[str] | None,
         typer.Option(
             metavar="NAME,NAME,...",
-            help="cpu, openvino, openvino-ep, cuda, tensorrt, torch, torch-compile, or auto for the fastest "
+            help="cpu, openvino, openvino-ep, cuda, cudnn, tensorrt, torch, torch-compile, or auto for the fastest "
             "that works.  [default: auto]",
         ),
     ] = None,

@@ -37,7 +37,7 @@ def verify(
         list[str] | None,
         typer.Option(
             metavar="NAME,NAME,...",
-            help="Providers to verify on: cpu, openvino, cuda, tensorrt or auto.  [default: cpu]",
+            help="Providers to verify on: cpu, openvino, cuda, cudnn, tensorrt or auto.  [default: cpu]",
         ),
     ] = None,
     provider_option: ProviderOptions = None,

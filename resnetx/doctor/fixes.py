@@ -19,6 +19,9 @@ class Fix:
     note: str | None = None
 
 
+NO_GPU = Fix(command=None, note="nothing to install: this machine has no NVIDIA GPU")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Situation:
     """What a fix depends on. `imports` is whether ONNX Runtime can be imported; `nvidia` is None if it is unknown
@@ -56,8 +59,13 @@ def repair_runtime(wheels: Sequence[Wheel]) -> Fix:
 
 
 def _engine_fixes(provider: Provider, at: Situation) -> tuple[Fix, ...]:
+    if provider.gpu and at.nvidia is False:
+        return (NO_GPU,)
     if provider.package not in at.versions:
         return (Fix(command=f"pip install {provider.package}"),)
+    if provider.gpu:
+        note = "the build for CUDA 13, with an NVIDIA driver of 580 or newer"
+        return (Fix(command=f"pip install --force-reinstall {provider.package}", note=note),)
     if provider.compiles_each_batch and not any(map(shutil.which, ("g++", "c++", "clang++", "cl"))):
         return (Fix(command="sudo apt install g++", note="a C++ compiler; other systems name the package differently"),)
     return (Fix(command=f"pip install --force-reinstall {provider.package}"),)
@@ -76,7 +84,7 @@ def _gpu_fixes(provider: Provider, problem: str, missing: Sequence[str], at: Sit
     if right_wheel() != GPU_WHEEL:
         return (Fix(command=None, note="nothing to install: ONNX Runtime has no GPU build for this platform"),)
     if at.nvidia is False:
-        return (Fix(command=None, note="nothing to install: this machine has no NVIDIA GPU"),)
+        return (NO_GPU,)
     fixes = [repair_runtime(at.wheels)] if at.wheels[0].name == PLAIN_WHEEL else []
     if fixes or any(library != DRIVER for library in missing):
         too_new = [(name, major) for name, major in provider.newest if _major(at.versions.get(name)) > major]

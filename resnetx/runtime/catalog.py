@@ -41,8 +41,8 @@ CUDA = ExecutionProvider(
     settings=(
         Setting(key="use_tf32", fast="1", fp32="0", why="TF32 keeps 10 of float32's 23 bits, and is on by default"),
         Setting(key="cudnn_conv_algo_search", fast="EXHAUSTIVE", fp32="EXHAUSTIVE", why="slow once, then fast"),
-        Setting(key="prefer_nhwc", fast="0", fp32="0", half="1", why="tensor cores take float16 in NHWC"),
-        Setting(key="fuse_conv_bias", fast="0", fp32="0", half="1", why="1.4 to 1.7 times as fast, with NHWC only"),
+        Setting(key="prefer_nhwc", fast="1", fp32="0", half="1", why="the layout of tensor cores"),
+        Setting(key="fuse_conv_bias", fast="1", fp32="0", half="1", why="with NHWC 1.4 to 1.7 times as fast as before"),
         Setting(
             key="enable_cuda_graph",
             fast="0",

@@ -127,7 +127,7 @@ def test_a_broken_runtime_is_a_diagnosis_and_not_a_crash(tmp_path: Path, body: s
 @pytest.mark.parametrize("name", ["gpu", "", "cpu,", "\x1b[31m", "x" * 10_000])
 def test_another_name_is_refused(name: str) -> None:
     with pytest.raises(
-        UsageError, match="choose one of cpu, openvino-ep, openvino, cuda, tensorrt, torch, torch-compile"
+        UsageError, match="choose one of cpu, openvino-ep, openvino, cuda, cudnn, tensorrt, torch, torch-compile"
     ) as caught:
         examine([name])
     assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 250

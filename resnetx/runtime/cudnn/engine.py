@@ -4,9 +4,9 @@ from contextlib import closing
 from pathlib import Path
 
 from resnetx.errors import ResnetxError
+from resnetx.machine.gpus import has_nvidia_hardware
 from resnetx.runtime.convolution_probe import EXACT_IN, Run, one_convolution, survives
 from resnetx.runtime.cudnn.provider import CudnnProvider
-from resnetx.runtime.cudnn.session import open_session
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
 
 
@@ -17,6 +17,8 @@ class Cudnn(Engine):
         self._provider = provider
 
     def why_not(self) -> str | None:
+        if has_nvidia_hardware() is False:  # `auto` asks on every machine, and PyTorch takes seconds to load
+            return "this machine has no NVIDIA GPU"
         try:
             with closing(self.open(one_convolution(), Opening())) as runner:
                 right = survives(_convolution(runner), EXACT_IN["bf16"])
@@ -29,6 +31,8 @@ class Cudnn(Engine):
         return "tf32"
 
     def open(self, source: Source, opening: Opening) -> Runner:
+        from resnetx.runtime.cudnn.session import open_session
+
         assert isinstance(source, Path | bytes)
         return open_session(self._provider, source, opening)
 

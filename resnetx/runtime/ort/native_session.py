@@ -1,10 +1,12 @@
 """Opens the sessions of ONNX Runtime, without log output and without its own fallback."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnetx.base.text import readable
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.providers import ExecutionProvider
@@ -12,6 +14,8 @@ from resnetx.runtime.ort.session_options import Settings
 
 WARNINGS, SILENT = 2, 4
 LOAD_CONFIG = "ORT_LOAD_CONFIG_FROM_MODEL"
+# What follows it in the message are types of C++.
+NO_KERNEL = re.compile(r"running (\w+) node\. Name:'([^']*)' Status Message: Failed to initialize CUDNN Frontend")
 
 
 class OpeningError(Exception):
@@ -61,7 +65,14 @@ def quiet() -> Iterator[None]:
 
 def first_line(error: Exception) -> str:
     """The error, without the locations in the runtime's sources that some messages begin or end with."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error)
+    if found := NO_KERNEL.search(text):
+        operator, name = found.groups()
+        return (
+            f"cuDNN has no kernel for the {operator} {readable(name[:60])!r} in this precision, layout and shape. Try "
+            "another batch size or provider; where float32 was asked for, use_tf32=1 allows more kernels"
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     # OpenVINO lists its source files first and the error last.
     if len(lines) > 1 and "Exception from src/" in lines[0]:
         return lines[-1]

@@ -1,5 +1,6 @@
 """A session: an ONNX file opened on a provider that is checked to run it."""
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -106,7 +107,7 @@ def open_session(
         fallback=reason,
         opened_s=time.perf_counter() - begin,
         engine=engine_origin(reported, opened_at),
-        notes=(_unpinned(provider),) if opening.precision == "fp32" and computed == "tf32" else (),
+        notes=_notes(provider, opening, computed),
     )
     return Session(native, facts)
 
@@ -135,10 +136,15 @@ def _open(
     return native, reason
 
 
-def _unpinned(provider: ExecutionProvider) -> str:
-    wanted = " ".join(f"{name}={value}" for name, value in provider.environment)
-    advice = f"; start the program with {wanted} in its environment" if wanted else ""
-    return f"{provider.name} may compute in TF32: float32 cannot be pinned in a running process{advice}."
+def _notes(provider: ExecutionProvider, opening: Opening, computed: str) -> tuple[str, ...]:
+    """Whether float32 is asked for, and cannot be pinned in this process."""
+    loose = [f"{name}={value}" for name, value in provider.environment if os.environ.get(name) != value]
+    if opening.precision != "fp32" or computed not in ("fp32", "tf32") or not loose:
+        return ()
+    return (
+        f"{provider.name} may compute in TF32: float32 cannot be pinned in a running process; start the program with "
+        f"{' '.join(loose)} in its environment.",
+    )
 
 
 def _tensors(nodes: Sequence[Any]) -> tuple[TensorInfo, ...]:

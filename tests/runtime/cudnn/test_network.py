@@ -1,5 +1,7 @@
 """cuDNN's engine with the processor in the GPU's place: the operators, what is fused, and what is refused."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 import resnetx
-from resnetx.errors import GraphError, UsageError
+from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.graph.layers import expose
 from resnetx.runtime.catalog import BY_NAME, engine_of, open_runner
 from resnetx.runtime.cudnn import operators, session
@@ -180,4 +182,17 @@ def test_settings_of_the_process_come_back() -> None:
 def test_without_a_gpu_the_error_says_what_to_install() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    assert "to fix it: install the build of PyTorch for CUDA" in str(engine_of(BY_NAME["cudnn"]).why_not())
+    with pytest.raises(RuntimeUnavailableError, match="to fix it: install the build of PyTorch for CUDA"):
+        open_runner(small_classifier(), provider="cudnn")
+
+
+def test_auto_does_not_load_torch_where_there_is_no_gpu() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    code = (
+        "import sys; from resnetx.runtime import catalog; from resnetx.machine import gpus; "
+        "import resnetx.runtime.cudnn.engine as engine; engine.has_nvidia_hardware = lambda: False; "
+        "print(catalog.engine_of(catalog.BY_NAME['cudnn']).why_not(), 'torch' in sys.modules)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert answer.stdout.strip() == "this machine has no NVIDIA GPU False", answer.stderr

@@ -360,3 +360,39 @@ def test_default_threads(monkeypatch: pytest.MonkeyPatch, cpus: int, quota: floa
     monkeypatch.setattr(threads, "physical_cores", len)
     monkeypatch.setattr(threads, "cpu_quota", lambda: quota)
     assert threads.default_threads() == expected
+
+
+@pytest.mark.parametrize(
+    ("providers", "options", "precision", "pinned"),
+    [
+        (["cpu", "cuda"], {}, "fp32", True),
+        (["tensorrt"], {}, "fp32", True),
+        (["cuda"], {}, "default", False),
+        (["cuda"], {"cuda:use_tf32": "1"}, "fp32", False),
+        (["cpu", "openvino", "torch"], {}, "fp32", False),
+        (["a row of another tool"], {}, "fp32", False),
+    ],
+)
+def test_nothing_computes_in_tf32_where_float32_is_asked_for(
+    providers: list[str], options: dict[str, str], precision: str, pinned: bool
+) -> None:
+    expected = {"NVIDIA_TF32_OVERRIDE": "0"} if pinned else {}
+    assert catalog.pinned_environment(providers, options, precision) == expected
+
+
+def test_float16_files_run_in_the_layout_of_tensor_cores() -> None:
+    def chosen(stored: str, precision: str, **options: str) -> tuple[str, str]:
+        found = resolve_settings(
+            BY_NAME["cuda"],
+            precision=precision,  # type: ignore[arg-type]
+            threads=1,
+            options=options,
+            stored=stored,
+        ).native
+        return found["prefer_nhwc"], found["fuse_conv_bias"]
+
+    assert chosen("fp16", "default") == chosen("fp16", "fp32") == chosen("fp32", "default") == ("1", "1")
+    assert chosen("fp32", "fp32") == ("0", "0")
+    # cuDNN fuses a bias in NHWC only.
+    assert chosen("fp16", "default", prefer_nhwc="0") == ("0", "0")
+    assert chosen("fp16", "default", prefer_nhwc="0", fuse_conv_bias="1") == ("0", "1")

@@ -371,6 +371,16 @@ def test_an_error_of_openvino_is_told_by_its_last_line() -> None:
     assert first_line(RuntimeError("one\ntwo")) == "one"
 
 
+def test_a_kernel_that_cudnn_does_not_have_is_told_without_types_of_cpp() -> None:
+    text = (
+        "Error in execution: Non-zero status code returned while running Conv node. Name:'layer4.0.conv2' Status "
+        "Message: Failed to initialize CUDNN Frontend: /src/cudnn_fe_call.cc:117 std::conditional_t<THRW, void>"
+    )
+    message = first_line(RuntimeError(text))
+    assert message.startswith("cuDNN has no kernel for the Conv 'layer4.0.conv2' in this precision")
+    assert "std" not in message
+
+
 # --- GPUs
 
 
