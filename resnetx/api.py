@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from resnetx.base.precisions import ExportPrecision
 from resnetx.base.vocabulary import Exporter
+from resnetx.conversion.convert import ConvertOptions, convert_file
 from resnetx.conversion.export import ExportOptions, export_subject
-from resnetx.conversion.result import Export
+from resnetx.conversion.quantization.quantize import QuantizeOptions, Quantizing, quantize_file
+from resnetx.conversion.result import Conversion, Export
 from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
 from resnetx.errors import UsageError
 from resnetx.model.config import ResNetConfig, Variant
@@ -17,6 +19,50 @@ from resnetx.verification.isolated import IsolationOptions, verify_isolated
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions, verify_file
+
+
+def quantize(
+    source: str | Path,
+    path: str | Path,
+    *,
+    calibrate: str | Path,
+    target: str = "auto",
+    method: str = "auto",
+    samples: int = 256,
+    exclude: Sequence[str] = (),
+    evaluate: str | Path | None = None,
+    max_drop: float | None = None,
+) -> Quantizing:
+    """Quantize a float32 file to INT8, measured on samples that calibration does not see.
+
+    `calibrate` is a folder of images, an .npz file of prepared inputs, or "synthetic". With `max_drop`, a share such as
+    0.005, layers go back to float until top-1 drops by no more: look at `written` of the result.
+    """
+    options = QuantizeOptions(
+        calibrate=calibrate,
+        target=target,
+        method=method,
+        samples=samples,
+        exclude=tuple(exclude),
+        evaluate=None if evaluate is None else Path(evaluate),
+        max_drop=max_drop,
+    )
+    return quantize_file(Path(source), Path(path), options)
+
+
+def convert(
+    source: str | Path,
+    path: str | Path,
+    *,
+    exclude: Sequence[str] = (),
+    images: str | Path | None = None,
+    half_boundary: bool = False,
+) -> Conversion:
+    """Convert a float32 file to float16, but for what would overflow; `written` if it agrees with the source."""
+    options = ConvertOptions(
+        exclude=tuple(exclude), images=None if images is None else Path(images), half_boundary=half_boundary
+    )
+    return convert_file(Path(source), Path(path), options)
 
 
 def export(

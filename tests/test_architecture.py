@@ -47,7 +47,7 @@ HEAVY = {
     "onnx": {"graph", "runtime", "verification", "conversion", "benchmark/peak_sessions.py"},
     "onnxsim": {"graph"},
     "openvino": {"runtime/openvino"},
-    "onnxruntime": {"runtime/ort", "graph/float16.py"},
+    "onnxruntime": {"runtime/ort", "graph/float16.py", "graph/quantization", "conversion/quantization"},
     "pydantic": {"base/validation.py", "benchmark", "verification/golden.py"},
     "jinja2": {"report/html"},
     "rich": {"report", "cli", "testing.py"},

@@ -36,6 +36,19 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """How an INT8 file was made: `samples` of the `source`, of this digest; `kept` are the layers left in float."""
+
+    target: Name
+    method: Name
+    samples: Count
+    digest: Sha256
+    source: Name
+    weight_bits: Count = 8
+    kept: tuple[Name, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCard:
     """`config` is None for a module that is not of the residual family."""
 
@@ -50,6 +63,7 @@ class ModelCard:
     input: InputForm = "none"
     output: Name = "logits"
     precision: Name = "fp32"
+    quantization: Quantization | None = None
     opset: Count = 0
     exporter: Name = "dynamo"
     simplified: bool = False

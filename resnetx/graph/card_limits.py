@@ -9,7 +9,7 @@ from resnetx.errors import UsageError
 from resnetx.graph.counts import graphs_of, required_inputs
 from resnetx.graph.reading.tensor_data import elements, tensors_of
 from resnetx.model.config import ResNetConfig
-from resnetx.model.preprocessing import Preprocessing, top_k
+from resnetx.model.preprocessing import SMALLEST_CROP, Preprocessing, top_k
 from resnetx.model.size import weight_count
 
 MAX_IMAGE_SIZE = 8192
@@ -84,6 +84,10 @@ def _preprocessing_problem(preprocessing: Preprocessing) -> str | None:
     values = (preprocessing.scale, *preprocessing.mean, *preprocessing.std)
     if not all(math.isfinite(value) and abs(value) <= MAX_SCALE for value in values):
         return "the numbers of its preprocessing are not finite, or are too large"
+    if not SMALLEST_CROP <= preprocessing.crop <= 1:
+        return (
+            f"the crop of its preprocessing is {preprocessing.crop:g} of the image; {SMALLEST_CROP} to 1 are possible"
+        )
     if preprocessing.scale <= 0 or min(preprocessing.std) <= 0:
         return "the scale and the deviations of its preprocessing must be above 0"
     if min(preprocessing.scale, *preprocessing.std) < 1 / MAX_SCALE:

@@ -10,6 +10,7 @@ from resnetx.base.regular_file import open_input
 from resnetx.base.text import readable
 from resnetx.errors import FileError, MissingExtraError, UsageError
 from resnetx.graph.card import ModelCard
+from resnetx.model.preprocessing import IMAGENET, Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,20 +30,30 @@ def read_images(folder: Path, card: ModelCard | None, model: Path) -> np.ndarray
     """The first MAX_IMAGES images of `folder`, resized and center-cropped to the model's size: uint8 (N, H, W, 3)."""
     if card is None or card.image_size is None:
         raise UsageError(f"--images needs a model card, which specifies the size of images; {model} has none.")
+    paths = image_paths(folder)[: most_images(card.image_size)]
+    if len(paths) < 2:
+        raise FileError(f"{folder} has {len(paths)} images ({', '.join(sorted(SUFFIXES))}); two or more are needed.")
+    return np.stack([read_image(path, card.image_size, card.preprocessing) for path in paths])
+
+
+def most_images(size: int) -> int:
+    """How many images of this size are read at once."""
+    return max(2, min(MAX_IMAGES, MAX_TOTAL_BYTES // (3 * size**2)))
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """The image files in a folder, by name."""
     try:
         if not folder.is_dir():
             raise FileError(f"There is no image folder {folder}; give one that contains .jpg or .png files.")
         entries = list(itertools.islice(folder.iterdir(), MOST_ENTRIES))
     except OSError as error:
         raise FileError(f"The image folder {folder} cannot be read: {error.strerror or error}.") from error
-    most = max(2, min(MAX_IMAGES, MAX_TOTAL_BYTES // (3 * card.image_size**2)))
-    paths = sorted(path for path in entries if path.suffix.lower() in SUFFIXES)[:most]
-    if len(paths) < 2:
-        raise FileError(f"{folder} has {len(paths)} images ({', '.join(sorted(SUFFIXES))}); two or more are needed.")
-    return np.stack([_read(path, card.image_size) for path in paths])
+    return sorted(path for path in entries if path.suffix.lower() in SUFFIXES)
 
 
-def _read(path: Path, size: int) -> np.ndarray:
+def read_image(path: Path, size: int, preprocessing: Preprocessing | None) -> np.ndarray:
+    """The pixels of an image, resized and center-cropped to `size`; a FileError if it cannot be read."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -54,7 +65,7 @@ def _read(path: Path, size: int) -> np.ndarray:
             open_input(path, most_bytes=MAX_BYTES, what="an image") as stream,
             Image.open(stream, formats=FORMATS) as image,
         ):
-            return _cropped(image, path, size)
+            return _cropped(image, path, size, preprocessing or IMAGENET)
     except FileError:
         raise
     # The decoders raise errors of many types for damaged files.
@@ -65,18 +76,18 @@ def _read(path: Path, size: int) -> np.ndarray:
         ) from error
 
 
-def _cropped(image: "Image", path: Path, size: int) -> np.ndarray:
-    """The usual evaluation transform: resize the shorter side to 8/7 of the crop, then center-crop."""
+def _cropped(image: "Image", path: Path, size: int, preprocessing: Preprocessing) -> np.ndarray:
+    """The evaluation transform: resize the shorter side until the crop is its share, then center-crop."""
     from PIL.Image import Resampling
 
     if image.width * image.height > MAX_PIXELS:
         raise FileError(f"{path} has {image.width}x{image.height} pixels; resize it to {MAX_PIXELS} or fewer.")
-    scale = size * 8 / 7 / min(image.size)
+    scale = size / preprocessing.crop / min(image.size)
     wide, high = (max(size, round(side * scale)) for side in image.size)
     if wide * high > MAX_PIXELS:
         raise FileError(f"{path} is {image.width}x{image.height} pixels, too narrow to be resized; remove it.")
     image.draft("RGB", (wide, high))  # a large JPEG is decoded at a fraction of its size
-    resized = _in_colour(image, path).resize((wide, high), Resampling.BILINEAR)
+    resized = _in_colour(image, path).resize((wide, high), Resampling[preprocessing.interpolation.upper()])
     left, top = (wide - size) // 2, (high - size) // 2
     return np.asarray(resized.crop((left, top, left + size, top + size)), np.uint8)
 

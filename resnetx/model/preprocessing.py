@@ -7,17 +7,25 @@ from typing import Literal, get_args
 from resnetx.errors import UsageError
 
 InputForm = Literal["none", "uint8"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+# A smaller share of a photograph is no use of it.
+SMALLEST_CROP = 0.05
 INPUT_FORMS: tuple[str, ...] = get_args(InputForm)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """A network's input from 8-bit pixels: y = (x * scale - mean) / std, channels in `order`."""
+    """A network's input from 8-bit pixels: y = (x * scale - mean) / std, channels in `order`.
+
+    Photographs are resized with `interpolation` before, so that the network's square is `crop` of their shorter side.
+    """
 
     order: Literal["RGB", "BGR"] = "RGB"
     scale: float = 1 / 255
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    crop: float = 0.875
+    interpolation: Interpolation = "bilinear"
 
 
 IMAGENET = Preprocessing()

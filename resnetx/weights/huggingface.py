@@ -2,18 +2,20 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from resnetx.errors import CheckpointError, FileError
 from resnetx.model.config import Block, ResNetConfig, Variant
-from resnetx.model.preprocessing import Preprocessing
+from resnetx.model.preprocessing import SMALLEST_CROP, Preprocessing
 from resnetx.weights.untrusted import clip
 
 MAX_JSON_BYTES = 16 * 2**20
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 BUILDS = "resnetx supports `model_type: resnet` of transformers and timm's plain resnets (resnet18, resnet50...)"
+# In the order of Pillow's numbers, which transformers stores.
+RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 # The defaults of transformers/models/resnet/configuration_resnet.py; a saved config may omit them.
 DEFAULTS: dict[str, Any] = {
     "num_channels": 3,
@@ -153,7 +155,7 @@ def _timm(weights: Path, config: dict[str, Any]) -> ModelFolder:
         weights=weights,
         variant="v1.5",
         labels=tuple(map(str, names)) if isinstance(names, list) else None,
-        preprocessing=_normalization(pretrained["mean"], pretrained["std"]) if "mean" in pretrained else None,
+        preprocessing=_timm_preprocessing(pretrained) if "mean" in pretrained else None,
         classes=None if classes is None else int(classes),
     )
 
@@ -167,7 +169,24 @@ def _labels(id2label: Any) -> tuple[str, ...] | None:
     return None if placeholders else labels
 
 
+def _timm_preprocessing(pretrained: dict[str, Any]) -> Preprocessing:
+    found = _normalization(pretrained["mean"], pretrained["std"])
+    return _cropped(found, pretrained.get("crop_pct"), pretrained.get("interpolation"))
+
+
 def _preprocessing(data: dict[str, Any]) -> Preprocessing:
+    names: dict[object, str] = dict(enumerate(RESAMPLING))
+    return _cropped(_transformers_normalization(data), data.get("crop_pct"), names.get(data.get("resample")))
+
+
+def _cropped(found: Preprocessing, crop: Any, interpolation: Any) -> Preprocessing:
+    """With how photographs are resized, where the configuration says that in terms of ours."""
+    if isinstance(crop, int | float) and SMALLEST_CROP <= crop <= 1:
+        found = replace(found, crop=float(crop))
+    return replace(found, interpolation=interpolation) if interpolation in RESAMPLING else found
+
+
+def _transformers_normalization(data: dict[str, Any]) -> Preprocessing:
     scale = float(data.get("rescale_factor", 1 / 255)) if data.get("do_rescale", True) else 1.0
     if not data.get("do_normalize", True):
         return _normalization((0, 0, 0), (1, 1, 1), scale)

@@ -46,6 +46,21 @@ def commands(corpus: Corpus) -> dict[str, Command]:
         "convert": Command(
             arguments=("convert", model, "-o", "m.onnx", "--json", "r.json"), targets=("m.onnx", "r.json")
         ),
+        "quantize": Command(
+            arguments=(
+                "quantize",
+                model,
+                "-o",
+                "m.onnx",
+                "--calibrate",
+                "synthetic",
+                "--samples",
+                "8",
+                "--json",
+                "r.json",
+            ),
+            targets=("m.onnx", "r.json"),
+        ),
         "verify": Command(
             arguments=("verify", model, "--json", "r.json", "--junit", "r.xml"), targets=("r.json", "r.xml")
         ),

@@ -66,7 +66,9 @@ def test_a_timm_folder_brings_preprocessing_and_labels(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["architecture"] == "resnet18"
     checkpoint = load_checkpoint(tmp_path)
     assert checkpoint.labels == ("cat", "dog", "eel")
-    assert checkpoint.preprocessing == Preprocessing()
+    default = peer.pretrained_cfg
+    wanted = Preprocessing(crop=default["crop_pct"], interpolation=default["interpolation"])
+    assert checkpoint.preprocessing == wanted
     assert agreement(checkpoint, peers.logits(peer, BATCH)) < EXACT
 
 
@@ -100,8 +102,10 @@ def test_huggingface_image_processor(tmp_path: Path) -> None:
     peers.huggingface_resnet(18).save_pretrained(tmp_path)
     processor = {"do_normalize": True, "do_rescale": True, "rescale_factor": 1 / 255}
     means = {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.3, 0.4]}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor | means))
-    wanted = Preprocessing(scale=1 / 255, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    resized = {"crop_pct": 0.9, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor | means | resized))
+    kept = {"crop": 0.9, "interpolation": "bicubic"}
+    wanted = Preprocessing(scale=1 / 255, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), **kept)
     assert load_checkpoint(tmp_path).preprocessing == wanted
 
 

@@ -194,7 +194,7 @@ def bomb(setting: Setting) -> list[str]:
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     path = str(setting.write("m.onnx", model.SerializeToString()))
-    match rng.choice(["inspect", "verify", "openvino", "reference", "simplify", "convert", "bench"]):
+    match rng.choice(["inspect", "verify", "openvino", "reference", "simplify", "convert", "quantize", "bench"]):
         case "inspect":
             return ["inspect", path]
         case "verify":
@@ -203,6 +203,9 @@ def bomb(setting: Setting) -> list[str]:
             return ["verify", path, "--provider", "openvino"]
         case "convert":
             return ["convert", path, "-o", "out/h.onnx", "--timeout", "8"]
+        case "quantize":
+            made_up = ["--calibrate", "synthetic", "--samples", "4", "--timeout", "8"]
+            return ["quantize", path, "-o", "out/q.onnx", *made_up]
         case "reference":
             return ["verify", str(setting.corpus.plain), "--reference", path]
         case "simplify":

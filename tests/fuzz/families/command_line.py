@@ -89,6 +89,10 @@ OPTIONS = {
     "compare": ("--max-slowdown", "--json", "--markdown"),
     "simplify": ("-o", "--timeout", "--json"),
     "convert": ("-o", "--precision", "--exclude", "--images", "--timeout", "--memory-mb", "--json"),
+    "quantize": (
+        *("-o", "--calibrate", "--target", "--method", "--samples", "--exclude", "--evaluate", "--max-drop"),
+        *("--timeout", "--memory-mb", "--json"),
+    ),
     "inspect": ("--input-shape",),
     "doctor": ("--provider",),
 }
@@ -122,6 +126,8 @@ def options(setting: Setting) -> list[str]:
             return ["simplify", none, "-o", "out/s.onnx", *given]
         case "convert":
             return ["convert", none, "-o", "out/h.onnx", *given]
+        case "quantize":
+            return ["quantize", none, "-o", "out/q.onnx", *given]
         case "inspect":
             return ["inspect", str(setting.corpus.model), *given]
     return ["doctor", "--provider", rng.choice(["nothing", "\x1b[2J", "x" * 10_000]), *given[:0]]
@@ -196,6 +202,9 @@ def inputs(setting: Setting) -> list[str]:
         ["simplify", strange, "-o", "out/s.onnx"],
         ["convert", strange, "-o", "out/h.onnx"],
         ["convert", model, "-o", "out/h.onnx", "--images", strange],
+        ["quantize", strange, "-o", "out/q.onnx", "--calibrate", "synthetic"],
+        ["quantize", model, "-o", "out/q.onnx", "--calibrate", strange],
+        ["quantize", model, "-o", "out/q.onnx", "--calibrate", "synthetic", "--samples", "4", "--evaluate", strange],
         ["bench", strange],
         ["verify", model, "--golden", strange],
         ["verify", model, "--reference", strange],

@@ -19,6 +19,7 @@ MOSTLY_HERE = (
     *("reference",) * 4,
     "simplify",
     "convert",
+    "quantize",
     "bench",
 )
 EXTREMES = (-1, 0, 1, 2**31, 2**63 - 1, -(2**63), 10**6)
@@ -28,7 +29,7 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
     """One of the commands that read a model, mostly the one that runs nothing."""
     data = model if isinstance(model, bytes) else model.SerializeToString()
     path = str(setting.write("m.onnx", data))
-    command = setting.rng.choice(only or ("inspect", "inspect", "verify", "golden", "simplify", "convert"))
+    command = setting.rng.choice(only or ("inspect", "inspect", "verify", "golden", "simplify", "convert", "quantize"))
     match command:
         case "inspect":
             return ["inspect", path, *setting.rng.choice([[], ["--json"], ["--layers"]])]
@@ -44,6 +45,9 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
             return ["bench", path, "--provider", provider, "--duration", "0.1", "--rounds", "2", "--timeout", "10"]
         case "convert":
             return ["convert", path, "-o", "out/h.onnx", "--timeout", "10"]
+        case "quantize":
+            made_up = ["--calibrate", "synthetic", "--samples", "4", "--timeout", "10"]
+            return ["quantize", path, "-o", "out/q.onnx", *made_up]
     return ["simplify", path, "-o", "out/s.onnx", "--timeout", "10"]
 
 
@@ -278,7 +282,7 @@ def external_data(setting: Setting) -> list[str]:
         if rng.random() < 0.4:
             value = rng.choice(["0", "-1", "432", "9" * 30, "x", "1e9", "", "٣", str(2**63)])
             tensor.external_data.add(key=key, value=value)
-    return run(setting, model, only=("inspect", "verify", "reference", "simplify", "convert", "bench"))
+    return run(setting, model, only=("inspect", "verify", "reference", "simplify", "convert", "quantize", "bench"))
 
 
 FAMILIES = {

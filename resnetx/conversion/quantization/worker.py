@@ -1,0 +1,281 @@
+"""Quantizes a file of unknown origin, in a child process: ranges, method, agreement, and the limit on the drop.
+
+python -m resnetx.conversion.quantization.worker
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.base.validation import validated
+from resnetx.conversion.quantization.agreement import (
+    Accuracy,
+    Agreement,
+    Scores,
+    compare_scores,
+    decibels,
+    measured_accuracy,
+    scores,
+    sqnr_db,
+)
+from resnetx.conversion.quantization.messages import AUTO, GateStep, Quantized, QuantizeOrder
+from resnetx.conversion.quantization.prepare import prepared_model
+from resnetx.conversion.quantization.ranges import METHODS, Method, RangeMeter, Ranges
+from resnetx.graph.card import Quantization, embed_card, read_card
+from resnetx.graph.layers import check_structure, expose
+from resnetx.graph.quantization.presets import PRESETS
+from resnetx.graph.quantization.static import float_tensors, quantizable, quantized
+from resnetx.graph.simplification.simplify import serialize
+from resnetx.inputs.calibration import read_calibration
+from resnetx.inputs.labelled import LabelledImages
+from resnetx.inputs.synthetic import card_inputs
+from resnetx.machine.facts import read_processor
+from resnetx.runtime.catalog import open_runner
+from resnetx.runtime.runner import Runner
+
+Step = Callable[[str], None]
+# Of the samples that calibration did not see, as many decide between methods, and rank layers.
+FEW, FEWEST = 32, 16
+TIMED_ROUNDS = 15
+# With these, products of full 8-bit ranges do not overflow the sums of x86 processors.
+WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+INFINITE_DB = 999.0
+ACTIVATIONS = ("Relu", "Clip")
+
+
+class Quantizer:
+    """One file, its calibration data, and the ranges of its tensors."""
+
+    def __init__(self, order: QuantizeOrder, step: Step) -> None:
+        self.order = order
+        self.step = step
+        self.preset = PRESETS[order.target]
+        self.model = prepared_model(Path(order.path), order.exclude)
+        self.card = read_card(self.model)
+        self.layers = quantizable(self.model.graph)
+        self.reduced = not self.preset.signed and not WIDE_SUMS & set(read_processor().instruction_sets)
+        self.float_runner = open_runner(self.model.SerializeToString())
+        (info,) = self.float_runner.inputs
+        step("reading the calibration data")
+        self.data = read_calibration(order.calibrate, info, self.card, samples=order.samples)
+        self.unseen = [self.data.feed(self.data.unseen[place : place + 1]) for place in range(len(self.data.unseen))]
+        self.labelled = None if order.evaluate is None else LabelledImages(Path(order.evaluate), self.card).read()
+
+    @cached_property
+    def float_scores(self) -> Scores:
+        return scores(self.float_runner, self.unseen, self._counted("scores of the float network", len(self.unseen)))
+
+    def ranges(self, methods: Sequence[Method]) -> dict[Method, Ranges]:
+        samples = self.data.calibration
+        feeds = (self.data.feed(samples[place : place + 1]) for place in range(len(samples)))
+        meter = RangeMeter(self.model, float_tensors(self.model), symmetric=self.preset.signed)
+        meter.watch(feeds, self._counted("ranges of the tensors", len(samples)))
+        return {method: meter.ranges(method) for method in methods}
+
+    def build(self, ranges: Ranges, exclude: Collection[str]) -> onnx.ModelProto:
+        return quantized(self.model, ranges, self.preset, exclude=exclude, reduce_range=self.reduced)
+
+    def open(self, model: onnx.ModelProto) -> Runner:
+        return open_runner(model.SerializeToString(), provider=self.order.provider, precision="default")
+
+    def closeness(self, model: onnx.ModelProto, samples: int) -> float:
+        """The signal to error at the scores, on a few samples."""
+        with closing(self.open(model)) as runner:
+            found = scores(runner, self.unseen[:samples])
+        exact = self.float_scores.numbers[:samples]
+        value = sqnr_db(exact, found.numbers)
+        return INFINITE_DB if value is None else value
+
+    def measured(self, model: onnx.ModelProto) -> tuple[Agreement, Accuracy | None, float, float]:
+        """The agreement, the accuracy on labelled images, and the median times of the float and the INT8 file."""
+        with closing(self.open(model)) as runner:
+            found = scores(runner, self.unseen, self._counted("scores in INT8", len(self.unseen)))
+            accuracy = None
+            if self.labelled is not None:
+                images, labels, skipped = self.labelled
+                after = scores(runner, self._fed(images), self._counted("labelled images in INT8", len(images)))
+                accuracy = measured_accuracy(self.labelled_before, after, labels, skipped=skipped)
+            times = _interleaved_ms([self.float_runner, runner], self.unseen[0])
+        return compare_scores(self.float_scores, found), accuracy, times[0], times[1]
+
+    @cached_property
+    def labelled_before(self) -> Scores:
+        assert self.labelled is not None
+        images = self.labelled[0]
+        counted = self._counted("labelled images in the float network", len(images))
+        return scores(self.float_runner, self._fed(images), counted)
+
+    def layer_errors(self, model: onnx.ModelProto) -> dict[str, float | None]:
+        """The signal to error of what each layer writes, with all layers before it quantized too."""
+        pairs = self._compared(model)
+        exact = open_runner(
+            expose(self.model, *(name for name, _ in pairs.values())).SerializeToString(), optimize=False
+        )
+        found = open_runner(expose(model, *(name for _, name in pairs.values())).SerializeToString(), optimize=False)
+        (info,) = exact.inputs
+        signal, error = dict.fromkeys(pairs, 0.0), dict.fromkeys(pairs, 0.0)
+        for feed in self.unseen[:FEWEST]:
+            first, second = exact.run({info.name: feed}), found.run({info.name: feed})
+            for layer, (name, other) in pairs.items():
+                signal[layer] += float(np.square(first[name], dtype=np.float64).sum())
+                error[layer] += float(np.square(second[other].astype(np.float64) - first[name]).sum())
+        return {layer: decibels(signal[layer], error[layer]) for layer in pairs}
+
+    def _compared(self, model: onnx.ModelProto) -> dict[str, tuple[str, str]]:
+        """For each layer, what it writes in float, and what the INT8 file makes of that.
+
+        Where an activation was merged with the steps to INT8, it is what the activation writes, after these steps.
+        """
+        activations = {node.input[0]: node.output[0] for node in self.model.graph.node if node.op_type in ACTIVATIONS}
+        steps = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+        back = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
+        there = {name for node in model.graph.node for name in node.output}
+        pairs = {}
+        for node in self.model.graph.node:
+            if node.name in set(self.layers):
+                written = node.output[0] if node.output[0] in there else activations.get(node.output[0], "")
+                pairs[node.name] = (written, back.get(steps.get(written, ""), written))
+        return {layer: pair for layer, pair in pairs.items() if pair[1] in there}
+
+    def harm(self, ranges: Ranges) -> dict[str, float]:
+        """The signal to error at the scores with one layer quantized alone, the most harmful first."""
+        found = {}
+        candidates = [name for name in self.layers if name not in self.order.exclude]
+        for number, name in enumerate(candidates):
+            self.step(f"harm of each layer: {number + 1} of {len(candidates)}")
+            others = [other for other in self.layers if other != name]
+            found[name] = self.closeness(self.build(ranges, others), FEWEST)
+        return dict(sorted(found.items(), key=lambda pair: pair[1]))
+
+    def _fed(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        assert self.card is not None
+        return [card_inputs(self.card, image[None]) for image in images]
+
+    def _counted(self, what: str, count: int) -> Callable[[int], None]:
+        return lambda number: self.step(f"{what}: {number + 1} of {count}")
+
+
+def quantize(order: QuantizeOrder, *, step: Step = lambda text: None) -> Quantized:
+    """Write the INT8 file to `order.out`, if it holds the limit."""
+    work = Quantizer(order, step)
+    methods: tuple[Method, ...] = METHODS if order.method == AUTO else (order.method,)  # type: ignore[assignment]
+    ranges = work.ranges(methods)
+    exclude = list(order.exclude)
+    tried: dict[Method, float] = {}
+    for method in methods:
+        step(f"method {method}")
+        tried[method] = work.closeness(work.build(ranges[method], exclude), FEW)
+    method = max(tried, key=lambda each: tried[each])
+    model = work.build(ranges[method], exclude)
+    result = _result(work, model, method, {str(name): value for name, value in tried.items()}, exclude)
+    if order.max_drop is not None and result.drop > order.max_drop:
+        result, model = _given_back(work, result, ranges[method])
+    if result.held:
+        _write(work, model, result)
+    return result
+
+
+def _result(
+    work: Quantizer, model: onnx.ModelProto, method: Method, tried: Mapping[str, float], kept: Sequence[str]
+) -> Quantized:
+    agreement, accuracy, float_ms, int8_ms = work.measured(model)
+    result = Quantized(
+        method=method,
+        tried={**tried},
+        source=work.data.source,
+        digest=work.data.digest,
+        samples=len(work.data.calibration),
+        skipped=work.data.skipped,
+        weight_bits=7 if work.reduced else 8,
+        n_layers=len(work.layers),
+        kept=list(kept),
+        agreement=agreement,
+        accuracy=accuracy,
+        layers=work.layer_errors(model),
+        harm={},
+        steps=[],
+        held=True,
+        float_ms=float_ms,
+        int8_ms=int8_ms,
+    )
+    return replace(result, steps=[_step(result, None)])
+
+
+def _step(result: Quantized, added: str | None) -> GateStep:
+    return GateStep(
+        kept=len(result.kept),
+        added=added,
+        drop=result.drop,
+        top1=result.agreement.top1,
+        speedup=result.float_ms / result.int8_ms,
+    )
+
+
+def _given_back(work: Quantizer, result: Quantized, ranges: Ranges) -> tuple[Quantized, onnx.ModelProto]:
+    """Give layers back to float in the order of their harm until the limit holds, or none is left."""
+    assert work.order.max_drop is not None
+    harm = work.harm(ranges)
+    kept, steps = list(result.kept), list(result.steps)
+    model = work.model
+    for name in list(harm)[:-1]:  # with the last one, nothing would be quantized
+        kept.append(name)
+        work.step(f"{len(kept)} layers in float")
+        model = work.build(ranges, kept)
+        agreement, accuracy, float_ms, int8_ms = work.measured(model)
+        result = replace(
+            result, kept=list(kept), agreement=agreement, accuracy=accuracy, float_ms=float_ms, int8_ms=int8_ms
+        )
+        steps.append(_step(result, name))
+        if result.drop <= work.order.max_drop:
+            return replace(result, steps=steps, harm=harm, layers=work.layer_errors(model)), model
+    return replace(result, steps=steps, harm=harm, held=False), model
+
+
+def _write(work: Quantizer, model: onnx.ModelProto, result: Quantized) -> None:
+    if work.card is not None:
+        facts = Quantization(
+            target=work.order.target,
+            method=result.method,
+            samples=result.samples,
+            digest=result.digest,
+            source=result.source,
+            weight_bits=result.weight_bits,
+            kept=tuple(result.kept),
+        )
+        embed_card(model, replace(work.card, precision="int8", quantization=facts))
+    check_structure(model)
+    Path(work.order.out).write_bytes(serialize(model))
+
+
+def _interleaved_ms(runners: Sequence[Runner], feed: np.ndarray) -> list[float]:
+    """The median time of a run of each, in turns."""
+    times: list[list[float]] = [[] for _ in runners]
+    for _ in range(TIMED_ROUNDS):
+        for runner, taken in zip(runners, times, strict=True):
+            (info,) = runner.inputs
+            begin = time.perf_counter()
+            runner.run({info.name: feed})
+            taken.append(1e3 * (time.perf_counter() - begin))
+    return [statistics.median(taken) for taken in times]
+
+
+def main() -> None:
+    answers = open_answers()
+    try:
+        order = validated(QuantizeOrder, read_request()["order"])
+        found = quantize(order, step=lambda text: send(answers, {"step": text}))
+        send(answers, asdict(found))
+    except Exception as error:  # the parent says what it means
+        send(answers, error_answer(error))
+
+
+if __name__ == "__main__":
+    main()
