@@ -35,6 +35,7 @@ class Command:
 def commands(corpus: Corpus) -> dict[str, Command]:
     model = str(corpus.model)
     timing = ("--provider", "cpu", "--duration", "0.5", "--rounds", "3")
+    made_up = ("--calibrate", "synthetic", "--samples", "8")
     return {
         "export": Command(
             arguments=("export", *TINY, "-o", "m.onnx", "--golden", "g.npz", "--json", "r.json"),
@@ -47,19 +48,7 @@ def commands(corpus: Corpus) -> dict[str, Command]:
             arguments=("convert", model, "-o", "m.onnx", "--json", "r.json"), targets=("m.onnx", "r.json")
         ),
         "quantize": Command(
-            arguments=(
-                "quantize",
-                model,
-                "-o",
-                "m.onnx",
-                "--calibrate",
-                "synthetic",
-                "--samples",
-                "8",
-                "--json",
-                "r.json",
-            ),
-            targets=("m.onnx", "r.json"),
+            arguments=("quantize", model, "-o", "m.onnx", *made_up, "--json", "r.json"), targets=("m.onnx", "r.json")
         ),
         "verify": Command(
             arguments=("verify", model, "--json", "r.json", "--junit", "r.xml"), targets=("r.json", "r.xml")
