@@ -22,10 +22,14 @@ Feeds = Sequence[np.ndarray]
 
 @dataclass(frozen=True)
 class Network:
-    """A trusted network in float32; `wrapper` is a prefix of its paths that the file's names don't have."""
+    """A trusted network in float32; `wrapper` is a prefix of its paths that the file's names don't have.
+
+    `weight_bits` are those of weights in INT8: 7 for processors whose sums of 8-bit products overflow.
+    """
 
     module: nn.Module
     wrapper: str = ""
+    weight_bits: int = 8
     _traces: Traces = field(default_factory=Traces)
 
     def outputs(self, feeds: Feeds, precision: str | None = None) -> Outputs:
@@ -33,7 +37,7 @@ class Network:
         if precision is None:
             return self.exact(feeds)[0]
         if precision == "int8":
-            return _run(fake_quantized(self.module), feeds, torch.float32)
+            return _run(fake_quantized(self.module, bits=self.weight_bits), feeds, torch.float32)
         dtype = TORCH_TYPES[precision]
         module = self.module if dtype == torch.float32 else copy.deepcopy(self.module).to(dtype)
         return _run(module, feeds, dtype)
@@ -75,7 +79,7 @@ class Network:
         generator = torch.Generator().manual_seed(seed)
         size = factor * EPSILON[precision]
         if precision == "int8":
-            module = fake_quantized(self.module, steps=False).double()
+            module = fake_quantized(self.module, bits=self.weight_bits, steps=False).double()
         else:
             module = copy.deepcopy(self.module).double()
             for tensor in (*module.parameters(), *module.buffers()):
@@ -128,16 +132,16 @@ def _farther(exact: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
 
 
 @torch.no_grad()
-def fake_quantized(module: nn.Module, *, steps: bool = True) -> nn.Module:
+def fake_quantized(module: nn.Module, *, bits: int = 8, steps: bool = True) -> nn.Module:
     """A copy that rounds like a correct INT8 network: weights per channel and, with `steps`, the inputs of layers.
 
     Ranges are those of the actual inputs, as from a perfect calibration.
     """
-    converted = copy.deepcopy(module)
+    converted, most = copy.deepcopy(module), 2 ** (bits - 1) - 1
     for child in converted.modules():
         if isinstance(child, nn.Conv2d | nn.Linear):
             across = tuple(range(1, child.weight.dim()))
-            scale = child.weight.abs().amax(across, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+            scale = child.weight.abs().amax(across, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / most
             child.weight.copy_((child.weight / scale).round() * scale)
             if steps:
                 child.register_forward_pre_hook(lambda _, inputs: (_in_256_steps(inputs[0]),))

@@ -40,6 +40,10 @@ class Original(Protocol):
         """The same, with each parameter off by up to a rounding of `precision`."""
 
 
+# The only other number of bits that weights in INT8 have, whatever a card says.
+NARROW_BITS = 7
+
+
 @dataclass(frozen=True, kw_only=True)
 class Truth:
     """Samples and the reference's outputs for them.
@@ -91,7 +95,8 @@ def deployed_truth(
     """A network of the residual family with its preprocessing."""
     from resnetx.verification.pytorch_reference import Network
 
-    network = Network(deployed.with_logits(), wrapper="network")
+    narrow = card.quantization is not None and card.quantization.weight_bits == NARROW_BITS
+    network = Network(deployed.with_logits(), wrapper="network", weight_bits=NARROW_BITS if narrow else 8)
     feeds = card_feeds(card, sampling, precisions, network, dtype=dtype)
     # Its own networks treat samples independently.
     samples = grouped(feeds, sampling, None, _torch_references(network, precisions))

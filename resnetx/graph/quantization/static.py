@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto
 
 from resnetx.base.loggers import silenced
 from resnetx.errors import GraphError
-from resnetx.graph.quantization.presets import LAYERS, Preset
+from resnetx.graph.quantization.presets import JOINS, LAYERS, Preset
 
 Ranges = Mapping[str, tuple[float, float]]
 # ONNX Runtime writes steps by channel from this version on.
@@ -50,7 +49,7 @@ def quantized(
         "ForceQuantizeNoInputCheck": True,
         # A last layer's scores in 256 steps would tie.
         "OpTypesToExcludeOutputQuantization": list(LAYERS) if preset.open_outputs else ["Gemm", "MatMul"],
-        **({"QuantizeBias": False, "AddQDQPairToWeight": True} if preset.open_outputs else {}),
+        "QuantizeBias": not preset.signed,  # TensorRT adds biases in float
     }
     with silenced("root"):
         quantizer = QDQQuantizer(
@@ -94,15 +93,8 @@ def float_tensors(model: onnx.ModelProto) -> list[str]:
     names = dict.fromkeys(
         name
         for node in model.graph.node
-        if node.op_type in (*LAYERS, "Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat")
-        or node.op_type in ("Reshape", "Flatten")
-        for name in (*node.input[: 2 if node.op_type == "Add" else None], *node.output)
+        if node.op_type in (*LAYERS, *JOINS)
+        for name in (*node.input, *node.output)
         if name and name not in constants
     )
     return list(names)
-
-
-def is_float(model: onnx.ModelProto) -> bool:
-    """Whether its weights are float32, which is what can be quantized."""
-    kinds = {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) > 1}
-    return kinds <= {TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32}
