@@ -1,7 +1,7 @@
 """Labelled images: a folder for each class, or a CSV file of paths and classes."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,10 @@ MOST_CSV_BYTES = 2**26
 
 
 class LabelledImages:
-    """Paths and class numbers; an image is read when it is asked for."""
+    """Paths and class numbers; each pass reads the images again, because thousands do not fit into memory.
+
+    `labels` and `skipped` are of the last pass: the classes of the images that could be read, and how many could not.
+    """
 
     def __init__(self, source: Path, card: ModelCard | None) -> None:
         if card is None or card.image_size is None or card.preprocessing is None:
@@ -27,22 +30,29 @@ class LabelledImages:
         if not pairs:
             raise FileError(f"{source} contains no labelled images.")
         self._pairs = pairs[:MOST_LABELLED]
+        self.labels: list[int] = []
+        self.skipped = 0
 
-    def read(self) -> tuple[list[np.ndarray], list[int], int]:
-        """The pixels, the classes, and how many images could not be read."""
-        images, labels, problems = [], [], []
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The pixels of each image that can be read; a FileError at the end if more than a tenth cannot."""
+        self.labels, problems = [], []
         for path, label in self._pairs:
             try:
-                images.append(read_image(path, self._size, self._preprocessing))
-                labels.append(label)
+                pixels = read_image(path, self._size, self._preprocessing)
             except FileError as error:
                 problems.append(str(error))
+                continue
+            self.labels.append(label)
+            yield pixels
+        self.skipped = len(problems)
         if len(problems) > MOST_UNREADABLE * len(self._pairs):
             raise FileError(
                 f"{len(problems)} of {len(self._pairs)} labelled images cannot be read, more than "
                 f"{MOST_UNREADABLE:.0%}. The first: {problems[0]}"
             )
-        return images, labels, len(problems)
 
 
 def _from_folders(source: Path, card: ModelCard) -> list[tuple[Path, int]]:

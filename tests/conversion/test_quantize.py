@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,9 +183,41 @@ def test_labelled_images_say_how_much_is_lost(ours: Path, images: Path, tmp_path
     assert found is not None and found.images == 40 and found.low <= found.drop <= found.high
     rows = "\n".join(f"{number % 10}/{number}.png,{number % 10}" for number in range(40))
     (images / "labels.csv").write_text(rows)
-    listed = LabelledImages(images / "labels.csv", read_card(onnx.load(ours))).read()
-    folders = LabelledImages(images, read_card(onnx.load(ours))).read()
-    assert sorted(listed[1]) == sorted(folders[1]) and listed[2] == folders[2] == 0
+    card = read_card(onnx.load(ours))
+    listed, folders = LabelledImages(images / "labels.csv", card), LabelledImages(images, card)
+    assert len(list(listed)) == len(list(folders)) == len(listed) == 40
+    assert sorted(listed.labels) == sorted(folders.labels) and listed.skipped == folders.skipped == 0
+
+
+def test_classes_go_by_number_label_or_order(ours: Path, tmp_path: Path) -> None:
+    card = read_card(onnx.load(ours))
+    assert card is not None and card.classes == 10
+    pixels = Image.new("RGB", (40, 40))
+
+    def labels(names: list[str], card: Any = card) -> list[int]:
+        for name in names:
+            (tmp_path / "-".join(names) / name).mkdir(parents=True)
+            pixels.save(tmp_path / "-".join(names) / name / "a.png")
+        read = LabelledImages(tmp_path / "-".join(names), card)
+        assert len(list(read)) == len(names)
+        return read.labels
+
+    assert labels(["3", "7"]) == [3, 7]
+    named = replace(card, labels=tuple(f"kind {number}" for number in range(10)))
+    assert labels(["kind 4", "kind 9"], named) == [4, 9]
+    assert labels([f"n{number:02}" for number in range(10)]) == list(range(10))
+    for names, words in (
+        (["a", "b"], "neither a number nor a label"),
+        (["12"], "has the class 12, and the network has"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            labels(names)
+    (tmp_path / "rows.csv").write_text("a.png,1,2\n")
+    with pytest.raises(FileError, match=r"Row 1 of .* has 3 fields"):
+        LabelledImages(tmp_path / "rows.csv", card)
+    (tmp_path / "rows.csv").write_text("absent.png,1\n")
+    with pytest.raises(FileError, match="1 of 1 labelled images cannot be read"):
+        list(LabelledImages(tmp_path / "rows.csv", card))
 
 
 # --- what is refused
@@ -196,7 +229,7 @@ def test_labelled_images_say_how_much_is_lost(ours: Path, images: Path, tmp_path
         ({}, "--calibrate is missing: the range of every tensor"),
         ({"calibrate": "synthetic", "target": "gpu"}, "--target is one of cpu, openvino, tensorrt, auto; found 'gpu'"),
         ({"calibrate": "synthetic", "method": "best"}, "--method is one of minmax, entropy, percentile, auto"),
-        ({"calibrate": "synthetic", "samples": 0}, "--samples takes 1 to 100,000; found 0"),
+        ({"calibrate": "synthetic", "samples": 0}, "--samples takes 1 to 10,000; found 0"),
         ({"calibrate": "synthetic", "max_drop": 1.5}, "--max-drop takes 0 to 100%"),
         ({"calibrate": "synthetic", "exclude": ("nope",)}, "has no layer 'nope' to exclude. Its layers are conv1"),
         ({"calibrate": "synthetic", "evaluate": Path("nowhere")}, "no folder or CSV file"),

@@ -29,7 +29,7 @@ class Histogram:
             self.counts = np.concatenate([merged, np.zeros(BINS - len(merged))])
             self.width *= 2
         sample = np.abs(array.reshape(-1)[::STRIDE])
-        places = np.minimum((sample * (BINS / self.width)).astype(np.int32), BINS - 1)
+        places = np.minimum((sample / self.width * BINS).astype(np.int32), BINS - 1)
         self.counts += np.bincount(places[sample > 0], minlength=BINS)
 
     def percentile(self, share: float) -> float:

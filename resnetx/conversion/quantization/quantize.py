@@ -24,7 +24,7 @@ SCHEMA = "resnetx.quantize/1"
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.quantization.worker")
 # Where the target's own runtime does not work, this one computes the file's integers.
 ALWAYS = "cpu"
-MOST_SAMPLES = 100_000
+MOST_SAMPLES = 10_000
 # The float file and the INT8 file run on hundreds of samples, several times.
 TIMES_A_VERIFICATION = 10
 # Samples and labelled images are in memory at once.

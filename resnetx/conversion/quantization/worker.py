@@ -67,7 +67,7 @@ class Quantizer:
         step("reading the calibration data")
         self.data = read_calibration(order.calibrate, info, self.card, samples=order.samples)
         self.unseen = [self.data.feed(self.data.unseen[place : place + 1]) for place in range(len(self.data.unseen))]
-        self.labelled = None if order.evaluate is None else LabelledImages(Path(order.evaluate), self.card).read()
+        self.labelled = None if order.evaluate is None else LabelledImages(Path(order.evaluate), self.card)
 
     @cached_property
     def float_scores(self) -> Scores:
@@ -100,18 +100,15 @@ class Quantizer:
             found = scores(runner, self.unseen, self._counted("scores in INT8", len(self.unseen)))
             accuracy = None
             if self.labelled is not None:
-                images, labels, skipped = self.labelled
-                after = scores(runner, self._fed(images), self._counted("labelled images in INT8", len(images)))
-                accuracy = measured_accuracy(self.labelled_before, after, labels, skipped=skipped)
+                before, after = self.labelled_before, self._labelled_scores(runner, self.labelled, "in INT8")
+                accuracy = measured_accuracy(before, after, self.labelled.labels, skipped=self.labelled.skipped)
             times = _interleaved_ms([self.float_runner, runner], self.unseen[0])
         return compare_scores(self.float_scores, found), accuracy, times[0], times[1]
 
     @cached_property
     def labelled_before(self) -> Scores:
         assert self.labelled is not None
-        images = self.labelled[0]
-        counted = self._counted("labelled images in the float network", len(images))
-        return scores(self.float_runner, self._fed(images), counted)
+        return self._labelled_scores(self.float_runner, self.labelled, "in the float network")
 
     def layer_errors(self, model: onnx.ModelProto) -> dict[str, float | None]:
         """The signal to error of what each layer writes, with all layers before it quantized too."""
@@ -155,9 +152,10 @@ class Quantizer:
             found[name] = self.closeness(self.build(ranges, others), FEWEST)
         return dict(sorted(found.items(), key=lambda pair: pair[1]))
 
-    def _fed(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _labelled_scores(self, runner: Runner, images: LabelledImages, where: str) -> Scores:
         assert self.card is not None
-        return [card_inputs(self.card, image[None]) for image in images]
+        feeds = (card_inputs(self.card, pixels[None]) for pixels in images)
+        return scores(runner, feeds, self._counted(f"labelled images {where}", len(images)))
 
     def _counted(self, what: str, count: int) -> Callable[[int], None]:
         return lambda number: self.step(f"{what}: {number + 1} of {count}")

@@ -96,10 +96,17 @@ def _max_pool(has: Attributes) -> Compute:
 
 def _average_pool(has: Attributes) -> Compute:
     pads = _symmetric(has, "AveragePool")
+    if any(size != 1 for size in has.get("dilations", ())):
+        raise GraphError("it has an AveragePool with dilations, which is not supported")
     rest = (has["kernel_shape"], has.get("strides", [1, 1]), pads)
     counts = bool(has.get("count_include_pad", 0))
     ceil = bool(has.get("ceil_mode", 0))
     return lambda x: functional.avg_pool2d(x, *rest, ceil_mode=ceil, count_include_pad=counts)
+
+
+def _batch_normalization(has: Attributes) -> Compute:
+    epsilon = has.get("epsilon", 1e-5)
+    return lambda x, scale, bias, mean, variance: functional.batch_norm(x, mean, variance, scale, bias, eps=epsilon)
 
 
 def _mean(has: Attributes) -> Compute:
@@ -158,6 +165,7 @@ OPERATORS: dict[str, Callable[[Attributes], Compute]] = {
     "Conv": convolution,
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,
+    "BatchNormalization": _batch_normalization,
     "GlobalAveragePool": lambda has: lambda x: x.mean((2, 3), keepdim=True),
     "ReduceMean": _mean,
     "Reshape": _reshape,

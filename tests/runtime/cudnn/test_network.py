@@ -118,6 +118,32 @@ def test_an_addend_of_another_shape_is_added_plainly(calls: list[str]) -> None:
     assert calls == []
 
 
+def test_foreign_networks_with_normalization_and_transposes(calls: list[str]) -> None:
+    random = np.random.default_rng(0)
+    weights = {"w": random.standard_normal((4, 3, 3, 3)), "fc": random.standard_normal((4, 5))}
+    weights |= {name: 1 + random.random(4) for name in ("scale", "bias", "mean", "variance")}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c", "scale", "bias", "mean", "variance"], ["n"], epsilon=1e-3),
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("AveragePool", ["r"], ["a"], kernel_shape=[2, 2], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Transpose", ["a"], ["t"], perm=[0, 2, 3, 1]),
+        helper.make_node("MatMul", ["t", "fc"], ["m"]),
+        helper.make_node("Sigmoid", ["m"], ["s"]),
+        helper.make_node("Flatten", ["s"], ["y"], axis=2),
+    ]
+    model = serialize(
+        nodes,
+        inputs={"x": (TensorProto.FLOAT, [2, 3, 8, 8])},
+        outputs={"y": (TensorProto.FLOAT, [10, 25])},
+        weights=[numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    x = random.standard_normal((2, 3, 8, 8)).astype(np.float32)
+    expected = open_runner(model).run({"x": x})["y"]
+    np.testing.assert_allclose(opened(model).run({"x": x})["y"], expected, rtol=1e-4, atol=1e-5)
+    assert calls == []
+
+
 def test_zeros_stay_where_they_are() -> None:
     zeros = operators.Zeros()
     x = torch.empty(1)
@@ -133,6 +159,10 @@ def test_zeros_stay_where_they_are() -> None:
         (helper.make_node("Erf", ["x"], ["y"], name="erf"), "does not know the operator Erf of the node 'erf'"),
         (helper.make_node("Conv", ["x", "w"], ["y"], auto_pad="SAME_UPPER"), "auto_pad"),
         (helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], pads=[0, 0, 1, 1]), "equal ones on both sides"),
+        (
+            helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 2]),
+            "an AveragePool with dilations",
+        ),
         (helper.make_node("Cast", ["x"], ["y"], to=TensorProto.BFLOAT16), "Cast to ONNX's type 16"),
         (helper.make_node("Reshape", ["x", "x"], ["y"], name="r"), "the node 'r' computes a shape while it runs"),
         (helper.make_node("MaxPool", ["x"], ["y"], name="p"), "lacks the attribute 'kernel_shape'"),
