@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 
-.PHONY: setup demo test check study fuzz lint types gpu peers clean
+.PHONY: setup demo test check study fuzz lint types accuracy gpu peers clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,10 @@ types: setup
 	$(BIN)/mypy
 
 check: lint types test
+
+# What each precision costs in accuracy, on a network that is trained here.
+accuracy: setup
+	$(BIN)/python benchmarks/accuracy.py --out out/accuracy
 
 # Every case of the tests of which `make test` runs a sample: the corpus of faults, and the honest files.
 study: setup
