@@ -137,6 +137,8 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
         length = ("--batch", plan.batches, "--rounds", plan.rounds, "--seconds", plan.round_s)
         file = plan.out / "variants.json"
         steps.run("variants", *script, *length, *modes, "--kernels", "--json", str(file), shown=150)
+        host = (script[0], plan.model("fp16"), plan.model("pixels"), *script[2:], *length, "--host")
+        steps.run("variants, host arrays", *host, "--json", str(plan.out / "variants-host.json"), shown=60)
     return _benchmarks(plan, steps, providers) if "bench" in plan.steps else []
 
 

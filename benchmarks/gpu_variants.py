@@ -88,17 +88,19 @@ def padded(model: onnx.ModelProto, channels: int = 8) -> bytes:
 
 
 def host_openers(paths: Sequence[Path], provider: str) -> dict[str, Callable[[int], Runner]]:
-    """Sessions that take arrays in host memory, plainly and through buffers on the device with a CUDA graph."""
+    """Sessions that take arrays in host memory, without and with a CUDA graph."""
 
-    def session(path: Path, on_device: bool, batch: int) -> Runner:
-        opening = Opening(precision="default", batch=batch, on_device=on_device)
-        return engine_of(find_provider(provider)).open(path, opening)
+    def session(path: Path, name: str, options: Mapping[str, str], batch: int) -> Runner:
+        return engine_of(find_provider(name)).open(path, Opening(precision="default", batch=batch, options=options))
 
-    return {
-        f"{provider}, {path.stem}, host arrays{', bound and recorded' * on_device}": partial(session, path, on_device)
-        for path in paths
-        for on_device in (False, True)
-    }
+    found = {}
+    for path in paths:
+        ways: dict[str, tuple[str, dict[str, str]]] = {provider: (provider, {})}
+        if find_provider(provider).gpu:
+            ways[f"{provider}, no graph"] = (provider, {"enable_cuda_graph": "0"})
+            ways["cudnn"] = ("cudnn", {})
+        found |= {f"{way}, {path.stem}, host arrays": partial(session, path, *how) for way, how in ways.items()}
+    return found
 
 
 def openers(path: Path, provider: str, compiled: Sequence[str]) -> dict[str, Callable[[int], Runner]]:
