@@ -29,6 +29,7 @@ from resnetx.conversion.quantization.agreement import Accuracy, Scores, measured
 from resnetx.errors import ResnetxError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.inputs.image_folder import read_image
 from resnetx.inputs.labelled import LabelledImages
 from resnetx.inputs.synthetic import card_inputs, network_input
 from resnetx.model.config import ResNetConfig, resnet_config
@@ -80,7 +81,9 @@ def trained(folder: Path, seconds: float) -> torch.nn.Module:
     network = build_network(CONFIG)
     initialize(network, 0)
     paths = sorted(folder.rglob("*.png"))
-    images = torch.from_numpy(network_input(np.stack([np.asarray(Image.open(path)) for path in paths]), IMAGENET))
+    # As the card says: resized and cropped like the images that are classified later.
+    pixels = np.stack([read_image(path, SIZE, IMAGENET) for path in paths])
+    images = torch.from_numpy(network_input(pixels, IMAGENET))
     labels = torch.tensor([int(path.parent.name) for path in paths])
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)
     network.train()
@@ -89,7 +92,8 @@ def trained(folder: Path, seconds: float) -> torch.nn.Module:
         # Large steps first, small ones when the time is nearly over.
         optimizer.param_groups[0]["lr"] = RATE * left
         for batch in torch.randperm(len(images)).split(64):
-            loss = torch.nn.functional.cross_entropy(network(images[batch]), labels[batch])
+            moved = torch.roll(images[batch], tuple(torch.randint(-2, 3, (2,)).tolist()), (2, 3))
+            loss = torch.nn.functional.cross_entropy(network(moved), labels[batch], label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
