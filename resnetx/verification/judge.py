@@ -83,7 +83,7 @@ def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:
 def _repeated(first: dict[str, np.ndarray], second: dict[str, np.ndarray], precision: str) -> list[Check]:
     """Compare two runs of the same input: rounding may differ slightly, a stale or uninitialized buffer more.
 
-    A GPU adds in another order in each run: two runs of a ResNet-50 in fp16 differ by more than one rounding.
+    A GPU may add in another order in each run, so that two runs in fp16 differ by more than one rounding.
     """
     checks = []
     share = max(SAME_RUN, SAME_RUN_ROUNDINGS * EPSILON[precision])
