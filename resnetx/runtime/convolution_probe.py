@@ -1,11 +1,15 @@
 """A model of one identity convolution, which shows whether a provider works and in which precision it computes."""
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from resnetx.errors import ResnetxError
+from resnetx.runtime.runner import Engine, Opening
 
 CHANNELS, SIZE = 16, 8
 # Finest first: a number that this precision represents exactly and the later ones do not. tf32 has the range of
@@ -40,6 +44,16 @@ def survives(run: Run, value: np.float32) -> bool:
     """Whether the convolution returns this number unchanged."""
     feed = np.full((1, CHANNELS, SIZE, SIZE), value)
     return bool(np.array_equal(run(feed), feed))
+
+
+def problem_with(engine: Engine) -> str | None:
+    """Why an engine cannot run the model, or None if it returns the right numbers."""
+    try:
+        with closing(engine.open(one_convolution(), Opening())) as runner:
+            right = survives(lambda array: runner.run({"x": array})["y"], EXACT_IN["bf16"])
+    except ResnetxError as error:
+        return str(error)
+    return None if right else "a convolution that should return its input returns something else"
 
 
 def measured_precision(run: Run) -> str:

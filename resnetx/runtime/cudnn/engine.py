@@ -1,11 +1,9 @@
 """cuDNN through PyTorch as an engine of the catalog: opens models on the GPU, and tests it."""
 
-from contextlib import closing
 from pathlib import Path
 
-from resnetx.errors import ResnetxError
 from resnetx.machine.gpus import has_nvidia_hardware
-from resnetx.runtime.convolution_probe import EXACT_IN, Run, one_convolution, survives
+from resnetx.runtime.convolution_probe import problem_with
 from resnetx.runtime.cudnn.provider import CudnnProvider
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
 
@@ -19,12 +17,7 @@ class Cudnn(Engine):
     def why_not(self) -> str | None:
         if has_nvidia_hardware() is False:  # `auto` asks on every machine, and PyTorch takes seconds to load
             return "this machine has no NVIDIA GPU"
-        try:
-            with closing(self.open(one_convolution(), Opening())) as runner:
-                right = survives(_convolution(runner), EXACT_IN["bf16"])
-        except ResnetxError as error:
-            return str(error)
-        return None if right else "a convolution that should return its input returns something else"
+        return problem_with(self)
 
     def default_precision(self) -> str:
         """What is allowed: which kernels use TF32 depends on the shapes."""
@@ -35,7 +28,3 @@ class Cudnn(Engine):
 
         assert isinstance(source, Path | bytes)
         return open_session(self._provider, source, opening)
-
-
-def _convolution(runner: Runner) -> Run:
-    return lambda array: runner.run({"x": array})["y"]

@@ -4,9 +4,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from resnetx.errors import GraphError, ResnetxError
+from resnetx.errors import GraphError
 from resnetx.machine.facts import read_processor
-from resnetx.runtime.convolution_probe import EXACT_IN, Run, measured_precision, one_convolution, survives
+from resnetx.runtime.convolution_probe import measured_precision, one_convolution, problem_with
 from resnetx.runtime.openvino.provider import OpenVINOProvider
 from resnetx.runtime.openvino.session import open_session
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
@@ -21,16 +21,11 @@ class OpenVINO(Engine):
         self._provider = provider
 
     def why_not(self) -> str | None:
-        try:
-            with closing(self.open(one_convolution(), Opening())) as runner:
-                right = survives(_convolution(runner), EXACT_IN["bf16"])
-        except ResnetxError as error:
-            return str(error)
-        return None if right else "a convolution that should return its input returns something else"
+        return problem_with(self)
 
     def default_precision(self) -> str:
         with closing(self.open(one_convolution(), Opening(precision="default"))) as runner:
-            return measured_precision(_convolution(runner))
+            return measured_precision(lambda array: runner.run({"x": array})["y"])
 
     def preferred(self, precision: str) -> bool:
         """For INT8, for processors of OpenVINO's maker, and where it computes float32 layers in less.
@@ -57,7 +52,3 @@ def _open_fallback(source: Path | bytes, opening: Opening, *, reason: str, provi
 
     opened = open_onnxruntime(CPU, source, replace(opening, options={}))
     return Session(opened.native, replace(opened.facts, provider=provider, fallback=reason))
-
-
-def _convolution(runner: Runner) -> Run:
-    return lambda array: runner.run({"x": array})["y"]
