@@ -26,13 +26,13 @@ from onnx import helper, numpy_helper
 from resnetx.benchmark.limits import GPU_SIZES, best_rate
 from resnetx.benchmark.peak_kernels import gpu_products, on_gpu, operations
 from resnetx.graph.card import read_card
+from resnetx.graph.inspection.inspect import inspect_model
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.catalog import engine_of, find_provider, open_runner
 from resnetx.runtime.runner import Call, Opening, Runner
 from resnetx.verification.rebuild import rebuild
 
-MACS = 4.09e9  # of ResNet-50 at 224 x 224, to give shares of the peak
 FAST = {"prefer_nhwc": "1", "fuse_conv_bias": "1"}
 CUDA: dict[str, dict[str, str]] = {
     "as resnetx sets it": {},
@@ -204,6 +204,7 @@ def main() -> None:
     arguments = parser.parse_args()
     model, provider = arguments.models[0], arguments.provider
     make = host_openers(arguments.models, provider) if arguments.host else openers(model, provider, arguments.compile)
+    macs = inspect_model(read_onnx(model)).macs
     make = {name: function for name, function in make.items() if re.search(arguments.only, name)}
     found: list[dict[str, Any]] = []
     precision = "fp16" if read_card(read_onnx(model)).precision == "fp16" else "tf32"  # type: ignore[union-attr]
@@ -217,7 +218,7 @@ def main() -> None:
         base = variants[0]
         for variant in variants:
             ratio = statistics.median(a / b for a, b in zip(base.rounds, variant.rounds, strict=True))
-            share = None if peak is None else 2 * MACS * batch / variant.ms * 1e3 / (peak * 1e9)
+            share = None if peak is None or macs is None else 2 * macs * batch / variant.ms * 1e3 / (peak * 1e9)
             found.append({"name": variant.name, "batch": batch, "ms": variant.ms, "ratio": ratio, "share": share})
             of_peak = "" if share is None else f"{share:5.0%} of the peak"
             speed = f"{variant.ms:9.3f} ms {1e3 * batch / variant.ms:9.0f} img/s"

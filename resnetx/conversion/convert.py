@@ -7,14 +7,12 @@ from pathlib import Path
 import onnx
 
 from resnetx.base.files import require_writable, whole_file
-from resnetx.base.isolation import PYTHON, private_environment
+from resnetx.base.isolation import PYTHON
 from resnetx.base.precisions import ExportPrecision
-from resnetx.base.private_folder import private_folder
 from resnetx.base.text import readable
-from resnetx.base.worker_process import Child, ChildError
 from resnetx.conversion.result import Conversion
 from resnetx.conversion.tensor_ranges import Ranges
-from resnetx.errors import FileError, UsageError
+from resnetx.errors import UsageError
 from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.counts import count_graph
 from resnetx.graph.float16 import convert_precision, overflowing_nodes
@@ -23,7 +21,7 @@ from resnetx.graph.node_names import uniquely_named
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
 from resnetx.graph.simplification.simplify import serialize
 from resnetx.runtime.file_precision import stored_precision
-from resnetx.verification.isolated import IsolationOptions, error_in_child, memory_for, time_for, verify_isolated
+from resnetx.verification.isolated import IsolationOptions, answer_of, memory_for, time_for, verify_isolated
 from resnetx.verification.verify import VerifyOptions
 
 Step = Callable[[str], None]
@@ -108,17 +106,6 @@ def _ranges(source: Path, file: OnnxFile, options: ConvertOptions, step: Step) -
     memory_mb = options.limits.memory_mb or memory_for([file], batch=1, providers=PROVIDERS)
     timeout_s = options.limits.timeout_s or time_for(file, batch=1, providers=PROVIDERS)
     request = {"path": str(source), "images": None if options.images is None else str(options.images)}
-    try:
-        with private_folder("convert") as folder:
-            child = Child(CHILD, folder=folder, environment=private_environment(folder))
-            try:
-                return child.ask(request, Ranges, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
-            finally:
-                child.close()
-    except ChildError as error:
-        raise error_in_child(source, error, done="converted", timeout_s=timeout_s, memory_mb=memory_mb) from error
-    except OSError as error:
-        raise FileError(
-            f"{source} is run in a process with a temporary folder, which could not be used: "
-            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
-        ) from error
+    return answer_of(
+        CHILD, request, Ranges, path=source, done="converted", timeout_s=timeout_s, memory_mb=memory_mb, step=step
+    )

@@ -77,8 +77,7 @@ def _synthetic(info: TensorInfo, card: ModelCard | None, samples: int) -> tuple[
     count = samples + samples // (KEPT_BACK - 1) + 1
     if card is not None and card.image_size is not None and card.preprocessing is not None:
         return smooth_images(count, card.image_size), True
-    (feeds,) = (random_feeds([info], batch=count, seed=0),)
-    return feeds[info.name], False
+    return random_feeds([info], batch=count, seed=0)[info.name], False
 
 
 def _images(folder: Path, card: ModelCard | None, *, most: int) -> tuple[np.ndarray, int]:

@@ -1,9 +1,10 @@
 """Verifies a file of unknown origin in a child process with limits of time, memory and processes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import onnx
 
@@ -22,6 +23,7 @@ from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions
 from resnetx.weights.sources import is_remote, resolve_source
 
+T = TypeVar("T")
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.verification.verify_worker")
 # The child frees tensors of tens of MB all the time and takes as many again. glibc would hand each back to the kernel,
 # which must clear the pages again: a verification of ResNet-50 took a quarter longer. Larger tensors, of large images,
@@ -89,10 +91,7 @@ def verify_isolated(
     except ChildError as error:
         raise error_in_child(path, error, done="verified", timeout_s=timeout_s, memory_mb=memory_mb) from error
     except OSError as error:
-        raise FileError(
-            f"{path} is verified in a process with a temporary folder, which could not be used: "
-            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
-        ) from error
+        raise _no_folder(path, error, done="verified") from error
 
 
 def _check(limits: IsolationOptions) -> None:
@@ -134,6 +133,38 @@ def _input_shapes(model: onnx.ModelProto) -> list[list[int | None]]:
         for value in model.graph.input
         if value.name not in weights
     ]
+
+
+def answer_of(
+    command: Sequence[str],
+    request: Mapping[str, Any],
+    kind: type[T],
+    *,
+    path: Path,
+    done: str,
+    timeout_s: float,
+    memory_mb: int,
+    step: Callable[[str], None],
+) -> T:
+    """The answer of a process of its own, in which a file that may be hostile is `done`, such as converted."""
+    try:
+        with private_folder(done) as folder:
+            child = Child(command, folder=folder, environment=private_environment(folder))
+            try:
+                return child.ask(request, kind, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
+            finally:
+                child.close()
+    except ChildError as error:
+        raise error_in_child(path, error, done=done, timeout_s=timeout_s, memory_mb=memory_mb) from error
+    except OSError as error:
+        raise _no_folder(path, error, done=done) from error
+
+
+def _no_folder(path: Path, error: OSError, *, done: str) -> FileError:
+    return FileError(
+        f"{path} is {done} in a process with a temporary folder, which could not be used: {error.strerror or error}. "
+        "Free some space, or set TMPDIR to a writable folder."
+    )
 
 
 def error_in_child(path: Path, error: ChildError, *, done: str, timeout_s: float, memory_mb: int) -> ResnetxError:

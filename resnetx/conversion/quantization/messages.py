@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from resnetx.base.validation import Count, Flag, Number, Positive
 from resnetx.conversion.quantization.agreement import Accuracy, Agreement
 
-AUTO = "auto"
-
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOrder:

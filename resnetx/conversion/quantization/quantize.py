@@ -7,18 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from resnetx.base.files import require_writable, whole_file
-from resnetx.base.isolation import PYTHON, private_environment
-from resnetx.base.private_folder import private_folder
+from resnetx.base.isolation import PYTHON
 from resnetx.base.text import readable
-from resnetx.base.worker_process import Child, ChildError
-from resnetx.conversion.quantization.messages import AUTO, Quantized, QuantizeOrder
+from resnetx.base.vocabulary import AUTO
+from resnetx.conversion.quantization.messages import Quantized, QuantizeOrder
 from resnetx.conversion.quantization.ranges import METHODS
-from resnetx.errors import FileError, UsageError
+from resnetx.errors import UsageError
 from resnetx.graph.quantization.presets import PRESETS
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.inputs.calibration import SAMPLES, SYNTHETIC
 from resnetx.runtime.catalog import best_provider, engine_of, find_provider
-from resnetx.verification.isolated import IsolationOptions, error_in_child, memory_for, time_for
+from resnetx.verification.isolated import LARGEST_BATCH, IsolationOptions, answer_of, memory_for, time_for
 
 SCHEMA = "resnetx.quantize/1"
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.quantization.worker")
@@ -59,7 +58,6 @@ class Quantizing:
     bytes_before: int
     bytes_after: int | None
     max_drop: float | None
-    labelled: bool
     made: Quantized
 
     @property
@@ -91,40 +89,35 @@ def quantize_file(
     file = read_onnx_file(source)
     provider = chosen if engine_of(find_provider(chosen)).why_not() is None else ALWAYS
     memory_mb = options.limits.memory_mb or memory_for([file, file], batch=COUNTED_BATCH, providers=[provider])
-    timeout_s = options.limits.timeout_s or TIMES_A_VERIFICATION * time_for(file, batch=17, providers=[provider])
-    try:
-        with private_folder("quantize") as folder, whole_file(target) as temporary:
-            made = folder / "int8.onnx"
-            order = QuantizeOrder(
-                path=str(source.absolute()),
-                out=str(made),
-                calibrate=_absolute(options.calibrate),
-                target=chosen,
-                provider=provider,
-                method=options.method,
-                samples=options.samples,
-                exclude=list(options.exclude),
-                evaluate=None if options.evaluate is None else str(options.evaluate.absolute()),
-                max_drop=options.max_drop,
-            )
-            child = Child(CHILD, folder=folder, environment=private_environment(folder))
-            try:
-                request = {"order": asdict(order)}
-                result = child.ask(request, Quantized, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
-            finally:
-                child.close()
-            size = made.stat().st_size if result.held else None
-            if result.held:
-                temporary.write_bytes(made.read_bytes())
-            else:
-                temporary.unlink(missing_ok=True)
-    except ChildError as error:
-        raise error_in_child(source, error, done="quantized", timeout_s=timeout_s, memory_mb=memory_mb) from error
-    except OSError as error:
-        raise FileError(
-            f"{source} is quantized in a process with a temporary folder, which could not be used: "
-            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
-        ) from error
+    timeout_s = options.limits.timeout_s or TIMES_A_VERIFICATION * time_for(
+        file, batch=LARGEST_BATCH, providers=[provider]
+    )
+    with whole_file(target) as temporary:
+        order = QuantizeOrder(
+            path=str(source.absolute()),
+            out=str(temporary.absolute()),
+            calibrate=_absolute(options.calibrate),
+            target=chosen,
+            provider=provider,
+            method=options.method,
+            samples=options.samples,
+            exclude=list(options.exclude),
+            evaluate=None if options.evaluate is None else str(options.evaluate.absolute()),
+            max_drop=options.max_drop,
+        )
+        result = answer_of(
+            CHILD,
+            {"order": asdict(order)},
+            Quantized,
+            path=source,
+            done="quantized",
+            timeout_s=timeout_s,
+            memory_mb=memory_mb,
+            step=step,
+        )
+        size = temporary.stat().st_size if result.held else None
+        if not result.held:
+            temporary.unlink()
     return Quantizing(
         source=source,
         target_file=target,
@@ -133,7 +126,6 @@ def quantize_file(
         bytes_before=file.file_bytes + file.external_bytes,
         bytes_after=size,
         max_drop=options.max_drop,
-        labelled=options.evaluate is not None,
         made=result,
     )
 

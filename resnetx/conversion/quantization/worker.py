@@ -3,6 +3,7 @@
 python -m resnetx.conversion.quantization.worker
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,6 +17,7 @@ import onnx
 
 from resnetx.base.answers import error_answer, open_answers, read_request, send
 from resnetx.base.validation import validated
+from resnetx.base.vocabulary import AUTO
 from resnetx.conversion.quantization.agreement import (
     Accuracy,
     Agreement,
@@ -26,7 +28,7 @@ from resnetx.conversion.quantization.agreement import (
     scores,
     sqnr_db,
 )
-from resnetx.conversion.quantization.messages import AUTO, GateStep, Quantized, QuantizeOrder
+from resnetx.conversion.quantization.messages import GateStep, Quantized, QuantizeOrder
 from resnetx.conversion.quantization.prepare import prepared_model
 from resnetx.conversion.quantization.ranges import METHODS, Method, RangeMeter, Ranges
 from resnetx.graph.card import Quantization, embed_card, read_card
@@ -47,7 +49,6 @@ FEW, FEWEST = 32, 16
 TIMED_ROUNDS = 15
 # With these, products of full 8-bit ranges do not overflow the sums of x86 processors.
 WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-INFINITE_DB = 999.0
 ACTIVATIONS = ("Relu", "Clip")
 
 
@@ -86,13 +87,11 @@ class Quantizer:
     def open(self, model: onnx.ModelProto) -> Runner:
         return open_runner(model.SerializeToString(), provider=self.order.provider, precision="default")
 
-    def closeness(self, model: onnx.ModelProto, samples: int) -> float:
-        """The signal to error at the scores, on a few samples."""
+    def closeness(self, model: onnx.ModelProto, samples: int) -> float | None:
+        """The signal to error at the scores, on a few samples; None without any error."""
         with closing(self.open(model)) as runner:
             found = scores(runner, self.unseen[:samples])
-        exact = self.float_scores.numbers[:samples]
-        value = sqnr_db(exact, found.numbers)
-        return INFINITE_DB if value is None else value
+        return sqnr_db(self.float_scores.numbers[:samples], found.numbers)
 
     def measured(self, model: onnx.ModelProto) -> tuple[Agreement, Accuracy | None, float, float]:
         """The agreement, the accuracy on labelled images, and the median times of the float and the INT8 file."""
@@ -142,7 +141,7 @@ class Quantizer:
                 pairs[node.name] = (written, back.get(steps.get(written, ""), written))
         return {layer: pair for layer, pair in pairs.items() if pair[1] in there}
 
-    def harm(self, ranges: Ranges) -> dict[str, float]:
+    def harm(self, ranges: Ranges) -> dict[str, float | None]:
         """The signal to error at the scores with one layer quantized alone, the most harmful first."""
         found = {}
         candidates = [name for name in self.layers if name not in self.order.exclude]
@@ -150,7 +149,7 @@ class Quantizer:
             self.step(f"harm of each layer: {number + 1} of {len(candidates)}")
             others = [other for other in self.layers if other != name]
             found[name] = self.closeness(self.build(ranges, others), FEWEST)
-        return dict(sorted(found.items(), key=lambda pair: pair[1]))
+        return dict(sorted(found.items(), key=lambda pair: _height(pair[1])))
 
     def _labelled_scores(self, runner: Runner, images: LabelledImages, where: str) -> Scores:
         assert self.card is not None
@@ -161,19 +160,24 @@ class Quantizer:
         return lambda number: self.step(f"{what}: {number + 1} of {count}")
 
 
+def _height(ratio: float | None) -> float:
+    """Without any error, a ratio of signal to error is above all others."""
+    return math.inf if ratio is None else ratio
+
+
 def quantize(order: QuantizeOrder, *, step: Step = lambda text: None) -> Quantized:
     """Write the INT8 file to `order.out`, if it holds the limit."""
     work = Quantizer(order, step)
-    methods: tuple[Method, ...] = METHODS if order.method == AUTO else (order.method,)  # type: ignore[assignment]
+    methods = [method for method in METHODS if order.method in (AUTO, method)]
     ranges = work.ranges(methods)
     exclude = list(order.exclude)
-    tried: dict[Method, float] = {}
+    tried: dict[str, float | None] = {}
     for method in methods:
         step(f"method {method}")
         tried[method] = work.closeness(work.build(ranges[method], exclude), FEW)
-    method = max(tried, key=lambda each: tried[each])
+    method = max(methods, key=lambda each: _height(tried[each]))
     model = work.build(ranges[method], exclude)
-    result = _result(work, model, method, {str(name): value for name, value in tried.items()}, exclude)
+    result = _result(work, model, method, tried, exclude)
     if order.max_drop is not None and result.drop > order.max_drop:
         result, model = _given_back(work, result, ranges[method])
     if result.held:
@@ -182,12 +186,12 @@ def quantize(order: QuantizeOrder, *, step: Step = lambda text: None) -> Quantiz
 
 
 def _result(
-    work: Quantizer, model: onnx.ModelProto, method: Method, tried: Mapping[str, float], kept: Sequence[str]
+    work: Quantizer, model: onnx.ModelProto, method: Method, tried: Mapping[str, float | None], kept: Sequence[str]
 ) -> Quantized:
     agreement, accuracy, float_ms, int8_ms = work.measured(model)
     result = Quantized(
         method=method,
-        tried={**tried},
+        tried=tried,
         source=work.data.source,
         digest=work.data.digest,
         samples=len(work.data.calibration),

@@ -35,10 +35,10 @@ class Network:
     def __init__(self, graph: onnx.GraphProto, device: torch.device) -> None:
         self.inputs = [value.name for value in real_inputs(graph)]
         self.outputs = [value.name for value in graph.output]
-        self._constants = _constants(graph)
-        self.steps = _plan(graph, self._constants)
+        constants = _constants(graph)
+        self.steps = _plan(graph, constants)
         used = {name for step in self.steps for name in step.reads} | set(self.outputs)
-        self._weights = {name: _weight(array, device) for name, array in self._constants.items() if name in used}
+        self._weights = {name: _weight(array, device) for name, array in constants.items() if name in used}
 
     def __call__(self, images: Sequence[Tensor]) -> list[Tensor]:
         values: dict[str, Tensor | None] = {"": None, **self._weights}

@@ -18,7 +18,7 @@ from resnetx.runtime.cudnn.network import Network
 from resnetx.runtime.cudnn.provider import CudnnProvider
 from resnetx.runtime.file_boundary import batch_name, dimension, real_inputs
 from resnetx.runtime.file_precision import parse_graph, stored_precision
-from resnetx.runtime.pytorch.runner import CUDA_INSTALL, DEVICES, allow_tf32, cuda_problem, process_settings
+from resnetx.runtime.pytorch.runner import DEVICES, allow_tf32, cuda_problem, process_settings
 from resnetx.runtime.runner import Call, Facts, Feeds, Opening, Runner, TensorInfo
 
 # A run that is recorded must not search for kernels or allocate what stays.
@@ -131,7 +131,7 @@ def open_session(provider: CudnnProvider, source: Path | bytes, opening: Opening
     problem = cuda_problem()
     if problem:
         raise RuntimeUnavailableError(
-            f"The provider {provider.name} was requested, and {problem}; to fix it: {CUDA_INSTALL}."
+            f"The provider {provider.name} was requested, and {problem}; to fix it: {provider.install}."
         )
     graph = read_onnx(source).graph if isinstance(source, Path) else parse_graph(source)
     device, tf32 = DEVICES["cuda"], options["tf32"] == "1"

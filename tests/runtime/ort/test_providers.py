@@ -367,6 +367,7 @@ def test_default_threads(monkeypatch: pytest.MonkeyPatch, cpus: int, quota: floa
     [
         (["cpu", "cuda"], {}, "fp32", True),
         (["tensorrt"], {}, "fp32", True),
+        (["auto"], {}, "fp32", True),
         (["cuda"], {}, "default", False),
         (["cuda"], {"cuda:use_tf32": "1"}, "fp32", False),
         (["cpu", "openvino", "torch"], {}, "fp32", False),
