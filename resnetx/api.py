@@ -15,6 +15,9 @@ from resnetx.conversion.result import Conversion, Export
 from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
 from resnetx.errors import UsageError
 from resnetx.model.config import ResNetConfig, Variant
+from resnetx.tuning.options import Objective, TuneOptions
+from resnetx.tuning.result import Tuning
+from resnetx.tuning.tune import tune_file
 from resnetx.verification.isolated import IsolationOptions, verify_isolated
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.result import Verification
@@ -48,6 +51,36 @@ def quantize(
         max_drop=max_drop,
     )
     return quantize_file(Path(source), Path(path), options)
+
+
+def tune(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    objective: Objective = "latency",
+    providers: Sequence[str] | None = None,
+    batches: Sequence[int] | None = None,
+    threads: int | None = None,
+    latency_bound_ms: float | None = None,
+    calibrate: str | Path | None = None,
+    evaluate: str | Path | None = None,
+    max_drop: float | None = None,
+) -> Tuning:
+    """Search for the fastest correct way to run a file on this machine, and write it into `folder`.
+
+    With `calibrate`, as in `quantize`, INT8 files are tried too. Look at `best` of the result, which may be None.
+    """
+    options = TuneOptions(
+        objective=objective,
+        providers=None if providers is None else tuple(providers),
+        batches=None if batches is None else tuple(batches),
+        threads=threads,
+        latency_bound_ms=latency_bound_ms,
+        calibrate=calibrate,
+        evaluate=None if evaluate is None else Path(evaluate),
+        max_drop=max_drop,
+    )
+    return tune_file(Path(source), Path(folder), options)
 
 
 def convert(

@@ -17,7 +17,7 @@ ROOT = Path(resnetx.__file__).parent
 # A package imports from its own folder and from those before it.
 ORDER = (
     *("errors", "base", "machine", "model", "weights", "graph", "runtime", "inputs", "doctor", "verification"),
-    *("conversion", "benchmark", "report", "cli", "api", "testing", "pytest_plugin", "__main__"),
+    *("conversion", "benchmark", "tuning", "report", "cli", "api", "testing", "pytest_plugin", "__main__"),
 )
 # Which package or file may import which heavy library.
 HEAVY = {
@@ -190,7 +190,7 @@ def test_the_light_path_is_light(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["compare"], ["doctor"]]
+    "command", [[], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["tune"], ["compare"], ["doctor"]]
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     probe = (

@@ -179,6 +179,7 @@ class RunningCase:
             effective_precision=opened.effective_precision if opened else "fp32",
             boundary=self.options.boundary,
             concurrency=self.options.concurrency,
+            precision=self.options.precision,
             options=opened.options if opened else dict(self.plan.options),
             provider_options=dict(self.plan.options),
             model_sha256=self.plan.model.sha256,

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnetx.benchmark.loadgen.options import DEFAULT_BATCHES, check_batches
@@ -12,8 +12,9 @@ from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo, inspect_model
 from resnetx.graph.reading.onnx_file import read_onnx_file
-from resnetx.runtime.catalog import provider_names, scoped_options
+from resnetx.runtime.catalog import find_provider, provider_names, scoped_options
 from resnetx.runtime.file_precision import stored_precision
+from resnetx.runtime.tuned_model import model_file, read_tuned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +42,75 @@ class BenchModel:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedCase:
+    """`options` are the provider's. With `settings`, the case has options of its own instead of the benchmark's."""
+
     model: BenchModel
     provider: str
     batch: int
     options: Mapping[str, str]
+    settings: BenchOptions | None = None
 
 
 def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCase]:
-    """Every model on every provider with every batch size. Raises an error for invalid options before anything runs."""
+    """Every file on every provider with every batch size, and every tuned model as it was tuned.
+
+    Raises an error for invalid options before anything runs.
+    """
+    files = [path for path in models if not path.is_dir()]
+    if not files and models:
+        _refuse_how_to_run(models[0], options)
     providers = provider_names(options.providers)
     _refuse_twice("provider", providers)
     _refuse_twice("batch", options.batches or ())
     _refuse_twice("model", [os.path.realpath(path) for path in models])
     chosen = scoped_options(options.provider_options, providers)
-    looked = [look_into(path) for path in models]
+    tuned = {path: _tuned_case(path, options) for path in models if path.is_dir()}
+    looked = {path: look_into(path) for path in files}
+    return [
+        case
+        for path in models
+        for case in ([tuned[path]] if path in tuned else _cases(looked[path], providers, chosen, options))
+    ]
+
+
+def _cases(
+    model: BenchModel, providers: Sequence[str], chosen: Mapping[str, Mapping[str, str]], options: BenchOptions
+) -> list[PlannedCase]:
     return [
         PlannedCase(model=model, provider=provider, batch=batch, options=chosen[provider])
-        for model in looked
         for batch in _batches(model, options)
         for provider in providers
     ]
+
+
+def _tuned_case(folder: Path, options: BenchOptions) -> PlannedCase:
+    tuned = read_tuned(folder)
+    settings = replace(options, threads=tuned.threads, precision=tuned.precision, concurrency=tuned.streams)
+    return PlannedCase(
+        model=look_into(model_file(folder)),
+        provider=find_provider(tuned.provider).name,
+        batch=tuned.batch,
+        options=tuned.options,
+        settings=settings,
+    )
+
+
+def _refuse_how_to_run(folder: Path, options: BenchOptions) -> None:
+    """Only tuned models are to run, each of which says how: options that say the same would have no effect."""
+    default = BenchOptions()
+    names = {
+        "providers": "--provider",
+        "batches": "--batch",
+        "precision": "--precision",
+        "concurrency": "--concurrency",
+        "provider_options": "--provider-option",
+    }
+    given = [option for name, option in names.items() if getattr(options, name) != getattr(default, name)]
+    if given:
+        raise UsageError(
+            f"{folder} is a tuned model, which runs as it was tuned, so {', '.join(given)} would have no effect. Leave "
+            f"that out, or give the file itself: {model_file(folder)}."
+        )
 
 
 def look_into(path: Path) -> BenchModel:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from resnetx.base.precisions import SessionPrecision
 from resnetx.base.validation import Count, Facts, Large, Number, Positive
 from resnetx.base.vocabulary import Boundary
 from resnetx.benchmark.loadgen.result import LoadResult
@@ -111,7 +112,8 @@ class BenchCase:
 
     `round_processes` is the number of the process that ran each round, from 0; empty if all rounds ran in one. `cold`
     is the start of the first process, `restarts` are those of the others, which find engines and files in caches.
-    `kernels` is the number of heavy layers by the kernel that runs them, if the engine tells.
+    `kernels` is the number of heavy layers by the kernel that runs them, if the engine tells. `precision` is that
+    which was asked for; None: that of the settings.
     `provider_options` are those that were specified, `options` all options in effect. `model_sha256` is None if
     weights are stored in other files. `fallback` is why the provider did not run the model, if fallback was allowed.
     `energy_j` is the energy that `energy_of` used in all timed rounds. `parity` is None if verification was disabled or
@@ -125,6 +127,7 @@ class BenchCase:
     effective_precision: str = "fp32"
     boundary: Boundary = "host"
     concurrency: Positive = 1
+    precision: SessionPrecision | None = None
     options: dict[str, str] = field(default_factory=dict)
     provider_options: dict[str, str] = field(default_factory=dict)
     model_sha256: str | None = None

@@ -14,7 +14,7 @@ from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limi
 from resnetx.benchmark.loadgen.driver import run_loads
 from resnetx.benchmark.messages import Verified
 from resnetx.benchmark.options import BenchOptions, resolved
-from resnetx.benchmark.plan import plan_cases
+from resnetx.benchmark.plan import PlannedCase, plan_cases
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Verdict, best_of
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.benchmark.summary import summarized
@@ -37,8 +37,11 @@ def run_benchmark(
     look = watch or NoWatch()
     look.step("reading the models")
     options = resolved(options)
-    plans = plan_cases(models, options)
-    return run_cases([RunningCase(plan=plan, options=options) for plan in plans], options, watch=look, worker=worker)
+    return run_cases(planned(plan_cases(models, options), options), options, watch=look, worker=worker)
+
+
+def planned(plans: Sequence[PlannedCase], options: BenchOptions) -> list[RunningCase]:
+    return [RunningCase(plan=plan, options=plan.settings or options) for plan in plans]
 
 
 def run_cases(

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from resnetx import __version__
-from resnetx.cli import bench, compare, convert, doctor, export, inspect, quantize, simplify, verify
+from resnetx.cli import bench, compare, convert, doctor, export, inspect, quantize, simplify, tune, verify
 
 # Without rich markup Typer's help needs no rich, which would double the time of `--help`.
 app = typer.Typer(
@@ -37,6 +37,7 @@ app.command("export")(export.export)
 app.command("simplify")(simplify.simplify)
 app.command("convert")(convert.convert)
 app.command("quantize")(quantize.quantize)
+app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)

@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
 def bench(
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL.onnx...", help="Any ONNX image models.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="MODEL.onnx...", help="Any ONNX image models, or folders of resnetx tune.", show_default=False
+        ),
     ],
     provider: Annotated[
         list[str] | None,
@@ -157,6 +160,7 @@ def bench(
     from resnetx.cli.terminal import console
     from resnetx.report.bench import render_bench
     from resnetx.report.comparison import render_comparison
+    from resnetx.runtime.tuned_model import model_file
 
     earlier = _earlier_run(against, max_slowdown, any_machine)
     options = BenchOptions(
@@ -180,7 +184,8 @@ def bench(
         timeout_s=timeout,
         memory_mb=memory_mb,
     )
-    check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": models}, files={"--against": against})
+    read = [model_file(path) for path in models]
+    check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": read}, files={"--against": against})
     with interruptible() as ending, watch_benchmark() as watch:
         if earlier is None:
             result = run_benchmark(models, options, watch=watch)

@@ -27,7 +27,9 @@ def inspect(
     from resnetx.graph.inspection.inspect import inspect_model
     from resnetx.graph.reading.onnx_file import read_onnx_file
     from resnetx.report.inspection import inspection_json, render_inspection, render_layers
+    from resnetx.runtime.tuned_model import model_file
 
+    file = model_file(file)
     shape = None if input_shape is None else parse_shape(input_shape)
     source = read_onnx_file(file)
     inspection = inspect_model(source.model, file_bytes=source.file_bytes + source.external_bytes, input_shape=shape)

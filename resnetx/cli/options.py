@@ -110,6 +110,17 @@ def parse_share(text: str, option: str) -> float:
     return share
 
 
+def parse_milliseconds(text: str, option: str) -> float:
+    """`15ms` or `15` as 15."""
+    try:
+        found = float(text.strip().lower().removesuffix("ms"))
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise UsageError(f"{option} takes milliseconds, such as 15ms; found {readable(text)!r}.")
+    return found
+
+
 def parse_max_slowdown(text: str | None) -> float:
     from resnetx.benchmark.comparison.compare import MAX_SLOWDOWN
 

@@ -85,17 +85,20 @@ def verify(
     from resnetx.cli.terminal import console, show_progress
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
+    from resnetx.runtime.tuned_model import model_file, read_tuned
     from resnetx.verification.isolated import IsolationOptions, verify_isolated
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions
 
+    tuned = read_tuned(model) if model.is_dir() else None
+    model = model_file(model)
     wanted = parse_precision(precision)
     atol, rtol = finite(atol, "--atol"), finite(rtol, "--rtol")
     options = VerifyOptions(
         weights=weights,
         golden=golden,
         reference=reference,
-        providers=tuple(provider or ["cpu"]),
+        providers=tuple(provider or ["cpu" if tuned is None else tuned.provider]),
         provider_options=parse_pairs(provider_option or [], "--provider-option"),
         batches=None if batch is None else parse_ints(batch, "--batch"),
         samples=samples,

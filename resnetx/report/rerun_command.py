@@ -27,8 +27,9 @@ def bench_command(case: BenchCase, settings: BenchOptions) -> str:
         words += ["--concurrency", case.concurrency]
     if case.boundary != "host":
         words += ["--boundary", case.boundary]
-    if settings.precision != "default":
-        words += ["--precision", settings.precision]
+    precision = case.precision or settings.precision
+    if precision != "default":
+        words += ["--precision", precision]
     for name, flag in FLAGS.items():
         value = getattr(settings, name)
         if value is not None:

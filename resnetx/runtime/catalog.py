@@ -78,9 +78,10 @@ CATALOG: tuple[Provider, ...] = (
         library=openvino_library,
         native_options=openvino_properties,
         threads_key="INFERENCE_NUM_THREADS",
+        streams_key="NUM_STREAMS",
         moves_roundings=True,
     ),
-    OpenVINOProvider(name="openvino", install="pip install openvino", moves_roundings=True),
+    OpenVINOProvider(name="openvino", install="pip install openvino", moves_roundings=True, streams_key="NUM_STREAMS"),
     CUDA,
     CudnnProvider(name="cudnn", install=f"pip install torch (the build for CUDA 13), {NVIDIA_DRIVER}"),
     ExecutionProvider(

@@ -107,7 +107,8 @@ class Provider:
     file. `gpu`: it computes on a GPU. `compiles_each_batch`: each new batch size is compiled. `builds_for_minutes`:
     opening may take minutes. `moves_roundings`: of an INT8 file it leaves out or moves some of the roundings, which
     changes outputs about as much as INT8 does. `baseline`: speed is reported relative to this provider. `environment`
-    are the variables that must be set when its libraries are loaded, so that they compute in float32.
+    are the variables that must be set when its libraries are loaded, so that they compute in float32. `streams_key` is
+    the option with the number of runs at the same time that share its threads; without one, each has as many.
     """
 
     engine: ClassVar[str]
@@ -121,6 +122,7 @@ class Provider:
     moves_roundings: bool = False
     baseline: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    streams_key: str | None = None
     # How to install it: the extras of resnetx, a package of its own, the processor vendors that it supports (empty:
     # all), the newest supported major version of packages, and whether it is linked with the driver.
     extras: tuple[str, ...] = ()

@@ -152,7 +152,7 @@ def test_the_families_reach_every_command_and_the_same_seed_is_the_same_case(cor
                 built.append([word.replace(str(folder), "") for word in family.build(setting)])
             assert built[0] == built[1]
             commands_seen.update(built[0][:1])
-    every = {"export", "simplify", "inspect", "verify", "bench", "compare", "convert", "quantize", "doctor"}
+    every = {"export", "simplify", "inspect", "verify", "bench", "compare", "convert", "quantize", "tune", "doctor"}
     assert every <= commands_seen
 
 

@@ -12,7 +12,6 @@ from resnetx.benchmark.comparison.matching import (
     label_case,
     machine_differences,
     match_runs,
-    named,
     nothing_in_common,
     require_rounds,
     require_same_machine,
@@ -23,6 +22,7 @@ from resnetx.benchmark.resampling import MIN_UNITS
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
 from resnetx.benchmark.samples import valid_processes, valid_rounds
 from resnetx.errors import UsageError
+from resnetx.machine.differences import named
 
 SCHEMA = "resnetx.comparison/1"
 Verdict = Literal["faster", "slower", "same", "can't tell"]

@@ -1,20 +1,19 @@
 """Matches the cases of two benchmarks, and checks whether they ran on the same machine."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from resnetx.base.text import shorten
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.errors import UsageError
+from resnetx.machine.differences import HARDWARE, fact_differences, named, version_differences
 
-MACHINE_FACTS = ("processor", "architecture", "instruction_sets", "cores", "cpus", "cpu_quota", "gpus", "gpu", "python")
+MACHINE_FACTS = ("gpu", "python")
 # Compared if both runs have them: older files do not.
 FREQUENCY_FACTS = ("governor", "turbo")
 # Not compared, because a comparison of two versions of resnetx is a common use.
-OWN_PACKAGE = "resnetx"
+OWN_PACKAGES = frozenset({"resnetx"})
 
 
 Key = tuple[str, str, int, int, int, str, int]
@@ -101,29 +100,10 @@ def require_same_machine(old: Mapping[str, Any], new: Mapping[str, Any], names: 
 def machine_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
     """The differences between the two machines that affect speed."""
     known = [name for name in FREQUENCY_FACTS if old.get(name) is not None and new.get(name) is not None]
-    found = [name for name in (*MACHINE_FACTS, *known) if _written(old.get(name)) != _written(new.get(name))]
-    differences = [f"{name}: {named(old.get(name))} against {named(new.get(name))}" for name in found]
-    before, after = (_versions(machine) for machine in (old, new))
-    packages = sorted(name for name in {*before, *after} - {OWN_PACKAGE} if before.get(name) != after.get(name))
     return (
-        *differences,
-        *(f"{name} {before.get(name, 'absent')} against {after.get(name, 'absent')}" for name in packages),
+        *fact_differences(old, new, (*HARDWARE, *MACHINE_FACTS, *known)),
+        *version_differences(old, new, without=OWN_PACKAGES),
     )
-
-
-def _written(fact: object) -> str:
-    """As a file stores it, because a list read from a file is a tuple in a run of this process."""
-    return json.dumps(fact, sort_keys=True, default=str)
-
-
-def _versions(machine: Mapping[str, Any]) -> dict[str, str]:
-    versions = machine.get("versions")
-    return {str(name): named(value) for name, value in versions.items()} if isinstance(versions, dict) else {}
-
-
-def named(value: object) -> str:
-    """A value for a message, which may be a name of any length from a file."""
-    return "unknown" if value is None else shorten(str(value), 60)
 
 
 def label_case(case: BenchCase) -> str:

@@ -16,7 +16,7 @@ from resnetx.benchmark.comparison.matching import match_cases, nothing_in_common
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into, plan_cases
 from resnetx.benchmark.result import AgainstRun, BenchCase, Benchmark
-from resnetx.benchmark.run import run_cases
+from resnetx.benchmark.run import planned, run_cases
 from resnetx.benchmark.samples import valid_rounds
 from resnetx.benchmark.watch import NoWatch, Watch
 from resnetx.errors import ResnetxError, UsageError
@@ -68,7 +68,7 @@ def run_against(
     options = resolved(options)
     if not against.any_machine:
         require_same_machine(against.base.machine, read_machine().to_json(), against.names)
-    cases = [RunningCase(plan=plan, options=options) for plan in _without_auto(plan_cases(models, options), options)]
+    cases = planned(_without_auto(plan_cases(models, options), options), options)
     again, reasons = _plan_again(against, cases)
     # Each runs next to the case that it is compared with: the closer in time, the more equal are the conditions.
     lineup = [each for place, case in enumerate(cases) for each in (case, *(a.now for a in again if a.place == place))]

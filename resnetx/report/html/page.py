@@ -47,9 +47,8 @@ NOTHING = Markup('<span class="dim">–</span>')
 def render_html(benchmark: Benchmark, comparison: Comparison | None = None) -> str:
     """The same benchmark gives the same page, byte for byte."""
     rows = bench_rows(benchmark)
-    earlier = {"against": benchmark.against and benchmark.against.file, "interleaved_with": benchmark.interleaved_with}
     return ENVIRONMENT.get_template("page.html.jinja").render(
-        style=_resource("page.css"),
+        style=page_style(),
         script=_resource("page.js"),
         benchmark=benchmark,
         comparison=comparison,
@@ -61,12 +60,22 @@ def render_html(benchmark: Benchmark, comparison: Comparison | None = None) -> s
         rates=by_model(row for row in rows if row.summary.images_per_s is not None),
         shares=by_model(row for row in rows if row.summary.limit_fraction is not None),
         styles={series: index for index, series in enumerate(dict.fromkeys(row.series for row in rows))},
-        machine={
-            "Machine": list(_flat(benchmark.machine)),
-            "Limits, measured in this run": list(_peaks(benchmark)),
-            "Settings": list(_flat(asdict(benchmark.settings) | earlier)),
-        },
+        machine=machine_facts(benchmark),
     )
+
+
+def page_style() -> Markup:
+    return _resource("page.css")
+
+
+def machine_facts(benchmark: Benchmark) -> dict[str, list[tuple[str, str]]]:
+    """The machine, its peaks and the settings, as names and texts."""
+    earlier = {"against": benchmark.against and benchmark.against.file, "interleaved_with": benchmark.interleaved_with}
+    return {
+        "Machine": list(_flat(benchmark.machine)),
+        "Limits, measured in this run": list(_peaks(benchmark)),
+        "Settings": list(_flat(asdict(benchmark.settings) | earlier)),
+    }
 
 
 def _resource(name: str) -> Markup:

@@ -93,6 +93,10 @@ OPTIONS = {
         *("-o", "--calibrate", "--target", "--method", "--samples", "--exclude", "--evaluate", "--max-drop"),
         *("--timeout", "--memory-mb", "--json"),
     ),
+    "tune": (
+        *("-o", "--objective", "--batch", "--provider", "--threads", "--latency-bound", "--calibrate", "--evaluate"),
+        *("--max-drop", "--duration", "--timeout", "--memory-mb", "--json"),
+    ),
     "inspect": ("--input-shape",),
     "doctor": ("--provider",),
 }
@@ -128,6 +132,8 @@ def options(setting: Setting) -> list[str]:
             return ["convert", none, "-o", "out/h.onnx", *given]
         case "quantize":
             return ["quantize", none, "-o", "out/q.onnx", *given]
+        case "tune":
+            return ["tune", none, "-o", "out/d", *given]
         case "inspect":
             return ["inspect", str(setting.corpus.model), *given]
     return ["doctor", "--provider", rng.choice(["nothing", "\x1b[2J", "x" * 10_000]), *given[:0]]
@@ -205,6 +211,8 @@ def inputs(setting: Setting) -> list[str]:
         ["quantize", strange, "-o", "out/q.onnx", "--calibrate", "synthetic"],
         ["quantize", model, "-o", "out/q.onnx", "--calibrate", strange],
         ["quantize", model, "-o", "out/q.onnx", "--calibrate", "synthetic", "--samples", "4", "--evaluate", strange],
+        ["tune", strange, "-o", "out/d"],
+        ["tune", model, "-o", "out/d", "--calibrate", strange],
         ["bench", strange],
         ["verify", model, "--golden", strange],
         ["verify", model, "--reference", strange],

@@ -21,6 +21,7 @@ MOSTLY_HERE = (
     "convert",
     "quantize",
     "bench",
+    "tune",
 )
 EXTREMES = (-1, 0, 1, 2**31, 2**63 - 1, -(2**63), 10**6)
 
@@ -48,6 +49,9 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
         case "quantize":
             made_up = ["--calibrate", "synthetic", "--samples", "4", "--timeout", "10"]
             return ["quantize", path, "-o", "out/q.onnx", *made_up]
+        case "tune":
+            quick = ["--provider", "cpu", "--threads", "1", "--duration", "0.1", "--timeout", "10"]
+            return ["tune", path, "-o", "out/d", *quick]
     return ["simplify", path, "-o", "out/s.onnx", "--timeout", "10"]
 
 
