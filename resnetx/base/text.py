@@ -59,6 +59,14 @@ def shorten(text: str, most: int) -> str:
     return f"{text[: most - tail - 1]}{ELLIPSIS}{text[-tail:]}"
 
 
+def file_size(size: int) -> str:
+    """Bytes in the unit that shows them best."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:,.1f} {unit}"
+    return f"{size} bytes"
+
+
 def _few_marks(text: str) -> Iterator[str]:
     for marks, group in groupby(text, key=lambda character: combining(character) != 0):
         characters = "".join(group)

@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from resnetx.base.text import printable
+from resnetx.base.text import file_size, printable
 from resnetx.conversion.result import Conversion
 from resnetx.report.verification import render_verification
 
@@ -13,8 +13,8 @@ MOST_LINES = 12
 def render_conversion(result: Conversion) -> RenderableType:
     """What stayed in float32 and why, the sizes, and the verification against the source."""
     parts: list[RenderableType] = [
-        Text(printable(f"{result.source}: {result.before.bytes / 1e6:,.1f} MB in float32")),
-        Text(printable(f"{result.target}: {result.after.bytes / 1e6:,.1f} MB in float16")),
+        Text(printable(f"{result.source}: {file_size(result.before.bytes)} in float32")),
+        Text(printable(f"{result.target}: {file_size(result.after.bytes)} in float16")),
     ]
     if result.undefined:
         names = _listed(result.undefined)

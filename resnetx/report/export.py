@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.base.text import file_size
 from resnetx.conversion.result import Export
 from resnetx.graph.card import ModelCard
 from resnetx.verification.parity import Check, Parity
@@ -39,7 +40,7 @@ def _headline(export: Export) -> Text:
     if not export.written:
         return Text(f"{export.path} was NOT written: the graph disagrees with PyTorch", "bold red")
     facts = (
-        f"{export.size_bytes / 1e6:.1f} MB, {export.nodes} nodes, opset {export.card.opset}, "
+        f"{file_size(export.size_bytes)}, {export.nodes} nodes, opset {export.card.opset}, "
         f"IR {export.ir_version}, {export.card.precision}"
     )
     return Text.assemble((str(export.path), "bold"), "  ", facts)

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.base.text import ELLIPSIS, printable
+from resnetx.base.text import ELLIPSIS, file_size, printable
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo
 from resnetx.graph.inspection.macs import Shape
 
@@ -96,7 +96,7 @@ def _add(rows: Table, name: str, lines: Sequence[Text]) -> None:
 
 
 def _headline(inspection: Inspection, file: str) -> Text:
-    size = "" if inspection.file_bytes is None else f"{_bytes(inspection.file_bytes)}, "
+    size = "" if inspection.file_bytes is None else f"{file_size(inspection.file_bytes)}, "
     # Files that ONNX Runtime wrote list every domain that it supports; only those that nodes use matter.
     used = {name.rpartition(".")[0] or "ai.onnx" for name in inspection.nodes} | {"ai.onnx"}
     opsets = sorted(item for item in inspection.opsets.items() if item[0] in used)
@@ -118,7 +118,7 @@ def _nodes(nodes: Mapping[str, int]) -> str:
 
 
 def _parameters(inspection: Inspection) -> Text:
-    sizes = ", ".join(f"{name} {_bytes(size)}" for name, size in inspection.parameter_bytes.items())
+    sizes = ", ".join(f"{name} {file_size(size)}" for name, size in inspection.parameter_bytes.items())
     return Text(f"{inspection.parameters:,}{f' ({sizes})' if sizes else ''}")
 
 
@@ -212,10 +212,3 @@ def _short(number: int) -> str:
         return ""
     power = min(int(math.log10(number)) // 3, 6)
     return f" ({number / 1000**power:.2f} {' kMGTPE'[power]})"
-
-
-def _bytes(size: int) -> str:
-    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size} bytes"

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from resnetx.base.text import printable
+from resnetx.base.text import file_size, printable
 from resnetx.conversion.quantization.quantize import Quantizing
 
 SHOWN_LAYERS = 5
@@ -17,9 +17,9 @@ def render_quantization(result: Quantizing) -> RenderableType:
     kept = (
         f"{len(made.kept)} of {made.n_layers} layers in float" if made.kept else f"all {made.n_layers} layers in INT8"
     )
-    size = "not written" if result.bytes_after is None else f"{result.bytes_after / 1e6:,.1f} MB"
+    size = "not written" if result.bytes_after is None else file_size(result.bytes_after)
     parts: list[RenderableType] = [
-        Text(printable(f"{result.source}: {result.bytes_before / 1e6:,.1f} MB in float32")),
+        Text(printable(f"{result.source}: {file_size(result.bytes_before)} in float32")),
         Text(printable(f"{result.target_file}: {size}, for {result.target}, {kept}")),
     ]
     skipped = f", {made.skipped} could not be read" if made.skipped else ""

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetx.base.text import MOST_CHARACTERS, MOST_OF_A_MESSAGE, message, one_line, printable, readable, shorten
+from resnetx.base.text import (
+    MOST_CHARACTERS,
+    MOST_OF_A_MESSAGE,
+    file_size,
+    message,
+    one_line,
+    printable,
+    readable,
+    shorten,
+)
 
 anything = st.text(st.characters(codec=None, categories=None), max_size=400) | st.text(
     st.sampled_from("a \n\x1b\x9b\u202e\u200b\u0301\ud800\ufeff\u3164\ufe0f\U000e0101\U000e0041"), max_size=400
@@ -52,3 +61,11 @@ def test_shortening_keeps_both_ends(text: str, most: int) -> None:
     shown = shorten(text, most)
     assert len(shown) <= most
     assert shown == text if len(text) <= most else shown[0] == text[0] and shown[-1] == text[-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (102_336_402, "102.3 MB"), (2**41, "2,199.0 GB")],
+)
+def test_the_size_of_a_file(size: int, words: str) -> None:
+    assert file_size(size) == words
