@@ -112,7 +112,7 @@ CATALOG: tuple[Provider, ...] = (
         environment=((TF32_OVERRIDE, "0"),),
         keeps_engines=True,
     ),
-    TorchProvider(name="torch", install="pip install torch", baseline=True),
+    TorchProvider(name="torch", install="pip install torch", baseline=True, times_layers=True),
     TorchProvider(
         name="torch-compile",
         install="pip install torch, with a C++ compiler such as g++",

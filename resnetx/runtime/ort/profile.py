@@ -1,0 +1,160 @@
+"""A session that records the time of every kernel: ONNX Runtime writes a trace of all runs, which is read at the end."""
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto
+
+from resnetx.base.validation import InvalidDataError, validated
+from resnetx.errors import GraphError
+from resnetx.runtime.numbered_nodes import numbers_by_tensor, numbers_in
+from resnetx.runtime.ort.session import Session
+from resnetx.runtime.runner import Feeds, LayerTimes
+
+RUN, KERNEL = "model_run", "_kernel_time"
+# Their time includes that of the nodes in their subgraphs, which have events of their own.
+CONTAINERS = frozenset({"If", "Loop", "Scan"})
+BLOCKED_LAYOUT = "_nchwc"
+# ONNX Runtime's names of element types: bytes of an element, and the precision that a kernel of such inputs has.
+TYPES = {
+    "float": (4, "fp32"),
+    "float16": (2, "fp16"),
+    "bfloat16": (2, "bf16"),
+    "double": (8, "fp64"),
+    "int8": (1, "int8"),
+    "uint8": (1, "int8"),
+    "int16": (2, "int16"),
+    "uint16": (2, "int16"),
+    "int32": (4, "int32"),
+    "uint32": (4, "int32"),
+    "int64": (8, "int64"),
+    "uint64": (8, "int64"),
+    "bool": (1, "bool"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelArguments:
+    """What the trace says of a kernel; each tensor is a type with a shape."""
+
+    op_name: str
+    node_index: str
+    input_type_shape: list[dict[str, list[int]]] = field(default_factory=list)
+    output_type_shape: list[dict[str, list[int]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A run or a kernel: when it began and how long it took, in microseconds."""
+
+    name: str
+    ts: int
+    dur: int
+    arguments: KernelArguments | None = None
+
+
+class ProfiledSession(Session):
+    """A session that was opened with profiling on; `folder` is where the trace will be, and is removed at the end."""
+
+    def __init__(self, session: Session, graph: GraphProto, folder: ExitStack) -> None:
+        super().__init__(session.native, session.facts)
+        self._by_tensor = numbers_by_tensor(graph)
+        self._folder = folder
+        self._runs = self._warmup = 0
+
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        self._runs += 1
+        return super().run(feeds)
+
+    def start_profile(self) -> None:
+        self._warmup = self._runs
+
+    def layer_times(self) -> tuple[LayerTimes, ...]:
+        path = Path(self.native.end_profiling())
+        try:
+            return layers_of(read_trace(path.read_text()), self._by_tensor, warmup=self._warmup)
+        except (OSError, ValueError) as error:
+            raise GraphError(f"The profile that ONNX Runtime wrote cannot be read: {error}.") from error
+
+    def close(self) -> None:
+        super().close()
+        self._folder.close()
+
+
+def read_trace(text: str) -> list[Event]:
+    """The runs and kernels of a trace, in order of their beginning."""
+    events = json.loads(text)
+    if not isinstance(events, list):
+        raise InvalidDataError("it is not a list of events")
+    found = [_event(event) for event in events if isinstance(event, dict) and _wanted(event)]
+    return sorted(found, key=lambda event: (event.ts, -event.dur))
+
+
+def _wanted(event: Mapping[str, Any]) -> bool:
+    name = str(event.get("name"))
+    return name == RUN if event.get("cat") == "Session" else event.get("cat") == "Node" and name.endswith(KERNEL)
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    facts = {key: event.get(key) for key in ("name", "ts", "dur")}
+    if event["cat"] == "Session":
+        return validated(Event, facts)
+    known = event.get("args", {})
+    arguments = {key: known[key] for key in KernelArguments.__dataclass_fields__ if key in known}
+    return validated(Event, {**facts, "arguments": arguments})
+
+
+def layers_of(events: Sequence[Event], by_tensor: Mapping[str, int], *, warmup: int) -> tuple[LayerTimes, ...]:
+    """The kernels in the order of the first run, with the time of each in every run after the first `warmup`.
+
+    `by_tensor` is the number of the node that computes each tensor of the file.
+    """
+    runs = [event for event in events if event.arguments is None]
+    starts = [run.ts for run in runs]
+    times: dict[tuple[str, str], list[float]] = {}
+    first: dict[tuple[str, str], tuple[Event, KernelArguments]] = {}
+    container_end = -1
+    for event in events:
+        if event.arguments is None or event.ts < container_end:
+            continue
+        number = bisect_right(starts, event.ts) - 1
+        if number < 0 or event.ts > runs[number].ts + runs[number].dur:
+            continue  # not of a run: a constant is computed while the session is opened
+        if event.arguments.op_name in CONTAINERS:
+            container_end = event.ts + event.dur
+        key = (event.name, event.arguments.node_index)
+        first.setdefault(key, (event, event.arguments))
+        times.setdefault(key, [0.0] * len(runs))[number] += event.dur / 1e3
+    return tuple(_layer(*first[key], times[key][warmup:], by_tensor) for key in first)
+
+
+def _layer(
+    event: Event, arguments: KernelArguments, times_ms: Sequence[float], by_tensor: Mapping[str, int]
+) -> LayerTimes:
+    name = event.name.removesuffix(KERNEL)
+    # A kernel in the blocked layout is named after the tensor that the node computed before others were fused with it.
+    tensor = name.removesuffix(BLOCKED_LAYOUT)
+    types = [next(iter(tensor), "") for tensor in arguments.input_type_shape]
+    return LayerTimes(
+        name=name,
+        nodes=numbers_in(name) or ((by_tensor[tensor],) if tensor in by_tensor else ()),
+        operator=arguments.op_name,
+        kernel=f"{arguments.op_name} nchwc" if name.endswith(BLOCKED_LAYOUT) else arguments.op_name,
+        precision=TYPES.get(types[0], (0, types[0]))[1] if types else "",
+        moved_bytes=_bytes([*arguments.input_type_shape, *arguments.output_type_shape]),
+        times_ms=tuple(times_ms),
+    )
+
+
+def _bytes(tensors: Iterable[Mapping[str, Sequence[int]]]) -> int | None:
+    sizes = [(TYPES.get(kind), shape) for tensor in tensors for kind, shape in tensor.items()]
+    if not sizes or any(known is None or min(shape, default=0) < 0 for known, shape in sizes):
+        return None
+    return sum(known[0] * math.prod(shape) for known, shape in sizes if known is not None)
