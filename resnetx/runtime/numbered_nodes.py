@@ -1,6 +1,7 @@
 """Names every node of a file by its place in the graph, so that an engine's names of its kernels say what they run."""
 
 import re
+from collections.abc import Sequence
 
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto
@@ -22,11 +23,12 @@ def numbered(model: ModelProto) -> bytes:
     for number, node in enumerate(copy.graph.node):
         node.name = f"@{number}@"
     try:
-        return copy.SerializeToString()
+        data: bytes = copy.SerializeToString()
     except (ValueError, EncodeError) as error:
         raise GraphError(
             "A model of more than 2 GB cannot be profiled: protobuf cannot hold it in one piece."
         ) from error
+    return data
 
 
 def numbers_in(text: str) -> tuple[int, ...]:
@@ -37,3 +39,8 @@ def numbers_in(text: str) -> tuple[int, ...]:
 def numbers_by_tensor(graph: GraphProto) -> dict[str, int]:
     """The number of the node that computes each tensor: engines name some kernels after what they compute."""
     return {name: number for number, node in enumerate(graph.node) for name in node.output if name}
+
+
+def names_for_numbers(text: str, names: Sequence[str]) -> str:
+    """An engine's name for a kernel, with the names that the nodes have in the file."""
+    return NUMBER.sub(lambda found: names[int(found[1])] if int(found[1]) < len(names) else found[0], text)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from resnetx.base.precisions import SessionPrecision
+from resnetx.base.validation import Count, Large, Number
 from resnetx.errors import UsageError
 
 Feeds = Mapping[str, np.ndarray]
@@ -90,10 +91,10 @@ class LayerTimes:
     operator: str
     kernel: str
     precision: str
-    times_ms: tuple[float, ...]
-    nodes: tuple[int, ...] = ()
-    moved_bytes: int | None = None
-    macs: int | None = None
+    times_ms: tuple[Number, ...]
+    nodes: tuple[Count, ...] = ()
+    moved_bytes: Large | None = None
+    macs: Large | None = None
 
 
 class Runner(ABC):
@@ -137,8 +138,9 @@ class Provider:
     `engine` is the library that it belongs to. `needs_card`: it runs the network that a model card describes, not the
     file. `gpu`: it computes on a GPU. `compiles_each_batch`: each new batch size is compiled. `builds_for_minutes`:
     opening may take minutes. `moves_roundings`: of an INT8 file it leaves out or moves some of the roundings, which
-    changes outputs about as much as INT8 does. `times_layers`: it tells the time of each layer. `baseline`: speed is reported relative to this provider. `environment`
-    are the variables that must be set when its libraries are loaded, so that they compute in float32.
+    changes outputs about as much as INT8 does. `times_layers`: it tells the time of each layer. `baseline`: speed is
+    reported relative to this provider. `environment` are the variables that must be set when its libraries are loaded,
+    so that they compute in float32.
     """
 
     engine: ClassVar[str]

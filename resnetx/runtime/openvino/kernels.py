@@ -88,8 +88,8 @@ def _named(kernels: Sequence[Kernel]) -> str:
 def _bytes(ports: "Sequence[ov.Input | ov.Output]") -> int | None:
     if any(port.get_partial_shape().is_dynamic for port in ports):
         return None
-    bits = [port.get_element_type().bitwidth * math.prod(port.get_partial_shape().to_shape()) for port in ports]
-    return sum(-(-each // 8) for each in bits)
+    bits = [int(port.get_element_type().bitwidth * math.prod(port.get_partial_shape().to_shape())) for port in ports]
+    return sum(bits) // 8
 
 
 def _text(facts: "ov.RTMap", name: str) -> str:

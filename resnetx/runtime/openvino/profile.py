@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from resnetx.runtime.openvino.library import ov
 from resnetx.runtime.openvino.properties import PRECISIONS
 from resnetx.runtime.openvino.provider import OpenVINOProvider
 from resnetx.runtime.openvino.session import OpenVINOSession, compile_session
-from resnetx.runtime.runner import Facts, LayerTimes, Opening
+from resnetx.runtime.runner import Call, Facts, Feeds, LayerTimes, Opening
 
 COUNTED = {"PERF_COUNT": "YES"}
 
@@ -46,9 +47,12 @@ class ProfiledSession(OpenVINOSession):
             if kernel.title in times_ms
         )
 
-    def _run(self, arrays: "dict[ov.ConstOutput, np.ndarray]") -> dict[str, np.ndarray]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
         self._runs += 1
-        return super()._run(arrays)
+        return super().run(feeds)
+
+    def bind(self, feeds: Feeds) -> Call:
+        return partial(self.run, dict(feeds))
 
     def _means_ms(self) -> dict[str, float]:
         """The kernels that ran: those that were fused with others, or left out, are listed too."""

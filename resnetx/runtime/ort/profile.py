@@ -1,4 +1,4 @@
-"""A session that records the time of every kernel: ONNX Runtime writes a trace of all runs, which is read at the end."""
+"""A session that records the time of every kernel, in a trace of all runs that ONNX Runtime writes."""
 
 import json
 import math

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.pytorch.provider import TorchProvider
 from resnetx.runtime.pytorch.runner import DTYPES, TorchOptions, TorchRunner, torch_options
-from resnetx.runtime.runner import LayerTimes, Opening
+from resnetx.runtime.runner import Feeds, LayerTimes, Opening
 
 PRECISIONS = {dtype: name for name, dtype in DTYPES.items()}
 # Operators that multiply matrices, and are not counted here: the total must not look complete.
@@ -35,11 +35,11 @@ class Operation:
     time_ms: float
 
 
-class OperatorClock(TorchDispatchMode):
+class OperatorClock(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Times every operator that is called while it is active. PyTorch names this module as if it were private."""
 
     def __init__(self, module: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations: list[Operation] = []
         self._paths: list[str] = []
         self._leaves = set()
@@ -57,6 +57,9 @@ class OperatorClock(TorchDispatchMode):
         time_ms = (time.perf_counter_ns() - begin) / 1e6
         inputs, outputs = _tensors((args, kwargs)), _tensors(result)
         operator = str(func).split(".")[1]
+        moved_bytes = _moved_bytes(operator, inputs, outputs)
+        if not moved_bytes:
+            return result  # a view, which computes nothing
         path = self._paths[-1] if self._paths else ""
         self.operations.append(
             Operation(
@@ -64,7 +67,7 @@ class OperatorClock(TorchDispatchMode):
                 operator=operator,
                 kernel=str(func).removesuffix(".default"),
                 precision=next((PRECISIONS.get(each.dtype, str(each.dtype)) for each in inputs), ""),
-                moved_bytes=_moved_bytes(operator, inputs, outputs),
+                moved_bytes=moved_bytes,
                 macs=_macs(operator, inputs, outputs),
                 time_ms=time_ms,
             )
@@ -92,9 +95,10 @@ class ProfiledRunner(TorchRunner):
     def layer_times(self) -> tuple[LayerTimes, ...]:
         return layers_of(self._recorded)
 
-    def _run(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
+        """Also timed are the operators that convert inputs and outputs, which no module calls."""
         with self._clock:
-            results = super()._run(tensors)
+            results = super().run(feeds)
         self._recorded.append(self._clock.operations[:])
         self._clock.operations.clear()
         return results

@@ -1,0 +1,110 @@
+"""A profile as tables that fit in 80 columns: the layers that take the most time, and the sums by kind of kernel."""
+
+from collections.abc import Callable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from resnetx.benchmark.profiling.figures import Total, notes_of, totals_of
+from resnetx.benchmark.profiling.layer import LayerFigures
+from resnetx.benchmark.profiling.result import Profile
+from resnetx.report.inspection import shown
+from resnetx.report.profile_words import limits_in_words, number, sum_in_words, title_of
+
+SHORTEST_NAME, LONGEST_CELL = 12, 26
+MOST_KINDS = 12
+Column = tuple[str, Callable[[LayerFigures], str]]
+
+
+def render_profile(profile: Profile, *, top: int, width: int) -> RenderableType:
+    """The `top` layers by time, with the rest in one row, and what they do not explain in another."""
+    notes = [Text(note, "yellow") for note in notes_of(profile)]
+    limits = limits_in_words(profile)
+    ending = "MMAC: million multiply-accumulates of a run. Of limit: of the limit that the layer meets first."
+    return Group(
+        Text(title_of(profile), "bold"),
+        Text(sum_in_words(profile)),
+        Text(),
+        _layers(profile, top=top, width=width),
+        Text(),
+        _totals(totals_of(profile), width=width),
+        Text(),
+        *notes,
+        Text(f"{limits} {ending}" if limits else ending, "dim"),
+    )
+
+
+def _layers(profile: Profile, *, top: int, width: int) -> Table:
+    figures = sorted(profile.figures, key=lambda each: -each.layer.time_ms)
+    first, rest = figures[:top], figures[top:]
+    original = any(each.layer.original_name for each in first)
+    columns: list[Column] = [
+        ("ms", lambda each: number(each.layer.time_ms)),
+        ("share", lambda each: f"{each.share:.1%}"),
+        ("MMAC", lambda each: _or_dash(each.layer.macs and each.layer.macs / 1e6, zero="-")),
+        ("GFLOP/s", lambda each: _or_dash(each.gflops, zero="-")),
+        ("GB/s", lambda each: _or_dash(each.gb_s)),
+        ("of limit", _limit),
+    ]
+    kernels: Column = ("kernel", lambda each: shown(each.layer.kernel, LONGEST_CELL))
+    names: Column = ("original", lambda each: shown(each.layer.original_name or "", LONGEST_CELL))
+    left = [names] if original else [("operator", lambda each: shown(each.layer.operator, LONGEST_CELL))]
+    room = width - sum(_width(column, first) + 1 for column in (*left, *columns))
+    longest = max((cell_len(shown(each.layer.name, LONGEST_CELL)) for each in first), default=0)
+    if room - longest > _width(kernels, first):
+        columns.append(kernels)
+        room -= _width(kernels, first) + 1
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("layer", no_wrap=True, overflow="crop")
+    for title, _ in (*left, *columns):
+        table.add_column(
+            title, justify="left" if title in ("original", "operator", "kernel") else "right", no_wrap=True
+        )
+    for each in first:
+        name = shown(each.layer.name, max(SHORTEST_NAME, room))
+        table.add_row(Text(name), *(Text(cell(each)) for _, cell in (*left, *columns)))
+    sums = [
+        *([(f"{len(rest)} other layers", sum(each.layer.time_ms for each in rest))] if rest else []),
+        ("outside the layers", profile.outside_ms),
+        ("a run", profile.run_ms),
+    ]
+    table.add_section()
+    for title, time_ms in sums:
+        blanks = [""] * len(left)
+        table.add_row(Text(title, "dim"), *blanks, number(time_ms), f"{time_ms / profile.run_ms:.1%}")
+    return table
+
+
+def _width(column: Column, figures: Sequence[LayerFigures]) -> int:
+    title, cell = column
+    return max(cell_len(title), *(cell_len(cell(each)) for each in figures))
+
+
+def _limit(each: LayerFigures) -> str:
+    if each.bound is None:
+        return "-"
+    return f"{'-' if each.peak_share is None else f'{each.peak_share:.0%}'} {each.bound}"
+
+
+def _or_dash(value: float | None, *, zero: str = "0") -> str:
+    return "-" if value is None else number(value) if value else zero
+
+
+def _totals(totals: Sequence[Total], *, width: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("operator", no_wrap=True)
+    table.add_column("kernel", no_wrap=True)
+    table.add_column("precision")
+    for title in ("layers", "ms", "share"):
+        table.add_column(title, justify="right")
+    for total in totals[:MOST_KINDS]:
+        names = (shown(total.operator, LONGEST_CELL), shown(total.kernel, LONGEST_CELL), shown(total.precision, 9))
+        table.add_row(*map(Text, names), str(total.layers), number(total.time_ms), f"{total.share:.1%}")
+    others = totals[MOST_KINDS:]
+    if others:
+        time_ms, share = sum(each.time_ms for each in others), sum(each.share for each in others)
+        count = str(sum(each.layers for each in others))
+        table.add_row(f"{len(others)} other kinds", "", "", count, number(time_ms), f"{share:.1%}", style="dim")
+    return table
