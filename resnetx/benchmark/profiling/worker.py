@@ -22,6 +22,7 @@ from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.counts import required_inputs
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import timed_feeds
+from resnetx.machine.cpu_contention import total, watch_processors
 from resnetx.runtime.catalog import engine_of, find_provider, working_providers
 from resnetx.runtime.file_boundary import declared_tensor
 from resnetx.runtime.file_precision import stored_precision
@@ -55,24 +56,26 @@ def measure(order: ProfileOrder, step: Callable[[str], None]) -> ProfileDone:
     source = partial(_module, card) if row.needs_card else numbered(model)
     engine = engine_of(row)
     step(f"opening the model on {row.name}")
-    plain_ms, profiled_ms, layers = [], [], []
+    plain_ms, profiled_ms, layers, disturbances = [], [], [], []
     with closing(engine.open(source, opening)) as plain:
         feeds = timed_feeds(plain.inputs, card, batch=order.batch)
         seconds = order.duration_s / (2 * ROUNDS + 1)
         for number in range(ROUNDS):
             step(f"timing on {row.name}, round {number + 1} of {ROUNDS}")
+            disturbance = watch_processors()
             plain_ms.append(_warm(plain, feeds).round_ms(seconds, reheat=False))
             with closing(engine.open(source, replace(opening, profile=True))) as profiled:
                 stopwatch = _warm(profiled, feeds)
                 profiled.start_profile()
                 profiled_ms.append(stopwatch.round_ms(min(seconds, _longest_s(plain, plain_ms)), reheat=False))
+                disturbances.append(disturbance())
                 layers.append(profiled.layer_times())
         plain_ms.append(_warm(plain, feeds).round_ms(seconds, reheat=False))
         return ProfileDone(
             provider=plain.provider,
             effective_precision=plain.effective_precision,
             options=plain.options,
-            notes=list(plain.facts.notes),
+            notes=[*plain.facts.notes, *total(disturbances).warnings()],
             plain_ms=plain_ms,
             profiled_ms=profiled_ms,
             layers=joined(layers),
@@ -82,7 +85,8 @@ def measure(order: ProfileOrder, step: Callable[[str], None]) -> ProfileDone:
 
 def joined(rounds: Sequence[Sequence[LayerTimes]]) -> list[LayerTimes]:
     """The layers with their times in all rounds, which must be of the same layers."""
-    found = [[replace(layer, times_ms=()) for layer in layers] for layers in rounds]
+    # Names of kernels that no node of the file has are numbered anew each time.
+    found = [[replace(layer, times_ms=(), name="") for layer in layers] for layers in rounds]
     if any(layers != found[0] for layers in found):
         raise GraphError(
             "The engine did not run the same kernels each time that it opened the model; profile it again."

@@ -1,14 +1,12 @@
 """A session that records the time of every kernel, which OpenVINO counts in each run."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from resnetx.runtime.file_precision import parse_graph
-from resnetx.runtime.numbered_nodes import numbers_by_tensor, numbers_in
+from resnetx.runtime.numbered_nodes import numbers_in
 from resnetx.runtime.openvino.kernels import INT8, Kernel, kernels_of
 from resnetx.runtime.openvino.library import ov
 from resnetx.runtime.openvino.properties import PRECISIONS
@@ -26,9 +24,8 @@ class ProfiledSession(OpenVINOSession):
     that count follows from the means before and after them; it is exact to about a microsecond if these are most runs.
     """
 
-    def __init__(self, compiled: "ov.CompiledModel", facts: Facts, by_tensor: Mapping[str, int]) -> None:
+    def __init__(self, compiled: "ov.CompiledModel", facts: Facts) -> None:
         super().__init__(compiled, facts)
-        self._by_tensor = by_tensor
         self._runs = self._warmup = 0
         self._before: dict[str, float] = {}
 
@@ -42,9 +39,7 @@ class ProfiledSession(OpenVINOSession):
             for name, mean in after.items()
         }
         return tuple(
-            _layer(kernel, times_ms[kernel.title], self._by_tensor)
-            for kernel in kernels_of(self._compiled)
-            if kernel.title in times_ms
+            _layer(kernel, times_ms[kernel.title]) for kernel in kernels_of(self._compiled) if kernel.title in times_ms
         )
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
@@ -66,16 +61,13 @@ class ProfiledSession(OpenVINOSession):
 def open_profiled(provider: OpenVINOProvider, model: Path | bytes, opening: Opening) -> ProfiledSession:
     """Compile a model with counters, and never by way of the cache, which holds models without."""
     counted = replace(opening, options={**opening.options, **COUNTED}, digest=None)
-    compiled, facts = compile_session(provider, model, counted)
-    return ProfiledSession(compiled, facts, numbers_by_tensor(parse_graph(model)))
+    return ProfiledSession(*compile_session(provider, model, counted))
 
 
-def _layer(kernel: Kernel, time_ms: float, by_tensor: Mapping[str, int]) -> LayerTimes:
-    # What computes an output of the model has its name.
-    named = tuple(by_tensor[name] for name in kernel.layers.split(",") if name in by_tensor)
+def _layer(kernel: Kernel, time_ms: float) -> LayerTimes:
     return LayerTimes(
         name=kernel.title,
-        nodes=tuple(dict.fromkeys((*numbers_in(kernel.layers), *named))),
+        nodes=numbers_in(kernel.layers),
         operator=kernel.kind,
         kernel=kernel.name,
         precision="int8" if kernel.precision in INT8 else PRECISIONS.get(kernel.precision, kernel.precision),

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto
+from onnx import GraphProto, NodeProto
 
 from resnetx.base.validation import InvalidDataError, validated
 from resnetx.errors import GraphError
-from resnetx.runtime.numbered_nodes import numbers_by_tensor, numbers_in
+from resnetx.graph.inspection.macs import rule_of
+from resnetx.graph.inspection.parameters import Scope, scope_of, weights_of
+from resnetx.runtime.numbered_nodes import numbers_in
 from resnetx.runtime.ort.session import Session
 from resnetx.runtime.runner import Feeds, LayerTimes
 
@@ -61,11 +63,11 @@ class Event:
 
 
 class ProfiledSession(Session):
-    """A session that was opened with profiling on; `folder` is where the trace will be, and is removed at the end."""
+    """A session of a numbered graph with profiling on; `folder` is where the trace will be, and is removed at last."""
 
     def __init__(self, session: Session, graph: GraphProto, folder: ExitStack) -> None:
         super().__init__(session.native, session.facts)
-        self._by_tensor = numbers_by_tensor(graph)
+        self._graph = graph
         self._folder = folder
         self._runs = self._warmup = 0
 
@@ -79,7 +81,7 @@ class ProfiledSession(Session):
     def layer_times(self) -> tuple[LayerTimes, ...]:
         path = Path(self.native.end_profiling())
         try:
-            return layers_of(read_trace(path.read_text()), self._by_tensor, warmup=self._warmup)
+            return layers_of(read_trace(path.read_text()), self._graph, warmup=self._warmup)
         except (OSError, ValueError) as error:
             raise GraphError(f"The profile that ONNX Runtime wrote cannot be read: {error}.") from error
 
@@ -111,11 +113,8 @@ def _event(event: Mapping[str, Any]) -> Event:
     return validated(Event, {**facts, "arguments": arguments})
 
 
-def layers_of(events: Sequence[Event], by_tensor: Mapping[str, int], *, warmup: int) -> tuple[LayerTimes, ...]:
-    """The kernels in the order of the first run, with the time of each in every run after the first `warmup`.
-
-    `by_tensor` is the number of the node that computes each tensor of the file.
-    """
+def layers_of(events: Sequence[Event], graph: GraphProto, *, warmup: int) -> tuple[LayerTimes, ...]:
+    """The kernels in the order of the first run, with the time of each in every run after the first `warmup`."""
     runs = [event for event in events if event.arguments is None]
     starts = [run.ts for run in runs]
     times: dict[tuple[str, str], list[float]] = {}
@@ -132,25 +131,39 @@ def layers_of(events: Sequence[Event], by_tensor: Mapping[str, int], *, warmup: 
         key = (event.name, event.arguments.node_index)
         first.setdefault(key, (event, event.arguments))
         times.setdefault(key, [0.0] * len(runs))[number] += event.dur / 1e3
-    return tuple(_layer(*first[key], times[key][warmup:], by_tensor) for key in first)
+    scope = scope_of(graph)
+    return tuple(_layer(*first[key], times[key][warmup:], graph, scope) for key in first)
 
 
 def _layer(
-    event: Event, arguments: KernelArguments, times_ms: Sequence[float], by_tensor: Mapping[str, int]
+    event: Event, arguments: KernelArguments, times_ms: Sequence[float], graph: GraphProto, scope: Scope
 ) -> LayerTimes:
-    name = event.name.removesuffix(KERNEL)
-    # A kernel in the blocked layout is named after the tensor that the node computed before others were fused with it.
-    tensor = name.removesuffix(BLOCKED_LAYOUT)
-    types = [next(iter(tensor), "") for tensor in arguments.input_type_shape]
+    name, tensors = event.name.removesuffix(KERNEL), arguments.input_type_shape
+    nodes = tuple(number for number in numbers_in(name) if number < len(graph.node))
+    types = [next(iter(tensor), "") for tensor in tensors]
+    moved_bytes = _bytes([*tensors, *arguments.output_type_shape])
+    packed_bytes = sum(_packed_bytes(graph.node[number], tensors, scope) for number in nodes)
     return LayerTimes(
         name=name,
-        nodes=numbers_in(name) or ((by_tensor[tensor],) if tensor in by_tensor else ()),
+        nodes=nodes,
         operator=arguments.op_name,
-        kernel=f"{arguments.op_name} nchwc" if name.endswith(BLOCKED_LAYOUT) else arguments.op_name,
+        kernel=f"{arguments.op_name} nchwc" if BLOCKED_LAYOUT in name else arguments.op_name,
         precision=TYPES.get(types[0], (0, types[0]))[1] if types else "",
-        moved_bytes=_bytes([*arguments.input_type_shape, *arguments.output_type_shape]),
+        moved_bytes=None if moved_bytes is None else moved_bytes + packed_bytes,
         times_ms=tuple(times_ms),
     )
+
+
+def _packed_bytes(node: NodeProto, inputs: Sequence[Mapping[str, Sequence[int]]], scope: Scope) -> int:
+    """The bytes of the weight of a node that multiplies, if the trace leaves it out: a kernel that packed it anew does
+    not have it as an input any more."""
+    weights = weights_of(node, scope).values() if rule_of(node) else ()
+    weight = max(weights, key=lambda each: each.elements, default=None)
+    if weight is None:
+        return 0
+    others = [shape for tensor in inputs[1:] for shape in tensor.values()]
+    there = any(len(shape) == len(weight.shape) and math.prod(shape) >= weight.elements for shape in others)
+    return 0 if there else weight.stored
 
 
 def _bytes(tensors: Iterable[Mapping[str, Sequence[int]]]) -> int | None:
