@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resnetx.api import convert, export, quantize, verify
+    from resnetx.api import convert, export, profile, quantize, verify
     from resnetx.model.config import ResNetConfig, resnet_config
 
 # Loaded at first use, because each brings torch along.
 _LAZY = {
     "convert": "resnetx.api",
     "export": "resnetx.api",
+    "profile": "resnetx.api",
     "quantize": "resnetx.api",
     "verify": "resnetx.api",
     "ResNetConfig": "resnetx.model.config",
     "resnet_config": "resnetx.model.config",
 }
 
-__all__ = ["ResNetConfig", "__version__", "convert", "export", "quantize", "resnet_config", "verify"]
+__all__ = ["ResNetConfig", "__version__", "convert", "export", "profile", "quantize", "resnet_config", "verify"]
 
 
 def __getattr__(name: str) -> Any:

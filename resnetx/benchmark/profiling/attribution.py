@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-
-from onnx import GraphProto
+from typing import TYPE_CHECKING
 
 from resnetx.graph.inspection.macs import RULES, rule_of
 from resnetx.runtime.runner import LayerTimes
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 # Engines' names of kernels that multiply matrices; ONNX Runtime's are those of the operators.
 MULTIPLYING = frozenset({name for _, name in RULES} | {"Convolution", "Deconvolution", "FullyConnected"})
@@ -16,7 +18,7 @@ def multiplies(layer: LayerTimes) -> bool:
     return layer.operator in MULTIPLYING
 
 
-def nodes_of_layers(layers: Sequence[LayerTimes], graph: GraphProto) -> list[tuple[int, ...]]:
+def nodes_of_layers(layers: Sequence[LayerTimes], graph: "GraphProto") -> list[tuple[int, ...]]:
     """For each layer, in execution order, the places in the graph of the nodes that it computes, each in one layer.
 
     A node that multiplies and is named by no layer was fused with what follows it: the kernel of a convolution may be
@@ -48,7 +50,7 @@ def nodes_of_layers(layers: Sequence[LayerTimes], graph: GraphProto) -> list[tup
     return [tuple(numbers) for numbers in found]
 
 
-def _named(layers: Sequence[LayerTimes], graph: GraphProto) -> dict[int, int]:
+def _named(layers: Sequence[LayerTimes], graph: "GraphProto") -> dict[int, int]:
     """The place of the layer that names each node; of several, the one whose kernel multiplies as the node does."""
     homes: dict[int, int] = {}
     for place, layer in enumerate(layers):
@@ -62,7 +64,7 @@ def _named(layers: Sequence[LayerTimes], graph: GraphProto) -> dict[int, int]:
 
 def _fused_below(
     number: int,
-    graph: GraphProto,
+    graph: "GraphProto",
     homes: Mapping[int, int],
     readers: Mapping[str, Sequence[int]],
     free: Collection[int],

@@ -4,8 +4,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-
-from onnx import ModelProto
+from typing import TYPE_CHECKING
 
 from resnetx.base.isolation import PYTHON
 from resnetx.base.private_folder import private_folder
@@ -33,7 +32,12 @@ from resnetx.runtime.numbered_nodes import names_for_numbers
 from resnetx.runtime.runner import LayerTimes
 from resnetx.verification.isolated import error_in_child, memory_for, time_for
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 CHILD = (*PYTHON, "resnetx.benchmark.profiling.worker")
+# Each may be disturbed.
+PEAK_MEASUREMENTS = 2
 # In a network that is rebuilt from a card, the module that a file's names begin in.
 WRAPPER = "network."
 Step = Callable[[str], None]
@@ -57,13 +61,11 @@ def profile_file(path: Path, options: ProfileOptions, *, step: Step = lambda tex
     )
     _require_card(path, file, name)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    peaks = Peaks(order.threads)
-    # Before and after: each measurement may be disturbed.
-    step("measuring the limits of the machine")
-    peaks.measure(gpu=False)
     done = _ask(path, file, order, options, step)
     step("measuring the limits of the machine")
-    peaks.measure(gpu=False)
+    peaks = Peaks(order.threads)
+    for _ in range(PEAK_MEASUREMENTS):
+        peaks.measure(gpu=False)
     return Profile(
         created=created,
         machine=read_machine().to_json(),
@@ -104,7 +106,7 @@ def _require_card(path: Path, file: OnnxFile, name: str) -> None:
         )
 
 
-def _batch(path: Path, model: ModelProto, asked: int | None) -> int:
+def _batch(path: Path, model: "ModelProto", asked: int | None) -> int:
     """The batch size of the runs: the fixed one of the first input, the one that was asked for, or 1."""
     inputs = required_inputs(model)
     shape = (dimensions(inputs[0].type) if inputs else None) or ()
@@ -142,18 +144,21 @@ def _ask(path: Path, file: OnnxFile, order: ProfileOrder, options: ProfileOption
         ) from error
 
 
-def _layers(done: ProfileDone, model: ModelProto) -> list[ProfiledLayer]:
+def _layers(done: ProfileDone, model: "ModelProto") -> list[ProfiledLayer]:
     original = original_namer(card_text(model).card)
     if BY_NAME[done.provider].needs_card:
         return [_module_layer(layer, original) for layer in done.layers]
     macs = node_macs(model, input_shape=done.input_shape)
     names = [node.name or next(filter(None, node.output), node.op_type) for node in model.graph.node]
+    homes = nodes_of_layers(done.layers, model.graph)
+    found = {number for numbers in homes for number in numbers}
+    # Nodes that multiply, of which it is unknown which layer computes them.
+    lost = any(count != 0 for number, count in enumerate(macs) if number not in found)
     layers = []
-    for layer, numbers in zip(done.layers, nodes_of_layers(done.layers, model.graph), strict=True):
+    for layer, numbers in zip(done.layers, homes, strict=True):
         counts = [macs[number] for number in numbers]
         known = [count for count in counts if count is not None]
-        # A kernel that multiplies what no node of the file does: which nodes it computes is unknown.
-        complete = len(known) == len(counts) and (any(known) or not multiplies(layer))
+        complete = len(known) == len(counts) and (any(known) or not (lost and multiplies(layer)))
         main = max(numbers, key=lambda number: (macs[number] is None, macs[number] or 0), default=None)
         title = names_for_numbers(layer.name, names) if main is None else names[main]
         layers.append(

@@ -86,6 +86,10 @@ OPTIONS = {
         *("--target-qps", "--latency-bound", "--percentile", "--boundary", "--provider-option", "--against"),
         *("--max-slowdown", "--timeout", "--precision", "--processes", "--memory-mb", "--json", "--html"),
     ),
+    "profile": (
+        *("--provider", "--batch", "--threads", "--precision", "--provider-option", "--duration", "--top"),
+        *("--timeout", "--memory-mb", "--json", "--html"),
+    ),
     "compare": ("--max-slowdown", "--json", "--markdown"),
     "simplify": ("-o", "--timeout", "--json"),
     "convert": ("-o", "--precision", "--exclude", "--images", "--timeout", "--memory-mb", "--json"),
@@ -120,6 +124,8 @@ def options(setting: Setting) -> list[str]:
             return ["verify", rng.choice([none, str(setting.corpus.model)]), *given]
         case "bench":
             return ["bench", none, *given]
+        case "profile":
+            return ["profile", none, *given]
         case "compare":
             return ["compare", str(setting.corpus.result), str(setting.corpus.result), *given]
         case "simplify":
@@ -206,6 +212,7 @@ def inputs(setting: Setting) -> list[str]:
         ["quantize", model, "-o", "out/q.onnx", "--calibrate", strange],
         ["quantize", model, "-o", "out/q.onnx", "--calibrate", "synthetic", "--samples", "4", "--evaluate", strange],
         ["bench", strange],
+        ["profile", strange],
         ["verify", model, "--golden", strange],
         ["verify", model, "--reference", strange],
         ["verify", model, "--weights", strange],
