@@ -53,7 +53,7 @@ def notes_of(profile: Profile) -> Iterator[str]:
             yield f"{count} of {len(figures)} layers were faster than {words}: their share of it is not given."
     hidden = sum(each.layer.macs is None for each in figures)
     if hidden:
-        yield f"The multiply-accumulates of {hidden} layer{'s are' if hidden > 1 else ' is'} unknown."
+        yield f"The multiply-accumulates of {hidden} layer{'s' if hidden > 1 else ''} are unknown."
 
 
 def known_peaks(profile: Profile) -> list[tuple[str, float]]:

@@ -20,6 +20,8 @@ from resnetx.errors import FileError
 
 SCHEMA = "resnetx.profile/1"
 MAX_LAYERS = 100_000
+Samples = Annotated[tuple[Annotated[Number, Field(gt=0)], ...], Field(min_length=1)]
+Rounds = Annotated[tuple[Samples, ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +39,8 @@ class Profile:
     batch: Positive
     threads: Positive
     effective_precision: str
-    plain_ms: Annotated[tuple[Annotated[tuple[Number, ...], Field(min_length=1)], ...], Field(min_length=1)]
-    profiled_ms: Annotated[tuple[Annotated[tuple[Number, ...], Field(min_length=1)], ...], Field(min_length=1)]
+    plain_ms: Rounds
+    profiled_ms: Rounds
     layers: Annotated[tuple[ProfiledLayer, ...], Field(min_length=1, max_length=MAX_LAYERS)]
     model_sha256: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)

@@ -15,6 +15,8 @@ from resnetx.runtime.openvino.session import OpenVINOSession, compile_session
 from resnetx.runtime.runner import Call, Facts, Feeds, LayerTimes, Opening
 
 COUNTED = {"PERF_COUNT": "YES"}
+# What computes nothing, such as a change of shape.
+NO_KERNEL = "unknown"
 
 
 class ProfiledSession(OpenVINOSession):
@@ -34,12 +36,15 @@ class ProfiledSession(OpenVINOSession):
 
     def layer_times(self) -> tuple[LayerTimes, ...]:
         after, runs = self._means_ms(), self._runs - self._warmup
-        times_ms = {
-            name: max(0.0, self._runs * mean - self._warmup * self._before.get(name, 0.0)) / runs
-            for name, mean in after.items()
-        }
+
+        def time_ms(name: str) -> float:
+            before_ms, after_ms = self._before.get(name, 0.0), after.get(name, 0.0)
+            return max(0.0, self._runs * after_ms - self._warmup * before_ms) / runs
+
         return tuple(
-            _layer(kernel, times_ms[kernel.title]) for kernel in kernels_of(self._compiled) if kernel.title in times_ms
+            _layer(kernel, time_ms(kernel.title))
+            for kernel in kernels_of(self._compiled)
+            if not kernel.name.startswith(NO_KERNEL)
         )
 
     def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
@@ -50,12 +55,7 @@ class ProfiledSession(OpenVINOSession):
         return partial(self.run, dict(feeds))
 
     def _means_ms(self) -> dict[str, float]:
-        """The kernels that ran: those that were fused with others, or left out, are listed too."""
-        return {
-            each.node_name: each.real_time.total_seconds() * 1e3
-            for each in self._request().get_profiling_info()
-            if each.status == ov.ProfilingInfo.Status.EXECUTED
-        }
+        return {each.node_name: each.real_time.total_seconds() * 1e3 for each in self._request().get_profiling_info()}
 
 
 def open_profiled(provider: OpenVINOProvider, model: Path | bytes, opening: Opening) -> ProfiledSession:
