@@ -64,7 +64,7 @@ def _layers(profile: Profile, *, top: int, width: int) -> Table:
     rows = [[*blanks, in_column(time_ms), f"{time_ms / profile.run_ms:.1%}"] for _, time_ms in sums]
     rows += [[cell(each) for _, cell in (*left, *columns)] for each in first]
     room = width - sum(map(_width, zip_longest([title for title, _ in (*left, *columns)], *rows, fillvalue="")))
-    longest = max((cell_len(shown(each.layer.name, LONGEST_CELL)) for each in first), default=0)
+    longest = _width([*(title for title, _ in sums), *(shown(each.layer.name, LONGEST_CELL) for each in first)])
     kernel_width = _width([kernels[0], *(kernels[1](each) for each in first)])
     if room - longest >= kernel_width:
         columns.append(kernels)
