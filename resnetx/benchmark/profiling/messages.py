@@ -22,7 +22,7 @@ class ProfileOrder:
 class ProfileDone:
     """What ran, and the times of runs without and with profiling, in rounds, and of the layers in all of these.
 
-    `input_shape` is that of the first input; None if there is none, or if it is a single number.
+    `input_shape` is that of the first input; None if there is none, or if it has no size.
     """
 
     provider: str

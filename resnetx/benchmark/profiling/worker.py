@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,11 +23,13 @@ from resnetx.graph.counts import required_inputs
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import timed_feeds
 from resnetx.machine.cpu_contention import total, watch_processors
-from resnetx.runtime.catalog import engine_of, find_provider, working_providers
+from resnetx.runtime.catalog import engine_of, find_provider, open_best
 from resnetx.runtime.file_boundary import declared_tensor
-from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.numbered_nodes import numbered
-from resnetx.runtime.runner import LayerTimes, Opening, Runner
+from resnetx.runtime.runner import LayerTimes, Opening, Runner, Source
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 # In each, the model is opened again with profiling: a session has a speed of its own, and OpenVINO's counters cannot be
 # reset. Between them it runs without.
@@ -42,35 +44,25 @@ Feeds = Mapping[str, np.ndarray]
 def measure(order: ProfileOrder, step: Callable[[str], None]) -> ProfileDone:
     """Time runs without profiling and with it in turn, and the layers of the latter."""
     model = read_onnx(Path(order.model))
-    card, inputs = read_card(model), tuple(map(declared_tensor, required_inputs(model)))
-    name, stored = order.provider, stored_precision(model.graph)
-    row = next(row for row in working_providers(stored) if row.times_layers) if name == AUTO else find_provider(name)
-    opening = Opening(
-        precision=order.precision,
-        options=order.options,
-        threads=order.threads,
-        batch=order.batch,
-        inputs=inputs,
-        outputs=tuple(map(declared_tensor, model.graph.output)) if row.needs_card else (),
-    )
-    source = partial(_module, card) if row.needs_card else numbered(model)
-    engine = engine_of(row)
-    step(f"opening the model on {row.name}")
+    card = read_card(model)
+    step(f"opening the model on {order.provider}")
+    first, open_profiled = _opened(order, model, card)
     plain_ms, profiled_ms, layers, disturbances = [], [], [], []
-    with closing(engine.open(source, opening)) as plain:
+    with closing(first) as plain:
         feeds = timed_feeds(plain.inputs, card, batch=order.batch)
         seconds = order.duration_s / (2 * ROUNDS + 1)
         for number in range(ROUNDS):
-            step(f"timing on {row.name}, round {number + 1} of {ROUNDS}")
+            step(f"timing on {plain.provider}, round {number + 1} of {ROUNDS}")
             disturbance = watch_processors()
             plain_ms.append(_warm(plain, feeds).round_ms(seconds, reheat=False))
-            with closing(engine.open(source, replace(opening, profile=True))) as profiled:
+            with closing(open_profiled()) as profiled:
                 stopwatch = _warm(profiled, feeds)
                 profiled.start_profile()
                 profiled_ms.append(stopwatch.round_ms(min(seconds, _longest_s(plain, plain_ms)), reheat=False))
                 disturbances.append(disturbance())
                 layers.append(profiled.layer_times())
         plain_ms.append(_warm(plain, feeds).round_ms(seconds, reheat=False))
+        shape = list(feeds[0][plain.inputs[0].name].shape) if plain.inputs else []
         return ProfileDone(
             provider=plain.provider,
             effective_precision=plain.effective_precision,
@@ -79,8 +71,25 @@ def measure(order: ProfileOrder, step: Callable[[str], None]) -> ProfileDone:
             plain_ms=plain_ms,
             profiled_ms=profiled_ms,
             layers=joined(layers),
-            input_shape=list(feeds[0][plain.inputs[0].name].shape) or None if plain.inputs else None,
+            input_shape=shape if shape and all(shape) else None,
         )
+
+
+def _opened(order: ProfileOrder, model: "ModelProto", card: ModelCard | None) -> tuple[Runner, Callable[[], Runner]]:
+    """The model without profiling, and a function that opens it with profiling in the same way."""
+    opening = Opening(precision=order.precision, options=order.options, threads=order.threads, batch=order.batch)
+    if order.provider != AUTO and find_provider(order.provider).needs_card:
+        inputs, outputs = (tuple(map(declared_tensor, each)) for each in (required_inputs(model), model.graph.output))
+        opening = replace(opening, inputs=inputs, outputs=outputs)
+        source: Source = partial(_module, card)
+    else:
+        source = numbered(model)
+    if order.provider == AUTO:
+        plain = open_best(source, opening, times_layers=True)
+    else:
+        plain = engine_of(find_provider(order.provider)).open(source, opening)
+    engine = engine_of(find_provider(plain.provider))
+    return plain, lambda: engine.open(source, replace(opening, profile=True))
 
 
 def joined(rounds: Sequence[Sequence[LayerTimes]]) -> list[LayerTimes]:
@@ -91,6 +100,8 @@ def joined(rounds: Sequence[Sequence[LayerTimes]]) -> list[LayerTimes]:
         raise GraphError(
             "The engine did not run the same kernels each time that it opened the model; profile it again."
         )
+    if not found[0]:
+        raise GraphError("The engine runs no kernel for this model, so that there is nothing to profile.")
     together = zip(*rounds, strict=True)
     return [replace(same[0], times_ms=tuple(time for layer in same for time in layer.times_ms)) for same in together]
 

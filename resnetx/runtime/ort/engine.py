@@ -2,16 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from resnetx.base.private_folder import private_folder
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
-from resnetx.runtime.file_precision import parse_graph
 from resnetx.runtime.ort.device_session import DeviceSession, records_graph
+from resnetx.runtime.ort.profile import open_profiled
 from resnetx.runtime.ort.provider_probe import provider_precision, why_not
 from resnetx.runtime.ort.providers import CPU, ExecutionProvider
 from resnetx.runtime.ort.session import open_session
@@ -62,18 +60,6 @@ class OnnxRuntime(Engine):
             session = open_session(provider, source, replace(opening, options=options), opened_at=opened_at)
         bound = opening.on_device or records_graph(session.options)
         return DeviceSession(session, on_device=opening.on_device) if bound else session
-
-
-def open_profiled(provider: ExecutionProvider, source: Path | bytes, opening: Opening) -> Runner:
-    """A session that records the time of its layers."""
-    from resnetx.runtime.ort.profile import ProfiledSession
-
-    if not provider.times_layers:
-        raise UsageError(f"The provider {provider.name} does not tell the time of its layers.")
-    with ExitStack() as stack:
-        folder = stack.enter_context(private_folder("trace"))
-        session = open_session(provider, source, opening, trace=folder / "trace")
-        return ProfiledSession(session, parse_graph(source), stack.pop_all())
 
 
 def graph_options(provider: ExecutionProvider, asked: Mapping[str, str], opening: Opening) -> dict[str, str]:

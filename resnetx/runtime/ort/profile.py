@@ -12,13 +12,16 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto
 
+from resnetx.base.private_folder import private_folder
 from resnetx.base.validation import InvalidDataError, validated
-from resnetx.errors import GraphError
+from resnetx.errors import GraphError, UsageError
 from resnetx.graph.inspection.macs import rule_of
 from resnetx.graph.inspection.parameters import Scope, scope_of, weights_of
+from resnetx.runtime.file_precision import parse_graph
 from resnetx.runtime.numbered_nodes import numbers_in
-from resnetx.runtime.ort.session import Session
-from resnetx.runtime.runner import Feeds, LayerTimes
+from resnetx.runtime.ort.providers import ExecutionProvider
+from resnetx.runtime.ort.session import Session, open_session
+from resnetx.runtime.runner import Feeds, LayerTimes, Opening
 
 RUN, KERNEL = "model_run", "_kernel_time"
 # Their time includes that of the nodes in their subgraphs, which have events of their own.
@@ -88,6 +91,16 @@ class ProfiledSession(Session):
     def close(self) -> None:
         super().close()
         self._folder.close()
+
+
+def open_profiled(provider: ExecutionProvider, source: Path | bytes, opening: Opening) -> ProfiledSession:
+    """A session that records the time of its layers, on a provider that runs each as a kernel of ONNX Runtime."""
+    if not provider.times_layers:
+        raise UsageError(f"The provider {provider.name} does not tell the time of its layers.")
+    with ExitStack() as stack:
+        folder = stack.enter_context(private_folder("trace"))
+        session = open_session(provider, source, opening, trace=folder / "trace")
+        return ProfiledSession(session, parse_graph(source), stack.pop_all())
 
 
 def read_trace(text: str) -> list[Event]:

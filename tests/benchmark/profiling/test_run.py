@@ -204,6 +204,8 @@ def test_layers_that_differ_between_rounds_are_an_error() -> None:
     for other in ([layer("b", 3.0)], []):
         with pytest.raises(GraphError, match="did not run the same kernels"):
             worker.joined([[layer("a", 1.0)], other])
+    with pytest.raises(GraphError, match="runs no kernel"):
+        worker.joined([[], []])
 
 
 def test_openvinos_running_means_become_the_mean_of_the_runs_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
