@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resnetx.api import convert, export, quantize, tune, verify
+    from resnetx.api import convert, export, profile, quantize, tune, verify
     from resnetx.model.config import ResNetConfig, resnet_config
 
 # Loaded at first use, because each brings torch along.
 _LAZY = {
     "convert": "resnetx.api",
     "export": "resnetx.api",
+    "profile": "resnetx.api",
     "quantize": "resnetx.api",
     "tune": "resnetx.api",
     "verify": "resnetx.api",
@@ -19,7 +20,7 @@ _LAZY = {
     "resnet_config": "resnetx.model.config",
 }
 
-__all__ = ["ResNetConfig", "__version__", "convert", "export", "quantize", "resnet_config", "tune", "verify"]
+__all__ = ["ResNetConfig", "__version__", "convert", "export", "profile", "quantize", "resnet_config", "tune", "verify"]
 
 
 def __getattr__(name: str) -> Any:

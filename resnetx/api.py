@@ -6,8 +6,11 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from resnetx.base.precisions import ExportPrecision
-from resnetx.base.vocabulary import Exporter
+from resnetx.base.precisions import ExportPrecision, SessionPrecision
+from resnetx.base.vocabulary import AUTO, Exporter
+from resnetx.benchmark.profiling.options import ProfileOptions
+from resnetx.benchmark.profiling.result import Profile
+from resnetx.benchmark.profiling.run import profile_file
 from resnetx.conversion.convert import ConvertOptions, convert_file
 from resnetx.conversion.export import ExportOptions, export_subject
 from resnetx.conversion.quantization.quantize import QuantizeOptions, Quantizing, quantize_file
@@ -152,6 +155,35 @@ def export(
             seed=seed,
         )
     return export_subject(subject, Path(path), options)
+
+
+def profile(
+    path: str | Path,
+    *,
+    provider: str = AUTO,
+    batch: int | None = None,
+    threads: int | None = None,
+    precision: SessionPrecision = "default",
+    provider_options: Mapping[str, str] | None = None,
+    duration_s: float | None = None,
+    timeout_s: float | None = None,
+    memory_mb: int | None = None,
+) -> Profile:
+    """Where the time of a run of a file goes, layer by layer, on a provider that tells it: cpu, openvino or torch.
+
+    The file runs in a process with limits: `timeout_s` and `memory_mb`, by default from its size.
+    """
+    options = ProfileOptions(
+        provider=provider,
+        batch=batch,
+        threads=threads,
+        precision=precision,
+        provider_options=dict(provider_options or {}),
+        duration_s=duration_s,
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+    )
+    return profile_file(Path(path), options)
 
 
 def verify(

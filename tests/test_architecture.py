@@ -190,7 +190,11 @@ def test_the_light_path_is_light(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["tune"], ["compare"], ["doctor"]]
+    "command",
+    [
+        *([], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["profile"], ["tune"], ["compare"]),
+        ["doctor"],
+    ],
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:
     probe = (

@@ -56,7 +56,7 @@ def run_cases(
     A failed case keeps its error; Ctrl-C returns the results so far.
     """
     look = watch or NoWatch()
-    peaks = _Peaks(options.threads or default_threads())
+    peaks = Peaks(options.threads or default_threads())
     machine = read_machine().to_json()
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     with ExitStack() as stack:
@@ -87,7 +87,7 @@ def run_cases(
     )
 
 
-class _Peaks:
+class Peaks:
     """The machine's peaks: the best of several measurements, each of which may have been disturbed.
 
     `problem` is why none succeeded.
@@ -108,7 +108,7 @@ class _Peaks:
         self.limits = best_of(self.limits, found) if self.limits and found else self.limits or found
 
 
-def _measure(peaks: _Peaks, cases: Sequence[RunningCase], watch: Watch) -> None:
+def _measure(peaks: Peaks, cases: Sequence[RunningCase], watch: Watch) -> None:
     watch.step("measuring the limits of the machine")
     peaks.measure(gpu=any(case.on_gpu for case in cases))
 

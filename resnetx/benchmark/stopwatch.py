@@ -36,10 +36,11 @@ class Stopwatch:
         """Run `runs` times in each thread."""
         self._everywhere(lambda lane: self._run(lane, until=None, least=runs))
 
-    def round_ms(self, seconds: float) -> list[float]:
+    def round_ms(self, seconds: float, *, reheat: bool = True) -> list[float]:
         """The times of all runs that begin within `seconds`: at least one, at most `MOST_SAMPLES` per thread."""
         with _no_collector():
-            self._timed_round(min(REHEAT_S, seconds))
+            if reheat:
+                self._timed_round(min(REHEAT_S, seconds))
             return [nanoseconds / 1e6 for nanoseconds in self._timed_round(seconds)]
 
     def _timed_round(self, seconds: float) -> list[int]:

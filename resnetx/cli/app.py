@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from resnetx import __version__
-from resnetx.cli import bench, compare, convert, doctor, export, inspect, quantize, simplify, tune, verify
+from resnetx.cli import bench, compare, convert, doctor, export, inspect, profile, quantize, simplify, tune, verify
 
 # Without rich markup Typer's help needs no rich, which would double the time of `--help`.
 app = typer.Typer(
@@ -41,5 +41,6 @@ app.command("tune")(tune.tune)
 app.command("inspect")(inspect.inspect)
 app.command("verify")(verify.verify)
 app.command("bench")(bench.bench)
+app.command("profile")(profile.profile)
 app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)

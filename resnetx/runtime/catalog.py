@@ -113,7 +113,7 @@ CATALOG: tuple[Provider, ...] = (
         environment=((TF32_OVERRIDE, "0"),),
         keeps_engines=True,
     ),
-    TorchProvider(name="torch", install="pip install torch", baseline=True),
+    TorchProvider(name="torch", install="pip install torch", baseline=True, times_layers=True),
     TorchProvider(
         name="torch-compile",
         install="pip install torch, with a C++ compiler such as g++",
@@ -195,14 +195,19 @@ def best_provider(precision: str = "fp32") -> Provider:
     return next(working_providers(precision))
 
 
-def open_best(source: Source, opening: Opening) -> Runner:
-    """Open a file on the fastest provider that works here and can run it; the reasons against faster ones are notes."""
+def open_best(source: Source, opening: Opening, *, times_layers: bool = False) -> Runner:
+    """Open a file on the fastest provider that works here and can run it; the reasons against faster ones are notes.
+
+    With `times_layers`, only those that tell the time of their layers are considered.
+    """
     from resnetx.runtime.file_precision import parse_graph, stored_precision
 
     reasons: list[ResnetxError] = []
     notes: list[str] = []
     assert isinstance(source, Path | bytes)
     for row in working_providers(stored_precision(parse_graph(source))):
+        if times_layers and not row.times_layers:
+            continue
         try:
             runner = engine_of(row).open(source, opening)
         except UsageError as error:

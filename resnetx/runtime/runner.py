@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from resnetx.base.precisions import SessionPrecision
+from resnetx.base.validation import Count, Large, Number
+from resnetx.errors import UsageError
 
 Feeds = Mapping[str, np.ndarray]
 Call = Callable[[], object]
@@ -57,7 +59,8 @@ class Opening:
     `batch` is the only batch size that will be run, if it is known; `callers` is the number of threads that run the
     model concurrently. `on_device` keeps inputs and outputs on the provider's device. Without `optimize` the graph
     runs as stored in the file. `digest` identifies the model's bytes, for caches of compiled engines. `inputs` and
-    `outputs` are those of the file, for a provider that does not read it.
+    `outputs` are those of the file, for a provider that does not read it. `profile` records the time of each layer in
+    every run, if the provider can (`Provider.times_layers`).
     """
 
     precision: SessionPrecision = "fp32"
@@ -71,6 +74,27 @@ class Opening:
     digest: str | None = None
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
+    profile: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerTimes:
+    """What the engine ran as one kernel, and its times, each in one run, or in the mean of several.
+
+    `nodes` are the nodes that it computes, as far as the engine names them, by their place in the file's graph; the
+    file must have been numbered (`numbered_nodes.py`). For a provider that does not run a file, `name` is the path of
+    the module. `operator` and `kernel` are the engine's words; `moved_bytes` are those of all inputs, weights and
+    outputs, and `macs` the multiply-accumulates of a run, where the engine knows its shapes; None if it does not.
+    """
+
+    name: str
+    operator: str
+    kernel: str
+    precision: str
+    times_ms: tuple[Number, ...]
+    nodes: tuple[Count, ...] = ()
+    moved_bytes: Large | None = None
+    macs: Large | None = None
 
 
 class Runner(ABC):
@@ -98,6 +122,14 @@ class Runner(ABC):
     def close(self) -> None:
         """Release all resources; the runner cannot be used afterwards."""
 
+    def start_profile(self) -> None:
+        """To be called once, after the runs that only warm up, on a model that was opened with `profile`."""
+        raise UsageError(f"The provider {self.provider} does not tell the time of its layers.")
+
+    def layer_times(self) -> tuple[LayerTimes, ...]:
+        """The layers in execution order, with their times since `start_profile`; no run may follow."""
+        raise UsageError(f"The provider {self.provider} does not tell the time of its layers.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
@@ -106,9 +138,10 @@ class Provider:
     `engine` is the library that it belongs to. `needs_card`: it runs the network that a model card describes, not the
     file. `gpu`: it computes on a GPU. `compiles_each_batch`: each new batch size is compiled. `builds_for_minutes`:
     opening may take minutes. `moves_roundings`: of an INT8 file it leaves out or moves some of the roundings, which
-    changes outputs about as much as INT8 does. `baseline`: speed is reported relative to this provider. `environment`
-    are the variables that must be set when its libraries are loaded, so that they compute in float32. `streams_key` is
-    the option with the number of runs at the same time that share its threads; without one, each has as many.
+    changes outputs about as much as INT8 does. `times_layers`: it tells the time of each layer. `baseline`: speed is
+    reported relative to this provider. `environment` are the variables that must be set when its libraries are loaded,
+    so that they compute in float32. `streams_key` is the option with the number of runs at the same time that share its
+    threads; without one, each has as many.
     """
 
     engine: ClassVar[str]
@@ -120,6 +153,7 @@ class Provider:
     compiles_each_batch: bool = False
     builds_for_minutes: bool = False
     moves_roundings: bool = False
+    times_layers: bool = False
     baseline: bool = False
     environment: tuple[tuple[str, str], ...] = ()
     streams_key: str | None = None

@@ -126,6 +126,8 @@ def test_anything_unexpected_is_one_paragraph_and_exit_2(
         ["inspect", "\u200b\u2066" + "y" * 5000],
         ["bench", "absent.onnx", "--batch", "9" * 5000],
         ["bench", "absent.onnx", "--provider-option", "\x1b" * 10_000],
+        ["profile", "\x1b[2Jabsent.onnx", "--threads", "1"],
+        ["profile", "absent.onnx", "--provider", "\x1b" * 10_000],
         ["compare", "\x1b[2J", "\x1b[2J"],
         ["nothing" * 100_000],
     ],

@@ -66,12 +66,14 @@ def _plan(names: list[str], shares: dict[str, float], count: int, seed: int) -> 
 def _load() -> None:
     """What every case needs, once; nothing here may start threads or open sessions, which a fork would not survive."""
     import resnetx.benchmark.comparison.rerun
+    import resnetx.benchmark.profiling.run
     import resnetx.benchmark.run
     import resnetx.cli.app
     import resnetx.conversion.export
     import resnetx.inputs.image_folder
     import resnetx.report.bench
     import resnetx.report.comparison
+    import resnetx.report.profile
     import resnetx.verification.verify
     import resnetx.weights.remote.hub  # noqa: F401
 

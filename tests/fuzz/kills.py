@@ -56,6 +56,10 @@ def commands(corpus: Corpus) -> dict[str, Command]:
         "bench": Command(
             arguments=("bench", model, *timing, "--json", "r.json", "--html", "r.html"), targets=("r.json", "r.html")
         ),
+        "profile": Command(
+            arguments=("profile", model, "--duration", "0.1", "--json", "r.json", "--html", "r.html"),
+            targets=("r.json", "r.html"),
+        ),
     }
 
 

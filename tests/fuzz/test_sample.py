@@ -152,14 +152,15 @@ def test_the_families_reach_every_command_and_the_same_seed_is_the_same_case(cor
                 built.append([word.replace(str(folder), "") for word in family.build(setting)])
             assert built[0] == built[1]
             commands_seen.update(built[0][:1])
-    every = {"export", "simplify", "inspect", "verify", "bench", "compare", "convert", "quantize", "tune", "doctor"}
+    every = {"export", "simplify", "inspect", "verify", "bench", "profile", "compare", "convert", "quantize", "tune"}
+    every |= {"doctor"}
     assert every <= commands_seen
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("name", ["verify", "bench", "simplify", "convert", "quantize", "export"])
+@pytest.mark.parametrize("name", ["verify", "bench", "profile", "simplify", "convert", "quantize", "export"])
 def test_signals_at_some_moments(corpus: Corpus, name: str) -> None:
     kills = list(kill_at_moments(corpus, moments=4, seed=1, names=(name,)))
     assert len(kills) == 4 and {kill.signal for kill in kills} == set(STATUS)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from resnetx.base.text import shorten
 from resnetx.benchmark.comparison.compare import Comparison
-from resnetx.benchmark.result import Benchmark
+from resnetx.benchmark.result import Benchmark, Limits
 from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
 from resnetx.report.comparison import change_in_words, interval_in_words, turns_in_words, verdict_in_words
 from resnetx.report.html.charts import describe, latency_chart, limit_chart, placement_chart, throughput_chart
@@ -48,8 +48,8 @@ def render_html(benchmark: Benchmark, comparison: Comparison | None = None) -> s
     """The same benchmark gives the same page, byte for byte."""
     rows = bench_rows(benchmark)
     return ENVIRONMENT.get_template("page.html.jinja").render(
-        style=page_style(),
-        script=_resource("page.js"),
+        style=resource("page.css"),
+        script=resource("page.js"),
         benchmark=benchmark,
         comparison=comparison,
         rows=rows,
@@ -64,21 +64,18 @@ def render_html(benchmark: Benchmark, comparison: Comparison | None = None) -> s
     )
 
 
-def page_style() -> Markup:
-    return _resource("page.css")
-
-
 def machine_facts(benchmark: Benchmark) -> dict[str, list[tuple[str, str]]]:
     """The machine, its peaks and the settings, as names and texts."""
     earlier = {"against": benchmark.against and benchmark.against.file, "interleaved_with": benchmark.interleaved_with}
     return {
-        "Machine": list(_flat(benchmark.machine)),
-        "Limits, measured in this run": list(_peaks(benchmark)),
-        "Settings": list(_flat(asdict(benchmark.settings) | earlier)),
+        "Machine": list(flat(benchmark.machine)),
+        "Limits, measured in this run": list(peaks(benchmark.limits, benchmark.limits_problem)),
+        "Settings": list(flat(asdict(benchmark.settings) | earlier)),
     }
 
 
-def _resource(name: str) -> Markup:
+def resource(name: str) -> Markup:
+    """A file of this folder, which is inserted as it is."""
     return Markup(files("resnetx.report.html").joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -101,11 +98,11 @@ def _counts(rows: tuple[BenchRow, ...]) -> list[tuple[str, int, str]]:
     ]
 
 
-def _peaks(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
+def peaks(limits: Limits | None, problem: str | None) -> Iterator[tuple[str, str]]:
     """GPU peaks are included if one of them was measured."""
-    if benchmark.limits is None:
-        yield "limits", f"not measured: {benchmark.limits_problem}" if benchmark.limits_problem else "not measured"
-    known = vars(benchmark.limits) if benchmark.limits else {}
+    if limits is None:
+        yield "limits", f"not measured: {problem}" if problem else "not measured"
+    known = vars(limits) if limits else {}
     on_gpu = any(value is not None for name, value in known.items() if name.startswith("gpu_"))
     for name, value in known.items():
         of_gpu = name.startswith("gpu_")
@@ -114,18 +111,18 @@ def _peaks(benchmark: Benchmark) -> Iterator[tuple[str, str]]:
             yield f"GPU {title}" if of_gpu else title, "not measured" if value is None else f"{number(value)}{unit}"
 
 
-def _flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+def flat(value: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Nested facts as one list of names and texts."""
     if depth > DEEPEST:
         yield name, "…"
     elif isinstance(value, Mapping):
         for key, item in value.items():
             words = str(key).replace("_", " ")
-            yield from _flat(item, f"{name}, {words}" if name else words, depth + 1)
+            yield from flat(item, f"{name}, {words}" if name else words, depth + 1)
     elif isinstance(value, list | tuple):
         if any(isinstance(item, Mapping | list | tuple) for item in value):
             for index, item in enumerate(value, 1):
-                yield from _flat(item, f"{name} {index}", depth + 1)
+                yield from flat(item, f"{name} {index}", depth + 1)
         elif value:
             yield name, ", ".join(map(_plain, value))
     elif value is not None:

@@ -4,7 +4,7 @@ from markupsafe import Markup
 
 from resnetx.report.html.charts import COLOURS, MARKERS, WIDTH, Scale, nice_ticks
 from resnetx.report.html.markup import element, number
-from resnetx.report.html.page import ENVIRONMENT, machine_facts, page_style
+from resnetx.report.html.page import ENVIRONMENT, machine_facts, resource
 from resnetx.report.tuning_words import FinalistRow, base_speed, finalist_rows, trial_rows, winner_in_words
 from resnetx.tuning.result import Tuning, p95_ms
 
@@ -15,7 +15,7 @@ def render_tuning_page(result: Tuning) -> str:
     """The same result gives the same page, byte for byte."""
     rows = finalist_rows(result)
     return ENVIRONMENT.get_template("tuning.html.jinja").render(
-        style=page_style(),
+        style=resource("page.css"),
         result=result,
         rows=rows,
         trials=trial_rows(result),

@@ -7,6 +7,7 @@ from pathlib import Path
 from resnetx.errors import GraphError
 from resnetx.machine.facts import read_processor
 from resnetx.runtime.convolution_probe import measured_precision, one_convolution, problem_with
+from resnetx.runtime.openvino.profile import open_profiled
 from resnetx.runtime.openvino.provider import OpenVINOProvider
 from resnetx.runtime.openvino.session import open_session
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
@@ -37,6 +38,8 @@ class OpenVINO(Engine):
     def open(self, source: Source, opening: Opening) -> Runner:
         """OpenVINO runs all of a model or nothing; if fallback is allowed, ONNX Runtime runs what it cannot."""
         assert isinstance(source, Path | bytes)
+        if opening.profile:
+            return open_profiled(self._provider, source, opening)
         try:
             return open_session(self._provider, source, opening)
         except GraphError as error:

@@ -1,5 +1,6 @@
 """The kernels of a compiled model: what runs each layer, in which precision, and which are slower than expected."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,17 @@ SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
-    """What runs one layer, which may be several nodes of the file: `layers` are their names."""
+    """What runs one layer, which may be several nodes of the file: `layers` are their names, `title` its own.
 
+    `moved_bytes` are those of its inputs, weights and outputs; None if a size is free.
+    """
+
+    title: str
     layers: str
     kind: str
     name: str
     precision: str
+    moved_bytes: int | None
 
     @property
     def heavy(self) -> bool:
@@ -36,15 +42,16 @@ class Kernel:
 
 def kernels_of(compiled: "ov.CompiledModel") -> tuple[Kernel, ...]:
     """The kernels of a compiled model, in execution order."""
-    nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
     kernels = [
         Kernel(
-            layers=_text(node, "originalLayersNames"),
-            kind=_text(node, "layerType"),
-            name=_text(node, "primitiveType"),
-            precision=_text(node, "runtimePrecision"),
+            title=node.get_friendly_name(),
+            layers=_text(facts := node.get_rt_info(), "originalLayersNames"),
+            kind=_text(facts, "layerType"),
+            name=_text(facts, "primitiveType"),
+            precision=_text(facts, "runtimePrecision"),
+            moved_bytes=_bytes([*node.inputs(), *node.outputs()]),
         )
-        for node in nodes
+        for node in compiled.get_runtime_model().get_ordered_ops()
     ]
     return tuple(kernel for kernel in kernels if kernel.kind not in IDLE)
 
@@ -76,6 +83,13 @@ def _counted(some: Sequence[Kernel], all_of_them: Sequence[Kernel]) -> str:
 def _named(kernels: Sequence[Kernel]) -> str:
     names = ", ".join(readable(kernel.layers, 60) for kernel in kernels[:SHOWN])
     return f"{names} and others" if len(kernels) > SHOWN else names
+
+
+def _bytes(ports: "Sequence[ov.Input | ov.Output]") -> int | None:
+    if any(port.get_partial_shape().is_dynamic for port in ports):
+        return None
+    bits = [int(port.get_element_type().bitwidth * math.prod(port.get_partial_shape().to_shape())) for port in ports]
+    return sum(bits) // 8
 
 
 def _text(facts: "ov.RTMap", name: str) -> str:

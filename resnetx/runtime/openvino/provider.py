@@ -13,4 +13,5 @@ class OpenVINOProvider(Provider):
     engine: ClassVar = "openvino"
 
     package: str | None = "openvino"
+    times_layers: bool = True
     device: str = "CPU"

@@ -81,7 +81,15 @@ class OpenVINOSession(Runner):
 
 
 def open_session(provider: OpenVINOProvider, model: Path | bytes, opening: Opening) -> OpenVINOSession:
-    """Compile a file or a serialized model for the device of `provider`; with a digest, by way of the cache."""
+    """Open a file or a serialized model on the device of `provider`."""
+    compiled, facts = compile_session(provider, model, opening)
+    return OpenVINOSession(compiled, facts, on_device=opening.on_device)
+
+
+def compile_session(
+    provider: OpenVINOProvider, model: Path | bytes, opening: Opening
+) -> "tuple[ov.CompiledModel, Facts]":
+    """Compile a model for the device of `provider`; with a digest, by way of the cache."""
     properties = resolve_properties(provider, opening)
     begin = time.perf_counter()
     graph = parse_graph(model)
@@ -109,7 +117,7 @@ def open_session(provider: OpenVINOProvider, model: Path | bytes, opening: Openi
     )
     if cache is not None and cached is None:
         cache.store(compiled)
-    return OpenVINOSession(compiled, facts, on_device=opening.on_device)
+    return compiled, facts
 
 
 def _read(model: Path | bytes, graph: onnx.GraphProto, batch: int | None) -> "ov.Model":

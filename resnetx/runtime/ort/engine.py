@@ -9,6 +9,7 @@ import onnx
 
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.ort.device_session import DeviceSession, records_graph
+from resnetx.runtime.ort.profile import open_profiled
 from resnetx.runtime.ort.provider_probe import provider_precision, why_not
 from resnetx.runtime.ort.providers import CPU, ExecutionProvider
 from resnetx.runtime.ort.session import open_session
@@ -44,6 +45,8 @@ class OnnxRuntime(Engine):
         """Open a session, which may record a CUDA graph and cache an engine; `on_device` uses bound buffers."""
         assert isinstance(source, Path | bytes)
         provider, options = self._provider, dict(opening.options)
+        if opening.profile:
+            return open_profiled(provider, source, opening)
         if provider.keeps_engines and opening.batch is not None:
             options = with_engine_cache(opening.digest, options, inputs=opening.inputs, batch=opening.batch)
         graph = graph_options(provider, options, opening)

@@ -82,6 +82,7 @@ CPU = ExecutionProvider(
     problem=lambda: None,
     precision=lambda options: "fp32",
     native_options=None,
+    times_layers=True,
 )
 
 

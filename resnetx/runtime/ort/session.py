@@ -67,9 +67,17 @@ class Session(Runner):
 
 
 def open_session(
-    provider: ExecutionProvider, model: Path | bytes, opening: Opening, *, opened_at: float = 0.0
+    provider: ExecutionProvider,
+    model: Path | bytes,
+    opening: Opening,
+    *,
+    opened_at: float = 0.0,
+    trace: Path | None = None,
 ) -> Session:
-    """Open a file or a serialized model, and check that `provider` runs it. `opened_at` is for `engine_origin`."""
+    """Open a file or a serialized model, and check that `provider` runs it.
+
+    `opened_at` is for `engine_origin`; `trace` is where a trace of all runs is to be written.
+    """
     refuse_configured_models()
     begin = time.perf_counter()
     level = {} if opening.optimize else {"graph_optimization_level": "disable"}
@@ -79,6 +87,7 @@ def open_session(
     settings = resolve_settings(
         provider, precision=opening.precision, threads=opening.threads, options=options, stored=stored
     )
+    settings = replace(settings, trace=trace)
     if opening.batch is not None:
         # Providers are faster with fixed sizes.
         name = batch_name(graph)

@@ -56,6 +56,8 @@ class Settings:
     native: Mapping[str, str]
     # Sizes of free dimensions by name, if the caller uses no other size.
     dimensions: Mapping[str, int] = field(default_factory=dict)
+    # Where a trace of all runs is written, without its ending; None if none is recorded.
+    trace: Path | None = None
 
     def session_options(self) -> ort.SessionOptions:
         options = ort.SessionOptions()
@@ -63,6 +65,8 @@ class Settings:
             setattr(options, name, _field_value(name, value))
         for key, value in self.keys.items():
             options.add_session_config_entry(key, value)
+        if self.trace is not None:
+            options.enable_profiling, options.profile_file_prefix = True, str(self.trace)
         for name, size in self.dimensions.items():
             options.add_free_dimension_override_by_name(name, size)
         return options

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from resnetx.errors import ResnetxError
+from resnetx.runtime.pytorch.profile import open_profiled
 from resnetx.runtime.pytorch.provider import TorchProvider
 from resnetx.runtime.pytorch.runner import open_torch
 from resnetx.runtime.runner import Engine, Opening, Runner, Source, TensorInfo
@@ -35,6 +36,8 @@ class PyTorch(Engine):
     def open(self, source: Source, opening: Opening) -> Runner:
         """`source` builds the module, whose inputs and outputs are named as in the exported file."""
         assert callable(source)
+        if opening.profile:
+            return open_profiled(source, self._provider, opening)
         return open_torch(source, self._provider, opening)
 
     def _convolved(self) -> np.ndarray:

@@ -160,6 +160,13 @@ class TorchRunner(Runner):
 
 def open_torch(build: Callable[[], nn.Module], provider: TorchProvider, opening: Opening) -> TorchRunner:
     """A runner for the module that `build` makes."""
+    begin = time.perf_counter()
+    options = torch_options(provider, opening)
+    return TorchRunner(build(), provider, options, opening, begin)
+
+
+def torch_options(provider: TorchProvider, opening: Opening) -> TorchOptions:
+    """The options of an opening, with which the module can run here."""
     own = {"precision": "bf16"} if opening.precision == "bf16" else {}
     options = TorchOptions.parse(own | dict(opening.options), provider=provider)
     problem = cuda_problem() if options.device == "cuda" else None
@@ -167,8 +174,7 @@ def open_torch(build: Callable[[], nn.Module], provider: TorchProvider, opening:
         raise RuntimeUnavailableError(
             f"The provider {provider.name} was asked to run on CUDA, and {problem}; to fix it: {CUDA_INSTALL}."
         )
-    begin = time.perf_counter()
-    return TorchRunner(build(), provider, options, opening, begin)
+    return options
 
 
 def _in_force(options: TorchOptions, threads: int, provider: TorchProvider) -> dict[str, str]:

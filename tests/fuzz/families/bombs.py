@@ -194,7 +194,9 @@ def bomb(setting: Setting) -> list[str]:
     )
     model: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     path = str(setting.write("m.onnx", model.SerializeToString()))
-    match rng.choice(["inspect", "verify", "openvino", "reference", "simplify", "convert", "quantize", "bench"]):
+    match rng.choice(
+        ["inspect", "verify", "openvino", "reference", "simplify", "convert", "quantize", "profile", "bench"]
+    ):
         case "inspect":
             return ["inspect", path]
         case "verify":
@@ -210,6 +212,8 @@ def bomb(setting: Setting) -> list[str]:
             return ["verify", str(setting.corpus.plain), "--reference", path]
         case "simplify":
             return ["simplify", path, "-o", "out/s.onnx", "--timeout", "8"]
+        case "profile":
+            return ["profile", path, "--provider", "cpu", "--duration", "0.1", "--timeout", "8"]
     return ["bench", path, "--provider", "cpu", "--duration", "0.1", "--rounds", "2", "--timeout", "8"]
 
 

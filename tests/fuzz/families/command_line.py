@@ -86,6 +86,10 @@ OPTIONS = {
         *("--target-qps", "--latency-bound", "--percentile", "--boundary", "--provider-option", "--against"),
         *("--max-slowdown", "--timeout", "--precision", "--processes", "--memory-mb", "--json", "--html"),
     ),
+    "profile": (
+        *("--provider", "--batch", "--threads", "--precision", "--provider-option", "--duration", "--top"),
+        *("--timeout", "--memory-mb", "--json", "--html"),
+    ),
     "compare": ("--max-slowdown", "--json", "--markdown"),
     "simplify": ("-o", "--timeout", "--json"),
     "convert": ("-o", "--precision", "--exclude", "--images", "--timeout", "--memory-mb", "--json"),
@@ -124,6 +128,8 @@ def options(setting: Setting) -> list[str]:
             return ["verify", rng.choice([none, str(setting.corpus.model)]), *given]
         case "bench":
             return ["bench", none, *given]
+        case "profile":
+            return ["profile", none, *given]
         case "compare":
             return ["compare", str(setting.corpus.result), str(setting.corpus.result), *given]
         case "simplify":
@@ -214,6 +220,7 @@ def inputs(setting: Setting) -> list[str]:
         ["tune", strange, "-o", "out/d"],
         ["tune", model, "-o", "out/d", "--calibrate", strange],
         ["bench", strange],
+        ["profile", strange],
         ["verify", model, "--golden", strange],
         ["verify", model, "--reference", strange],
         ["verify", model, "--weights", strange],

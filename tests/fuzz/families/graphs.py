@@ -22,6 +22,7 @@ MOSTLY_HERE = (
     "quantize",
     "bench",
     "tune",
+    "profile",
 )
 EXTREMES = (-1, 0, 1, 2**31, 2**63 - 1, -(2**63), 10**6)
 
@@ -44,6 +45,9 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
         case "bench":
             provider = setting.rng.choice(["cpu", "openvino", "auto"])
             return ["bench", path, "--provider", provider, "--duration", "0.1", "--rounds", "2", "--timeout", "10"]
+        case "profile":
+            provider = setting.rng.choice(["cpu", "openvino", "torch", "auto"])
+            return ["profile", path, "--provider", provider, "--duration", "0.1", "--timeout", "10"]
         case "convert":
             return ["convert", path, "-o", "out/h.onnx", "--timeout", "10"]
         case "quantize":

@@ -5,7 +5,7 @@ from resnetx.runtime.openvino.library import error_line
 
 
 def kernel(name: str, precision: str = "f32", kind: str = "Convolution") -> Kernel:
-    return Kernel(layers=f"layer of {name}", kind=kind, name=name, precision=precision)
+    return Kernel(title=name, layers=f"layer of {name}", kind=kind, name=name, precision=precision, moved_bytes=None)
 
 
 def test_kernels_are_counted_and_slow_ones_are_named() -> None:
