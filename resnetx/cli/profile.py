@@ -52,6 +52,7 @@ def profile(
     Exit status: 0 the file was profiled; 2 it could not be run, or the provider does not tell the time of its layers.
     """
     import json
+    from dataclasses import replace
 
     from resnetx.base.files import write_whole
     from resnetx.benchmark.profiling.options import ProfileOptions
@@ -59,6 +60,7 @@ def profile(
     from resnetx.cli.files import check_files
     from resnetx.cli.terminal import console, show_progress
     from resnetx.report.profile import render_profile
+    from resnetx.runtime.tuned_model import model_file, read_tuned
 
     options = ProfileOptions(
         provider=provider,
@@ -70,6 +72,16 @@ def profile(
         timeout_s=timeout,
         memory_mb=memory_mb,
     )
+    if model.is_dir():
+        tuned = read_tuned(model)
+        model = model_file(model)
+        options = replace(
+            options,
+            provider=tuned.provider if provider == AUTO else provider,
+            batch=batch or tuned.batch,
+            threads=threads or tuned.threads,
+            precision=tuned.precision,
+        )
     check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": [model]})
     with show_progress() as progress:
         result = profile_file(model, options, step=progress.step)

@@ -98,6 +98,8 @@ def test_the_winner_is_a_folder_that_bench_and_verify_take(
     assert (row.provider, row.threads, row.concurrency) == (tuned.provider, 1, tuned.streams)
     assert row.parity is not None and row.parity.passed and row.status == "ok"
     assert main(["inspect", str(folder)]) == 0
+    assert main(["profile", str(folder), "--duration", "0.2"]) == 0
+    assert tuned.provider in capsys.readouterr().out
     assert main(["verify", str(folder), "--batch", "2"]) == 0
     assert tuned.provider in capsys.readouterr().out
     assert main(["bench", str(folder), "--provider", "cpu"]) == 2
