@@ -52,7 +52,7 @@ fuzz: setup
 gpu:
 	PYTHONPATH=.:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,python3) benchmarks/gpu_check.py --out out/gpu
 
-# Our speed beside that of others, in an environment that holds them; takes some ten minutes of a quiet machine.
+# Our speed beside that of others, in an environment that holds them; takes about half an hour of a quiet machine.
 peers: $(VENV)-peers/.setup-done
 	$(VENV)-peers/bin/python benchmarks/peers.py
 

@@ -6,7 +6,8 @@
 Every row is a separate process, opened with the API that its users call, fed the same host arrays and compared with
 PyTorch in float64. Ratios are our images per second over the peer's, so above 1 ours is faster, with the interval that
 `compare` reports. Latency is measured with one caller; throughput with two, each with its own request, for which
-OpenVINO's throughput hint is intended.
+OpenVINO's throughput hint is intended. The weights are random, and all INT8 files are calibrated on the same synthetic
+images, so that INT8 rows tell speeds, and whether a file computes what it should, but nothing of accuracy.
 """
 
 import argparse
@@ -14,168 +15,146 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import local
 from typing import Any
 
-import numpy as np
+from peer_files import FLOAT, OURS, OURS_PIXELS, TOOLS, make_files
+from peer_runners import PEERS
 
-import resnetx
+from resnetx.base.precisions import SessionPrecision
 from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.comparison.ratio import contrast_processes
 from resnetx.benchmark.options import BenchOptions, resolved
-from resnetx.benchmark.plan import PlannedCase, look_into
+from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into
 from resnetx.benchmark.result import BenchCase
 from resnetx.benchmark.run import run_cases
 from resnetx.benchmark.samples import valid_processes
-from resnetx.benchmark.worker import CaseOrder, open_case, opening_of
+from resnetx.benchmark.worker import CaseOrder, open_case
 from resnetx.benchmark.worker import main as serve
 from resnetx.cli.live_view import watch_benchmark
 from resnetx.graph.card import ModelCard
-from resnetx.runtime.runner import Call, Facts, Feeds, Runner
+from resnetx.graph.inspection.inspect import ValueInfo
+from resnetx.machine.facts import read_processor
+from resnetx.runtime.runner import Runner
 
-CALLERS = 2
-# Our row in each comparison. It is of the same kind, so that a lower precision is not reported as higher speed.
-OURS = {"latency": "openvino", "throughput": "openvino-throughput"}
-
-
-class PeerRunner(Runner):
-    """A peer's own call behind the harness's interface."""
-
-    def __init__(
-        self,
-        name: str,
-        call: Callable[[np.ndarray], np.ndarray],
-        precision: str,
-        order: CaseOrder,
-        options: Mapping[str, str] | None = None,
-    ) -> None:
-        opening = opening_of(order)
-        super().__init__(
-            Facts(
-                provider=name,
-                inputs=opening.inputs,
-                outputs=opening.outputs,
-                placement=((name, 1),),
-                effective_precision=precision,
-                options=options or {},
-            )
-        )
-        self._call = call
-
-    def run(self, feeds: Feeds) -> dict[str, np.ndarray]:
-        return {self.outputs[0].name: self._call(feeds[self.inputs[0].name])}
-
-    def bind(self, feeds: Feeds) -> Call:
-        return partial(self.run, feeds)
-
-    def close(self) -> None:
-        del self._call
+BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
-def plain_onnxruntime(order: CaseOrder) -> PeerRunner:
-    import onnxruntime as ort
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Ours has a `provider` of `bench`; a peer has its name in PEERS, and may need a file that its tool `made`."""
 
-    session = ort.InferenceSession(order.model, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return PeerRunner("onnxruntime", lambda images: session.run(None, {name: images})[0], "fp32", order)
-
-
-def optimum(order: CaseOrder) -> PeerRunner:
-    """The class that Optimum's documentation recommends instead of that of transformers."""
-    from optimum.onnxruntime import ORTModelForImageClassification
-
-    with tempfile.TemporaryDirectory() as folder:
-        _as_transformers(Path(order.model), Path(folder))
-        model = ORTModelForImageClassification.from_pretrained(folder)
-    return PeerRunner("optimum", lambda images: model(pixel_values=images).logits, "fp32", order)
+    name: str
+    provider: str = ""
+    file: str = FLOAT
+    precision: SessionPrecision = "default"
+    options: Mapping[str, str] = field(default_factory=dict)
+    made: str = ""
 
 
-def _as_transformers(source: Path, folder: Path) -> None:
-    """Save our file under the names that Optimum expects, with transformers' configuration of a ResNet."""
-    import onnx
-    from transformers import ResNetConfig
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Rows of one kind, so that a lower precision is not reported as higher speed. The first is ours.
 
-    model = onnx.load(source)
-    old, model.graph.input[0].name = model.graph.input[0].name, "pixel_values"
-    for node in model.graph.node:
-        node.input[:] = ["pixel_values" if name == old else name for name in node.input]
-    onnx.save(model, folder / "model.onnx")
-    ResNetConfig(num_labels=1000).save_pretrained(folder)
+    The closest competitors are adjacent, so that a disturbance affects both.
+    """
 
-
-def native_openvino(order: CaseOrder, hint: str) -> PeerRunner:
-    """OpenVINO without ONNX Runtime, with static shapes as in its benchmark_app; each calling thread has a request."""
-    import openvino as ov
-
-    core = ov.Core()
-    model = core.read_model(order.model)
-    model.reshape([order.batch, *order.inputs[0][2][1:]])
-    compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": hint})
-    own = local()
-
-    def call(images: np.ndarray) -> np.ndarray:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        return np.array(own.request.infer({0: images}, share_inputs=True, share_outputs=True)[0])
-
-    precision = {"bf16": "bf16", "f32": "fp32"}[compiled.get_property("INFERENCE_PRECISION_HINT").to_string()]
-    names = ("NUM_STREAMS", "INFERENCE_NUM_THREADS", "OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-    options = {name: str(compiled.get_property(name)) for name in names}
-    return PeerRunner(f"openvino-native-{hint.lower()}", call, precision, order, options)
+    title: str
+    rows: tuple[Row, ...]
+    callers: int = 1
 
 
-PEERS: dict[str, Callable[[CaseOrder], PeerRunner]] = {
-    "onnxruntime": plain_onnxruntime,
-    "optimum": optimum,
-    "openvino-native-latency": lambda order: native_openvino(order, "LATENCY"),
-    "openvino-native-throughput": lambda order: native_openvino(order, "THROUGHPUT"),
-}
-# Our own rows: a provider of bench and its options.
-ROWS: dict[str, tuple[str, Mapping[str, str]]] = {
-    "openvino": ("openvino", {}),
-    "cpu": ("cpu", {}),
-    "torch": ("torch", {}),
-    "torch-compile": ("torch-compile", {}),
-    "torch-compile-bf16": ("torch-compile", {"precision": "bf16"}),
-    "openvino-throughput": ("openvino", {"PERFORMANCE_HINT": "THROUGHPUT"}),
-}
-# The closest competitors are adjacent, so that a disturbance affects both.
-LATENCY = (
-    *("openvino", "openvino-native-latency", "cpu", "onnxruntime", "optimum"),
-    *("torch", "torch-compile", "torch-compile-bf16"),
+NNCF, NNCF_ONNX, ORT = TOOLS["nncf-openvino"], TOOLS["nncf-onnx"], TOOLS["onnxruntime"]
+COMPARISONS = (
+    Comparison(
+        title="fp32",
+        rows=(
+            Row(name="openvino", provider="openvino", precision="fp32"),
+            Row(name="openvino-native-latency"),
+            Row(name="cpu", provider="cpu"),
+            Row(name="onnxruntime"),
+            Row(name="optimum"),
+            Row(name="torch", provider="torch"),
+            Row(name="torch-compile", provider="torch-compile"),
+        ),
+    ),
+    Comparison(
+        title="bf16",
+        rows=(
+            Row(name="openvino-bf16", provider="openvino", precision="bf16"),
+            Row(name="openvino-native-bf16", precision="bf16"),
+            Row(name="torch-bf16", provider="torch", precision="bf16"),
+            Row(name="torch-compile-bf16", provider="torch-compile", precision="bf16"),
+        ),
+    ),
+    Comparison(
+        title="INT8 on OpenVINO",
+        rows=(
+            Row(name="openvino-int8", provider="openvino", file=OURS["openvino"]),
+            Row(name="nncf-openvino-int8", made=NNCF),
+            Row(name="nncf-onnx-int8", made=NNCF_ONNX),
+        ),
+    ),
+    Comparison(
+        title="INT8 on ONNX Runtime's cpu provider",
+        rows=(Row(name="cpu-int8", provider="cpu", file=OURS["cpu"]), Row(name="onnxruntime-int8", made=ORT)),
+    ),
+    Comparison(
+        title="INT8 from pixels to the five best classes, on OpenVINO",
+        rows=(
+            Row(name="openvino-int8-pixels", provider="openvino", file=OURS_PIXELS["openvino"]),
+            Row(name="nncf-openvino-int8-numpy", file=OURS_PIXELS["openvino"], made=NNCF),
+        ),
+    ),
+    Comparison(
+        title="INT8 from pixels to the five best classes, on ONNX Runtime's cpu provider",
+        rows=(
+            Row(name="cpu-int8-pixels", provider="cpu", file=OURS_PIXELS["cpu"]),
+            Row(name="onnxruntime-int8-numpy", file=OURS_PIXELS["cpu"], made=ORT),
+        ),
+    ),
+    Comparison(
+        title="fp32",
+        rows=(
+            Row(
+                name="openvino-throughput",
+                provider="openvino",
+                precision="fp32",
+                options={"PERFORMANCE_HINT": "THROUGHPUT"},
+            ),
+            Row(name="openvino-native-throughput"),
+        ),
+        callers=2,
+    ),
 )
-THROUGHPUT = ("openvino-throughput", "openvino-native-throughput")
 
 
 def open_row(order: CaseOrder, card: ModelCard | None) -> Runner:
-    begin, name = time.perf_counter(), order.provider
-    if name in PEERS:
-        runner: Runner = PEERS[name](order)
-        runner.facts = replace(runner.facts, opened_s=time.perf_counter() - begin)
-    else:
-        runner = open_case(replace(order, provider=ROWS[name][0]), card)
-        runner.provider = name
+    if order.provider not in PEERS:
+        return open_case(order, card)
+    begin = time.perf_counter()
+    runner = PEERS[order.provider](order)
+    runner.facts = replace(runner.facts, opened_s=time.perf_counter() - begin)
     return runner
 
 
-def planned(model: Path, options: BenchOptions, only: list[str]) -> list[RunningCase]:
-    looked = look_into(model)
-    return [
-        RunningCase(
-            plan=PlannedCase(
-                model=looked, provider=name, batch=batch, options=dict(ROWS[name][1]) if name in ROWS else {}
-            ),
-            options=replace(options, concurrency=callers),
-        )
-        for batch in options.batches or ()
-        for callers, names in ((1, LATENCY), (CALLERS, THROUGHPUT))
-        for name in names
-        if not only or name in only
-    ]
+def why_not(row: Row, problems: Mapping[str, str], instructions: Collection[str]) -> str | None:
+    """Why a row cannot run here: its file could not be made, or the processor would emulate its precision."""
+    if row.precision == "bf16" and not BF16 & set(instructions):
+        return "this processor has no instructions for bf16"
+    return problems.get(row.made) or problems.get(row.file)
+
+
+def planned(row: Row, model: BenchModel, batch: int, options: BenchOptions) -> RunningCase:
+    if not row.provider and model.card is not None and model.card.output != "logits":
+        # NumPy makes the five best classes of a peer's logits, which are what is verified.
+        card = replace(model.card, output="logits")
+        shape = (None, model.card.classes)
+        model = replace(model, card=card, outputs=(ValueInfo(name="logits", type="float32", shape=shape),))
+    plan = PlannedCase(model=model, provider=row.provider or row.name, batch=batch, options=dict(row.options))
+    return RunningCase(plan=plan, options=options, name=row.name)
 
 
 def ratio_of(ours: BenchCase, peer: BenchCase) -> tuple[float, float, float] | None:
@@ -184,32 +163,43 @@ def ratio_of(ours: BenchCase, peer: BenchCase) -> tuple[float, float, float] | N
     return None if contrast is None else (contrast.ratio, contrast.low, contrast.high)
 
 
-def show(cases: tuple[BenchCase, ...]) -> list[dict[str, Any]]:
+def result_rows(
+    cases: Mapping[tuple[int, str], BenchCase],
+    batches: Sequence[int],
+    shown: Sequence[Comparison],
+    why: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """A row for each case, by batch and name, and for each that could not run, by its name in `why`."""
     rows = []
-    for batch in dict.fromkeys(case.batch for case in cases):
-        for kind, callers in (("latency", 1), ("throughput", CALLERS)):
-            here = [case for case in cases if (case.batch, case.concurrency) == (batch, callers)]
-            best = next((case for case in here if case.provider == OURS[kind] and case.status == "ok"), None)
-            print(f"\nbatch {batch}, {callers} caller{'s' * (callers > 1)}")
-            for case in here:
-                rows.append(_row(case, best))
-                print(_line(rows[-1]))
+    for batch in batches:
+        for comparison in shown:
+            best = cases.get((batch, comparison.rows[0].name))
+            for row in comparison.rows:
+                about = {"row": row.name, "batch": batch, "callers": comparison.callers, "kind": comparison.title}
+                case = cases.get((batch, row.name))
+                rows.append(about | ({"error": why[row.name]} if case is None else _figures(case, best)))
     return rows
 
 
-def _row(case: BenchCase, best: BenchCase | None) -> dict[str, Any]:
-    figures = case.summary
+def _figures(case: BenchCase, best: BenchCase | None) -> dict[str, Any]:
+    works = case.status == "ok"
     return {
-        "row": case.provider,
-        "batch": case.batch,
-        "callers": case.concurrency,
         "precision": case.effective_precision,
-        "median_ms": figures.median_ms,
-        "images_per_s": figures.images_per_s,
-        "ratio": ratio_of(best, case) if best and case.status == "ok" else None,
+        "median_ms": case.summary.median_ms,
+        "images_per_s": case.summary.images_per_s,
+        "ratio": ratio_of(best, case) if works and best and best.status == "ok" else None,
         "parity": None if case.parity is None else case.parity.passed,
         "error": case.error,
     }
+
+
+def lines_of(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    head = None
+    for row in rows:
+        callers = f"{row['callers']} caller{'s' * (row['callers'] > 1)}"
+        if head != (head := (row["batch"], row["kind"], row["callers"])):
+            yield f"\nbatch {row['batch']}, {callers}, {row['kind']}"
+        yield _line(row)
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -221,13 +211,23 @@ def _line(row: Mapping[str, Any]) -> str:
     return f"  {row['row']:27} {row['precision']:5} {figures}  {ratio}  {agrees}"
 
 
+def chosen(only: Collection[str]) -> list[Comparison]:
+    found = [
+        replace(each, rows=tuple(row for row in each.rows if not only or row.name in only)) for each in COMPARISONS
+    ]
+    return [each for each in found if each.rows]
+
+
 def main() -> None:
+    names = ", ".join(row.name for comparison in COMPARISONS for row in comparison.rows)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=50)
     parser.add_argument("--batch", default="1,8")
     parser.add_argument("--duration", type=float, default=10.0, help="seconds of timing for each row")
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--only", default="", help="only these rows, by name: " + ", ".join((*LATENCY, *THROUGHPUT)))
+    parser.add_argument("--processes", type=int, help="of each row, one after another")
+    parser.add_argument("--samples", type=int, default=256, help="synthetic images to calibrate INT8 on")
+    parser.add_argument("--only", default="", help=f"only these rows, by name: {names}")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     options = resolved(
@@ -235,20 +235,38 @@ def main() -> None:
             batches=tuple(int(size) for size in arguments.batch.split(",")),
             duration_s=arguments.duration,
             rounds=arguments.rounds,
+            processes=arguments.processes,
         )
     )
-    worker, only = (sys.executable, __file__, "--row"), [name for name in arguments.only.split(",") if name]
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model.onnx"
-        resnetx.export(resnetx.resnet_config(arguments.depth), model, verify=False)
-        with watch_benchmark() as watch:
-            result = run_cases(planned(model, options, only), options, watch=watch, worker=worker)
+    batches = options.batches or ()
+    shown = chosen([name for name in arguments.only.split(",") if name])
+    rows = [row for comparison in shown for row in comparison.rows]
+    with tempfile.TemporaryDirectory() as place, watch_benchmark() as watch:
+        folder, needed = Path(place), {name for row in rows for name in (row.file, row.made)}
+        problems = make_files(folder, arguments.depth, arguments.samples, needed, watch.step)
+        instructions = read_processor().instruction_sets
+        why = {row.name: reason for row in rows if (reason := why_not(row, problems, instructions))}
+        looked = {name: look_into(folder / name) for name in {row.file for row in rows if row.name not in why}}
+        cases = {
+            (batch, row.name): planned(
+                row,
+                looked[row.file],
+                batch,
+                replace(options, concurrency=comparison.callers, precision=row.precision),
+            )
+            for batch in batches
+            for comparison in shown
+            for row in comparison.rows
+            if row.name not in why
+        }
+        result = run_cases([*cases.values()], options, watch=watch, worker=(sys.executable, __file__, "--row"))
     print(f"ResNet-{arguments.depth}, {result.machine.get('processor')}, {options.threads} threads")
     for warning in dict.fromkeys(warning for case in result.cases for warning in case.warnings):
         print(f"  {warning}")
-    rows = show(result.cases)
+    found = result_rows(dict(zip(cases, result.cases, strict=True)), batches, shown, why)
+    print("\n".join(lines_of(found)))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows, "benchmark": result.to_json()}) + "\n")
+        arguments.json.write_text(json.dumps({"rows": found, "benchmark": result.to_json()}) + "\n")
 
 
 if __name__ == "__main__":

@@ -165,7 +165,8 @@ class Worker:
 
     def _hidden_logits(self, batches: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         """The logits that the file's outputs are computed from, with the case's options; for PyTorch, the module's."""
-        opening = replace(opening_of(self._order), on_device=False)
+        # Not from an engine's cache, which holds the file without this output.
+        opening = replace(opening_of(self._order), on_device=False, digest=None)
         provider = find_provider(self._runner.provider)
         engine = engine_of(provider)
         feeds = [list(batch) for batch in batches]

@@ -30,6 +30,8 @@ def render_quantization(result: Quantizing) -> RenderableType:
         parts.append(Text(f"  signal to error of the scores: {listed}"))
     if made.weight_bits < 8:
         parts.append(Text("  weights of 7 bits: this processor's sums of 8-bit products would overflow"))
+    if made.shifted:
+        parts.append(Text(f"  weights of {len(made.shifted)} layers shifted by one, for kernels that are faster here"))
     parts += [Text(), *_measured(result)]
     if len(made.steps) > 1:
         parts += [Text(), _steps(result)]

@@ -82,6 +82,13 @@ def test_openvino_is_timed_verified_and_tells_its_kernels(folder: Path) -> None:
     assert case_of(result, provider="cpu").kernels == []
 
 
+def test_logits_behind_other_outputs_are_not_those_of_the_cached_engine(folder: Path) -> None:
+    options = replace(QUICK, providers=("openvino",), batches=(2,), processes=1)
+    (case,) = run_benchmark([folder / "top3.onnx"], options).cases
+    assert case.error is None and case.parity is not None and case.parity.passed
+    assert {check.output for check in case.parity.checks} == {"logits", "scores", "indices"}
+
+
 def test_a_link_to_itself_is_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,7 +92,8 @@ def test_the_closest_method_is_taken_and_the_digest_is_that_of_the_samples(
     again = quantize(ours, tmp_path / "b.onnx", calibrate=images, target="cpu", method=first.method).made
     fewer = quantize(ours, tmp_path / "c.onnx", calibrate=images, target="cpu", method=first.method, samples=10).made
     assert first.digest == again.digest != fewer.digest and fewer.samples == 10
-    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    if not first.shifted + again.shifted:  # chosen by timing, where the processor has AMX
+        assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
 def test_excluded_layers_stay_in_float(ours: Path, images: Path, tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class GateStep:
 @dataclass(frozen=True, kw_only=True)
 class Quantized:
     """What was made: `harm` are the layers' signal to error at the scores if nothing else is quantized, worst first;
-    `layers` are the signal to error of what each layer writes. `tried` is that of the scores for each method."""
+    `layers` are the signal to error of what each layer writes. `tried` is that of the scores for each method. `shifted`
+    are the layers whose weights are stored one lower, for a faster kernel."""
 
     method: str
     tried: Mapping[str, float | None]
@@ -46,6 +47,7 @@ class Quantized:
     samples: Positive
     skipped: Count
     weight_bits: Count
+    shifted: list[str]
     n_layers: Positive
     kept: list[str]
     agreement: Agreement

@@ -4,8 +4,6 @@ python -m resnetx.conversion.quantization.worker
 """
 
 import math
-import statistics
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -31,9 +29,11 @@ from resnetx.conversion.quantization.agreement import (
 from resnetx.conversion.quantization.messages import GateStep, Quantized, QuantizeOrder
 from resnetx.conversion.quantization.prepare import prepared_model
 from resnetx.conversion.quantization.ranges import METHODS, Method, RangeMeter, Ranges
+from resnetx.conversion.quantization.single_layers import faster_shifted, interleaved_ms
 from resnetx.graph.card import Quantization, embed_card, read_card
 from resnetx.graph.layers import check_structure, expose
 from resnetx.graph.quantization.presets import PRESETS
+from resnetx.graph.quantization.shifted_weights import with_shifted_weights
 from resnetx.graph.quantization.static import float_tensors, quantizable, quantized
 from resnetx.graph.simplification.simplify import serialize
 from resnetx.inputs.calibration import read_calibration
@@ -46,9 +46,10 @@ from resnetx.runtime.runner import Runner
 Step = Callable[[str], None]
 # Of the samples that calibration did not see, as many decide between methods, and rank layers.
 FEW, FEWEST = 32, 16
-TIMED_ROUNDS = 15
 # With these, products of full 8-bit ranges do not overflow the sums of x86 processors.
 WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+# ONNX Runtime has another kernel for these instructions, that it takes only if the weights' zero point is not 0.
+SHIFTED_FOR = "amx_int8"
 ACTIVATIONS = ("Relu", "Clip")
 
 
@@ -62,7 +63,10 @@ class Quantizer:
         self.model = prepared_model(Path(order.path), order.exclude)
         self.card = read_card(self.model)
         self.layers = quantizable(self.model.graph)
-        self.reduced = not self.preset.signed and not WIDE_SUMS & set(read_processor().instruction_sets)
+        instructions = set(read_processor().instruction_sets)
+        self.reduced = not self.preset.signed and not WIDE_SUMS & instructions
+        self.may_shift = self.preset.shifts and SHIFTED_FOR in instructions
+        self.shifted: list[str] = []
         self.float_runner = open_runner(self.model.SerializeToString())
         (info,) = self.float_runner.inputs
         step("reading the calibration data")
@@ -82,7 +86,8 @@ class Quantizer:
         return {method: meter.ranges(method) for method in methods}
 
     def build(self, ranges: Ranges, exclude: Collection[str]) -> onnx.ModelProto:
-        return quantized(self.model, ranges, self.preset, exclude=exclude, reduce_range=self.reduced)
+        model = quantized(self.model, ranges, self.preset, exclude=exclude, reduce_range=self.reduced)
+        return with_shifted_weights(model, self.shifted) if self.shifted else model
 
     def open(self, model: onnx.ModelProto) -> Runner:
         return open_runner(model.SerializeToString(), provider=self.order.provider, precision="default")
@@ -101,7 +106,7 @@ class Quantizer:
             if self.labelled is not None:
                 before, after = self.labelled_before, self._labelled_scores(runner, self.labelled, "in INT8")
                 accuracy = measured_accuracy(before, after, self.labelled.labels, skipped=self.labelled.skipped)
-            times = _interleaved_ms([self.float_runner, runner], self.unseen[0])
+            times = interleaved_ms([self.float_runner, runner], self.unseen[0])
         return compare_scores(self.float_scores, found), accuracy, times[0], times[1]
 
     @cached_property
@@ -177,12 +182,16 @@ def quantize(order: QuantizeOrder, *, step: Step = lambda text: None) -> Quantiz
         tried[method] = work.closeness(work.build(ranges[method], exclude), FEW)
     method = max(methods, key=lambda each: _height(tried[each]))
     model = work.build(ranges[method], exclude)
+    if work.may_shift:
+        step("kernels of the layers")
+        work.shifted = faster_shifted(model, work.model)
+        model = work.build(ranges[method], exclude)
     result = _result(work, model, method, tried, exclude)
     if order.max_drop is not None and result.drop > order.max_drop:
         result, model = _given_back(work, result, ranges[method])
     if result.held:
         _write(work, model, result)
-    return result
+    return replace(result, shifted=[name for name in work.shifted if name not in result.kept])
 
 
 def _result(
@@ -197,6 +206,7 @@ def _result(
         samples=len(work.data.calibration),
         skipped=work.data.skipped,
         weight_bits=7 if work.reduced else 8,
+        shifted=work.shifted,
         n_layers=len(work.layers),
         kept=list(kept),
         agreement=agreement,
@@ -255,18 +265,6 @@ def _write(work: Quantizer, model: onnx.ModelProto, result: Quantized) -> None:
         embed_card(model, replace(work.card, precision="int8", quantization=facts))
     check_structure(model)
     Path(work.order.out).write_bytes(serialize(model))
-
-
-def _interleaved_ms(runners: Sequence[Runner], feed: np.ndarray) -> list[float]:
-    """The median time of a run of each, in turns."""
-    times: list[list[float]] = [[] for _ in runners]
-    for _ in range(TIMED_ROUNDS):
-        for runner, taken in zip(runners, times, strict=True):
-            (info,) = runner.inputs
-            begin = time.perf_counter()
-            runner.run({info.name: feed})
-            taken.append(1e3 * (time.perf_counter() - begin))
-    return [statistics.median(taken) for taken in times]
 
 
 def main() -> None:

@@ -9,13 +9,15 @@ class Preset:
 
     `signed`: activations are signed and symmetric, else unsigned and asymmetric; weights are always signed, symmetric
     and by channel. `joins` are the operators between layers that are quantized too. With `open_outputs`, what a layer
-    writes is quantized only where another layer reads it, so that the runtime fuses an addition that follows.
+    writes is quantized only where another layer reads it, so that the runtime fuses an addition that follows. `shifts`:
+    the runtime has other kernels for weights whose zero point is not 0.
     """
 
     target: str
     signed: bool
     joins: tuple[str, ...]
     open_outputs: bool = False
+    shifts: bool = False
 
 
 LAYERS = ("Conv", "Gemm", "MatMul")
@@ -24,7 +26,7 @@ PRESETS = {
     preset.target: preset
     for preset in (
         # x86 multiplies unsigned by signed bytes; with signed activations ONNX Runtime leaves layers in float.
-        Preset(target="cpu", signed=False, joins=JOINS),
+        Preset(target="cpu", signed=False, joins=JOINS, shifts=True),
         Preset(target="openvino", signed=False, joins=JOINS),
         # TensorRT takes zero points of 0 only, and fuses a convolution with an addition if nothing stands between.
         Preset(target="tensorrt", signed=True, joins=("MaxPool",), open_outputs=True),
