@@ -10,9 +10,10 @@ from resnetx.base.validation import Count, Name, Sha256
 from resnetx.benchmark.plan import BenchModel, look_into
 from resnetx.conversion.convert import ConvertOptions, convert_file
 from resnetx.conversion.quantization.quantize import QuantizeOptions, quantize_file
-from resnetx.graph.quantization.presets import PRESETS
+from resnetx.graph.quantization.presets import PRESETS, SHIFTED_FOR
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.graph.simplification.simplify import serialize
+from resnetx.machine.facts import read_processor
 from resnetx.runtime.catalog import BY_NAME
 from resnetx.tuning.candidates import SOURCE
 from resnetx.tuning.options import TuneOptions
@@ -104,7 +105,12 @@ class FileMaker:
 
 def _targets(providers: Sequence[str]) -> dict[str, list[str]]:
     """For each recipe that differs from the others, one target, and all providers that it is for."""
-    recipes = {name: replace(preset, target="") for name, preset in PRESETS.items() if name in providers}
+    shifts = SHIFTED_FOR in read_processor().instruction_sets
+    recipes = {
+        name: replace(preset, target="", shifts=preset.shifts and shifts)
+        for name, preset in PRESETS.items()
+        if name in providers
+    }
     groups: dict[str, list[str]] = {}
     for name, recipe in recipes.items():
         first = next(other for other in recipes if recipes[other] == recipe)

@@ -17,12 +17,14 @@ from resnetx.benchmark.run import run_benchmark
 from resnetx.cli.main import main as program
 from resnetx.conversion.quantization.agreement import Agreement
 from resnetx.errors import FileError, RuntimeUnavailableError, UsageError
+from resnetx.machine.facts import read_processor
 from resnetx.report.console import ReportConsole
 from resnetx.report.html.tuning import render_tuning_page
 from resnetx.report.tuning import render_tuning
 from resnetx.runtime.tuned_model import MODEL, SETTINGS, read_tuned
 from resnetx.tuning.candidates import SOURCE, Candidate, Space
 from resnetx.tuning.choice import choose, why_unfit
+from resnetx.tuning.files import _targets
 from resnetx.tuning.journal import JOURNAL
 from resnetx.tuning.options import TuneOptions
 from resnetx.tuning.result import Finalist, Tuning
@@ -271,6 +273,18 @@ def test_foreign_files_and_a_bound_that_nothing_holds(tmp_path: Path, capsys: py
     assert main([*arguments, "--latency-bound", "1000"]) == 0
     assert read_tuned(tmp_path / "d").provider == "cpu"
     assert main([*arguments, "--latency-bound", "soon"]) == 2
+
+
+def test_one_int8_file_for_equal_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With AMX, ONNX Runtime wants other weights than OpenVINO; TensorRT's recipe is another one anywhere."""
+    processor = read_processor()
+    for instructions, groups in (
+        ("avx2", [["cpu", "openvino"], ["tensorrt"]]),
+        ("amx_int8", [["cpu"], ["openvino"], ["tensorrt"]]),
+    ):
+        here = replace(processor, instruction_sets=(instructions,))
+        monkeypatch.setattr("resnetx.tuning.files.read_processor", lambda here=here: here)
+        assert list(_targets(["cpu", "openvino", "cuda", "tensorrt"]).values()) == groups
 
 
 # --- the choice ---

@@ -32,7 +32,7 @@ from resnetx.conversion.quantization.ranges import METHODS, Method, RangeMeter, 
 from resnetx.conversion.quantization.single_layers import faster_shifted, interleaved_ms
 from resnetx.graph.card import Quantization, embed_card, read_card
 from resnetx.graph.layers import check_structure, expose
-from resnetx.graph.quantization.presets import PRESETS
+from resnetx.graph.quantization.presets import PRESETS, SHIFTED_FOR
 from resnetx.graph.quantization.shifted_weights import with_shifted_weights
 from resnetx.graph.quantization.static import float_tensors, quantizable, quantized
 from resnetx.graph.simplification.simplify import serialize
@@ -48,8 +48,6 @@ Step = Callable[[str], None]
 FEW, FEWEST = 32, 16
 # With these, products of full 8-bit ranges do not overflow the sums of x86 processors.
 WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-# ONNX Runtime has another kernel for these instructions, that it takes only if the weights' zero point is not 0.
-SHIFTED_FOR = "amx_int8"
 ACTIVATIONS = ("Relu", "Clip")
 
 

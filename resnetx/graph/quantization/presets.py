@@ -20,6 +20,8 @@ class Preset:
     shifts: bool = False
 
 
+# ONNX Runtime has another kernel for these instructions, that it takes only if the weights' zero point is not 0.
+SHIFTED_FOR = "amx_int8"
 LAYERS = ("Conv", "Gemm", "MatMul")
 JOINS = ("Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat", "Reshape", "Flatten")
 PRESETS = {
