@@ -18,11 +18,14 @@ import resnetx
 from resnetx.cli.main import main
 from resnetx.conversion.quantization.agreement import Scores, compare_scores, measured_accuracy, paired_interval
 from resnetx.conversion.quantization.histogram import BINS, Histogram
+from resnetx.conversion.quantization.messages import QuantizeOrder
 from resnetx.conversion.quantization.quantize import QuantizeOptions, quantize_file
+from resnetx.conversion.quantization.worker import quantize as quantize_here
 from resnetx.errors import FileError, UsageError
 from resnetx.graph.card import read_card
 from resnetx.inputs.calibration import read_calibration
 from resnetx.inputs.labelled import LabelledImages
+from resnetx.machine.facts import read_processor
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import TensorInfo
 from resnetx.verification.verify import VerifyOptions, verify_file
@@ -357,3 +360,28 @@ def test_agreement_and_accuracy_by_hand() -> None:
     assert (found.top1, found.top5, found.samples) == (0.5, 1.0, 2)
     accuracy = measured_accuracy(before, after, [0, 1], skipped=0)
     assert (accuracy.before_top1, accuracy.after_top1, accuracy.drop) == (1.0, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(("instructions", "bits"), [(("avx2", "fma"), 7), (("avx2", "avx_vnni"), 8), (("asimd",), 8)])
+def test_weights_have_7_bits_where_sums_of_pairs_overflow(
+    instructions: tuple[str, ...], bits: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    processor = replace(read_processor(), instruction_sets=instructions)
+    monkeypatch.setattr("resnetx.conversion.quantization.worker.read_processor", lambda: processor)
+    (tmp_path / "m.onnx").write_bytes(small_classifier())
+    order = QuantizeOrder(
+        path=str(tmp_path / "m.onnx"),
+        out=str(tmp_path / "q.onnx"),
+        calibrate="synthetic",
+        target="cpu",
+        provider="cpu",
+        method="minmax",
+        samples=4,
+        exclude=[],
+        evaluate=None,
+        max_drop=None,
+    )
+    assert quantize_here(order).weight_bits == bits
+    weights = [numpy_helper.to_array(each) for each in onnx.load(tmp_path / "q.onnx").graph.initializer]
+    largest = max(int(np.abs(each.astype(int)).max()) for each in weights if each.dtype == np.int8 and each.ndim > 1)
+    assert largest in {7: (63, 64), 8: (127,)}[bits]

@@ -46,8 +46,8 @@ from resnetx.runtime.runner import Runner
 Step = Callable[[str], None]
 # Of the samples that calibration did not see, as many decide between methods, and rank layers.
 FEW, FEWEST = 32, 16
-# With these, products of full 8-bit ranges do not overflow the sums of x86 processors.
-WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+# With these, products of full 8-bit ranges do not overflow the sums: x86 without them adds pairs in 16 bits.
+WIDE_SUMS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimd"}
 ACTIVATIONS = ("Relu", "Clip")
 
 
