@@ -23,6 +23,8 @@ MOST_OF_NEEDED = 4.0
 # scale a quarter as large every step was beyond both limits.
 LEAST_OF_NEEDED = 0.5
 MOST_LOST = 0.05
+# A rounding moves no number by more than half a step, but for the last bits of the computation.
+HALF_A_STEP = 0.501
 
 
 @dataclass
@@ -30,10 +32,12 @@ class _Step:
     """A QuantizeLinear; `scale`, and how many steps of it lie `below` and `above` zero, alone or by channel (C, 1).
 
     What passed through it: `needed` is the smallest scale that cuts off nothing, `squares` and `lost` are the sums of
-    the squares of its elements, and of what is cut off.
+    the squares of its elements, and of what is cut off. `moved` is how far, in steps, any other number is from what is
+    read back, the `result`.
     """
 
     node: onnx.NodeProto
+    result: str | None
     scale: np.ndarray
     below: np.ndarray
     above: np.ndarray
@@ -42,10 +46,11 @@ class _Step:
     lost: float = 0.0
     elements: int = 0
     shape: tuple[int, ...] = ()
+    moved: float = 0.0
+    kept: np.ndarray | None = None
 
     def see(self, value: np.ndarray) -> None:
-        axis = next((each.i for each in self.node.attribute if each.name == "axis"), 1)
-        rows = (value if self.scale.size == 1 else np.moveaxis(value, axis, 0)).reshape(self.scale.size, -1)
+        rows = self._rows(value)
         # A range that begins or ends at zero is an activation: what it cuts off there is not lost.
         for side, limit in ((self.below, np.maximum), (self.above, np.minimum)):
             rows = rows if side.all() else np.where(side > 0, rows, limit(rows, 0.0))
@@ -53,17 +58,29 @@ class _Step:
             for side, sign in ((self.below, -1), (self.above, 1)):
                 reach = (sign * rows).max(axis=1, keepdims=True, initial=0.0) / np.maximum(side, 1)
                 self.needed = np.maximum(self.needed, reach)
-            kept = np.clip(rows, -self.below * self.scale, self.above * self.scale)
+            self.kept = np.clip(rows, -self.below * self.scale, self.above * self.scale)
             self.squares += float(np.square(rows).sum())
-            self.lost += float(np.square(rows - kept).sum())
+            self.lost += float(np.square(rows - self.kept).sum())
         self.elements += rows.size
         self.shape = value.shape
+
+    def see_result(self, value: np.ndarray) -> None:
+        if self.kept is not None and value.size == self.kept.size:
+            with np.errstate(invalid="ignore"):
+                moved = np.abs(self._rows(value) - self.kept) / self.scale
+            self.moved = max(self.moved, float(moved.max(initial=0.0)))
+        self.kept = None
+
+    def _rows(self, value: np.ndarray) -> np.ndarray:
+        axis = next((each.i for each in self.node.attribute if each.name == "axis"), 1)
+        return (value if self.scale.size == 1 else np.moveaxis(value, axis, 0)).reshape(self.scale.size, -1)
 
 
 def compare_steps(
     model: onnx.ModelProto, feeds: Feeds, *, originals: Mapping[str, str | None]
 ) -> tuple[LayerParity, ...]:
-    """Every activation's QuantizeLinear: how far its range is from what is needed, and what it cuts off.
+    """Every activation's QuantizeLinear: how far its range is from what is needed, what it cuts off, and whether the
+    numbers are read back as they were written.
 
     The error is that of rounding and cutting off, the noise that of the smallest scale that cuts off nothing. The
     multiple is scaled so that the bound is that of layers.
@@ -71,12 +88,17 @@ def compare_steps(
     from resnetx.verification.evaluation.evaluator import Evaluator
 
     by_input: dict[str, list[_Step]] = {}
+    by_result: dict[str, _Step] = {}
     for step in _steps(model):
         by_input.setdefault(step.node.input[0], []).append(step)
+        if step.result is not None:
+            by_result[step.result] = step
 
     def watch(name: str, tensor: Any) -> None:
         for step in by_input.get(name, ()):
             step.see(tensor.double().numpy())
+        if name in by_result:
+            by_result[name].see_result(tensor.double().numpy())
 
     evaluator = Evaluator(model)
     names = [value.name for value in model.graph.input]
@@ -94,6 +116,7 @@ def _steps(model: onnx.ModelProto) -> Iterator[_Step]:
     from resnetx.verification.evaluation.tensors import INTEGER_RANGES
 
     constants = dict(constant_tensors(model.graph))
+    readers = {node.input[0]: node.output[0] for node in model.graph.node if node.op_type == "DequantizeLinear"}
     for node in model.graph.node:
         if node.op_type != "QuantizeLinear" or node.input[0] in constants or node.input[1] not in constants:
             continue
@@ -103,8 +126,14 @@ def _steps(model: onnx.ModelProto) -> Iterator[_Step]:
         middle = np.zeros((1, 1)) if zero is None else numpy_helper.to_array(zero).astype(np.float64).reshape(-1, 1)
         if high > low and scale.ndim < 2 and (scale > 0).all():
             scale = scale.reshape(-1, 1)
-            below, above = middle - low, high - middle
-            yield _Step(node=node, scale=scale, below=below, above=above, needed=np.zeros_like(scale))
+            yield _Step(
+                node=node,
+                result=readers.get(node.output[0]),
+                scale=scale,
+                below=middle - low,
+                above=high - middle,
+                needed=np.zeros_like(scale),
+            )
 
 
 def _row(step: _Step, originals: Mapping[str, str | None]) -> LayerParity:
@@ -114,7 +143,8 @@ def _row(step: _Step, originals: Mapping[str, str | None]) -> LayerParity:
     scale, needed = (float(np.sqrt(np.mean(each**2))) for each in (step.scale, step.needed))
     rounding, least = (each / np.sqrt(12) / size for each in (scale, needed))
     too_narrow = min(LEAST_OF_NEEDED * needed / scale, lost / MOST_LOST)
-    multiple = MAX_MULTIPLE * max(scale / needed / MOST_OF_NEEDED, too_narrow)
+    apart = step.moved / HALF_A_STEP if step.moved > HALF_A_STEP else 0.0
+    multiple = MAX_MULTIPLE * max(scale / needed / MOST_OF_NEEDED, too_narrow, apart)
     return LayerParity(
         name=step.node.name,
         op=step.node.op_type,
