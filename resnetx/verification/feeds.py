@@ -1,7 +1,6 @@
 """The samples of a verification in batches, and the reference's outputs for them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,10 +26,12 @@ def card_feeds(
     *,
     dtype: np.dtype[Any] | None = None,
 ) -> Feeds:
-    """Samples of every kind in batches: only natural ones for INT8, which correctly clips others, and only as loud as
-    half precision can hold. `dtype` is that of the file's input, which may have been converted to half precision."""
-    images = network_inputs(card, replace(sampling, natural="int8" in precisions))
-    if "int8" not in precisions and "fp16" in precisions and images.dtype.kind == "f":
+    """Samples in batches, only as loud as half precision can hold.
+
+    `dtype` is that of the file's input, which may have been converted to half precision.
+    """
+    images = network_inputs(card, sampling)
+    if not sampling.natural and "fp16" in precisions and images.dtype.kind == "f":
         largest = LARGEST_HALF * LOUD / QUIETER if network is None else network.largest([images])
         if largest > LARGEST_HALF:
             images = network_inputs(card, sampling, loudness=max(1.0, LOUD * LARGEST_HALF / largest))
@@ -40,8 +41,6 @@ def card_feeds(
 
 
 def foreign_feeds(inputs: Sequence[TensorInfo], sampling: Sampling, precisions: Sequence[str]) -> Feeds:
-    """As those of a card, of what is known of the inputs."""
-    sampling = replace(sampling, natural="int8" in precisions)
     half = "fp16" in precisions or any(info.dtype == np.float16 for info in inputs)
     feeds = signature_feeds(inputs, sampling, loudness=QUIETER if half else LOUD)
     return [[feed[info.name] for info in inputs] for feed in feeds]
