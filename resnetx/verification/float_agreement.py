@@ -13,8 +13,9 @@ from resnetx.verification.reference_outputs import Outputs, Samples
 
 # Providers that move or leave out roundings were off by 0.91 to 1.11 times what the file itself is off.
 MOST_TIMES_SIMULATED = 1.5
-# A best class that changes although random errors of that size would change it less often than this has a cause.
-UNLIKELY = 1e-6
+# A class that becomes the best, although random errors of that size would put it before the true best less often than
+# this, has a cause. Of 1000 classes and 1000 samples, not one does by chance.
+UNLIKELY = 1e-8
 # The median magnitude of normal numbers of deviation 1.
 MEDIAN_OF_NORMAL = 0.6745
 
@@ -76,7 +77,7 @@ def compare_with_float(
         return None
     metrics = measure(actual, exact)
     flipped = actual.argmax(axis=1) != exact.argmax(axis=1)
-    unlikely = flipped & (flip_probability(exact, _typical_error(actual - exact)) < UNLIKELY)
+    unlikely = flipped & (flip_probability(exact, actual, _typical_error(actual - exact)) < UNLIKELY)
     found = FloatAgreement(
         samples=len(exact),
         sqnr_db=metrics.sqnr_db,
@@ -108,8 +109,8 @@ def compare_with_float(
             )
     if found.unlikely_flips:
         reasons.append(
-            f"{found.unlikely_flips} of {len(exact)} best classes are others, which random errors of that size explain "
-            f"less often than once in {1 / UNLIKELY:,.0f} times"
+            f"{found.unlikely_flips} of {len(exact)} best classes are others by more than random errors of that size "
+            "explain"
         )
     return replace(found, reason="; ".join(reasons) or None)
 
@@ -124,15 +125,13 @@ def _distinct_rows(samples: Samples, batches: Sequence[np.ndarray]) -> np.ndarra
     return np.stack([rows[key] for key in sorted(rows)])
 
 
-def flip_probability(exact: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """How probably independent normal errors of this RMS, one for each sample, change its best class: at most so."""
-    margins = exact.max(axis=1, keepdims=True) - exact
+def flip_probability(exact: np.ndarray, actual: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """How probably independent normal errors, of a deviation for each sample, put its found best class first."""
+    rows = np.arange(len(exact))
+    margins = exact.max(axis=1) - exact[rows, actual.argmax(axis=1)]
     # Two classes differ by the errors of both.
-    deviations = margins / (np.sqrt(2) * np.maximum(error, np.finfo(np.float64).tiny)[:, None])
-    overtaken = np.vectorize(math.erfc)(np.minimum(deviations, 30.0) / np.sqrt(2)) / 2
-    # The best class itself is among them, with one half.
-    probability: np.ndarray = np.minimum(overtaken.sum(axis=1) - 0.5, 1.0)
-    return probability
+    spread = 2 * np.maximum(deviation, np.finfo(np.float64).tiny)
+    return np.array([math.erfc(margin) / 2 for margin in np.minimum(margins / spread, 26.0)])
 
 
 def _typical_error(error: np.ndarray) -> np.ndarray:
