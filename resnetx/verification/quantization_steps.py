@@ -22,7 +22,7 @@ MOST_OF_NEEDED = 4.0
 # much: the narrowest had 0.56 of the range that was needed, and a step lost up to 0.11 of its tensor's RMS. With a
 # scale a quarter as large every step was beyond both limits.
 LEAST_OF_NEEDED = 0.5
-MOST_LOST = 0.05
+MOST_LOST = 0.1
 # A rounding moves no number by more than half a step, but for the last bits of the computation.
 HALF_A_STEP = 0.501
 

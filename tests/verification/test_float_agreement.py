@@ -115,11 +115,10 @@ def test_each_thing_that_is_wrong_has_its_reason() -> None:
     rehearsal = Rehearsal(exact=exact[:3], simulated=exact[:3] + noise[:3], least=0.03)
     assert agreement_of(exact, exact + noise, rehearsal).passed
     assert "the provider is off by" in str(agreement_of(exact, exact + 2 * noise, rehearsal).reason)
-    worse = Rehearsal(exact=exact[:3], simulated=exact[:3] + 10 * noise[:3], least=0.03)
-    assert "the file itself" in str(agreement_of(exact, exact + 10 * noise, worse).reason)
+    worse = Rehearsal(exact=exact[:3], simulated=exact[:3] + 15 * noise[:3], least=0.03)
+    assert "the file itself" in str(agreement_of(exact, exact + 15 * noise, worse).reason)
     swapped = exact + noise
-    best, worst = exact[5].argmax(), exact[5].argmin()
-    swapped[5, [best, worst]] = swapped[5, [worst, best]]
+    swapped[5, exact[5].argmin()] = 10.0
     found = agreement_of(exact, swapped)
     assert found.unlikely_flips == 1 and "1 of 40 best classes" in str(found.reason)
 
