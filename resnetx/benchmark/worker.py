@@ -148,7 +148,7 @@ class Worker:
         reference = golden.about.reference or "a golden file"
         truth = Truth(description=reference, outputs=golden.outputs, samples=golden.samples, probes=[])
         precision = self._runner.effective_precision
-        parity, _ = judge(
+        parity, _, _ = judge(
             self._runner, truth, self._card, precision=precision, hidden_logits=self._hidden_logits, run=self._run()
         )
         return Verified(verdict=Verdict(reference=reference, precision=precision, checks=parity.checks))

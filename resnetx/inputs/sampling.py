@@ -8,7 +8,7 @@ from resnetx.base.text import readable
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.arrangement import arrange
-from resnetx.inputs.samples import KINDS, LOUD, generator_of, kind_of
+from resnetx.inputs.samples import KINDS, LOUD, Kind, generator_of, kind_of
 from resnetx.inputs.synthetic import card_inputs, channels_first, normalized
 
 # Batch sizes of a dynamic batch. One of 1 to 3 detects a batch dimension that was fixed or dropped; 8 and 17 detect
@@ -16,6 +16,9 @@ from resnetx.inputs.synthetic import card_inputs, channels_first, normalized
 DYNAMIC_SIZES = (1, 2, 3, 8, 17)
 # A batch may have so many pixels, 39 images of 224 x 224: a ResNet-50 in float64 needs almost 1 kB for each (measured).
 MOST_PIXELS = 2_000_000
+# Samples of natural kinds only: twice as many, because the best classes are counted.
+NATURAL_COUNT = 16
+NATURAL = tuple(kind for kind in KINDS if kind.natural)
 MAX_BATCH = 65_536
 MAX_SAMPLES = 1_000_000
 # Of all inputs together: they are kept in memory, with the reference's outputs for them.
@@ -24,12 +27,16 @@ MAX_VALUES = 2**28
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """The sizes of batches, the number of distinct samples, the user's images, and the seed."""
+    """The sizes of batches, the number of distinct samples, the user's images, and the seed.
+
+    `natural`: only kinds of samples that look like photographs.
+    """
 
     sizes: tuple[int, ...]
     samples: int | None = None
     images: np.ndarray | None = None
     seed: int = 0
+    natural: bool = False
 
     def __post_init__(self) -> None:
         if not self.sizes or not all(1 <= size <= MAX_BATCH for size in self.sizes):
@@ -50,10 +57,13 @@ class Sampling:
 
     @property
     def count(self) -> int:
-        """The number of distinct samples: one of each kind by default."""
+        """The number of distinct samples: by default one of each kind."""
         if self.images is not None:
             return len(self.images)
-        return max(self.samples or len(KINDS), 2)
+        return max(self.samples or (NATURAL_COUNT if self.natural else len(KINDS)), 2)
+
+    def kind(self, sample: int) -> Kind:
+        return NATURAL[sample % len(NATURAL)] if self.natural else kind_of(sample)
 
 
 def batch_sizes(fixed: int | None, *, pixels: int) -> tuple[int, ...]:
@@ -83,7 +93,7 @@ def network_inputs(card: ModelCard, sampling: Sampling, *, loudness: float = LOU
             "choose smaller batches or fewer samples."
         )
     shape, preprocessing = (card.image_size, card.image_size, 3), card.preprocessing
-    drawn = [(kind_of(sample), generator_of(sampling.seed, sample)) for sample in range(sampling.count)]
+    drawn = [(sampling.kind(sample), generator_of(sampling.seed, sample)) for sample in range(sampling.count)]
     if card.input == "uint8":
         return np.stack([kind.image(shape, generator) for kind, generator in drawn])
 
@@ -97,4 +107,4 @@ def network_inputs(card: ModelCard, sampling: Sampling, *, loudness: float = LOU
 def natural_samples(sampling: Sampling) -> tuple[int, ...]:
     """The samples that look like photographs; the user's images all do."""
     samples = range(sampling.count)
-    return tuple(sample for sample in samples if sampling.images is not None or kind_of(sample).natural)
+    return tuple(sample for sample in samples if sampling.images is not None or sampling.kind(sample).natural)

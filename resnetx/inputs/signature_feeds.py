@@ -6,7 +6,7 @@ import numpy as np
 
 from resnetx.inputs.patterns import Shape
 from resnetx.inputs.random_feeds import FREE_SIZE, input_shapes, random_values
-from resnetx.inputs.samples import LOUD, ORDINARY, Kind, generator_of, kind_of
+from resnetx.inputs.samples import LOUD, ORDINARY, Kind, generator_of
 from resnetx.inputs.sampling import Sampling
 from resnetx.runtime.runner import TensorInfo
 
@@ -37,7 +37,9 @@ def signature_feeds(
             for sample in set(batch):
                 if (number, sample, shape[1:]) not in drawn:
                     generator = generator_of(sampling.seed, sample, number)
-                    drawn[number, sample, shape[1:]] = _draw(kind_of(sample), shape[1:], info, generator, loudness)
+                    drawn[number, sample, shape[1:]] = _draw(
+                        sampling.kind(sample), shape[1:], info, generator, loudness
+                    )
             feed[info.name] = np.stack([drawn[number, sample, shape[1:]] for sample in batch])
         feeds.append(feed)
     return feeds

@@ -36,6 +36,8 @@ def _file_cases(file: FileVerdict) -> Iterable[Case]:
 def _provider_cases(verdict: ProviderVerdict) -> Iterable[Case]:
     yield from _checks(verdict.parity, "")
     yield from _checks(verdict.graph, ", compared with the graph")
+    if verdict.agreement is not None:
+        yield "agreement with the float network", verdict.agreement.reason
     yield from _layers(verdict.layers)
 
 

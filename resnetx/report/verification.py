@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resnetx.verification.coverage_result import Coverage
+from resnetx.verification.float_agreement import FloatAgreement
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Check, Parity
 from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
@@ -76,6 +77,8 @@ def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]
         Text.assemble((verdict.provider, "bold"), f" in {verdict.precision}  ", (placement, "dim")),
         *_checks(verdict.parity),
     ]
+    if verdict.agreement is not None:
+        parts += _agreement(verdict.agreement)
     if verdict.graph is not None and not verdict.graph.passed:
         parts.append(Text("compared with the file's own graph in float64:"))
         parts += _checks(verdict.graph)
@@ -84,6 +87,22 @@ def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]
     parts += _lines(verdict.notes, "yellow")
     parts += _layers(verdict.layers, verdict.first_fault, shown=layers)
     return parts
+
+
+def _agreement(found: FloatAgreement) -> list[RenderableType]:
+    """An INT8 file beside the float network, and what is to be expected of it."""
+    words = (
+        f"beside the float network, on {found.samples} samples: SQNR {found.sqnr_db:.1f} dB, top-1 {found.top1:.1%}, "
+        f"top-5 {found.top5:.1%}"
+    )
+    parts: list[RenderableType] = [Text(words, "green" if found.passed else "red")]
+    if found.rehearsed:
+        words = (
+            f"on {found.rehearsed} of them: {found.provider_db:.1f} dB here, {found.simulated_db:.1f} dB in exact "
+            f"arithmetic, {found.expected_db:.1f} dB to expect of such steps and weights"
+        )
+        parts.append(Text(words, "dim"))
+    return [*parts, *_lines([found.reason] if found.reason else [], "red")]
 
 
 def _checks(parity: Parity) -> list[RenderableType]:

@@ -19,15 +19,21 @@ from resnetx.verification.sketch import NamedSketch, sketch
 if TYPE_CHECKING:
     from resnetx.verification.evaluation.evaluator import Arithmetic, Steps
 
+# The dimension of output channels in the weights of layers; Gemm's may be transposed.
+OUTPUT_AXES = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": -1}
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 
 
 @dataclass(frozen=True)
 class ExactGraph:
-    """A graph; sketches bear the names of its tensors. Of the `watched` tensors, the values are kept as well."""
+    """A graph; sketches bear the names of its tensors. Of the `watched` tensors, the values are kept as well.
+
+    `weight_bits` are those of weights in INT8: 7 for processors whose sums of 8-bit products overflow.
+    """
 
     model: onnx.ModelProto
     watched: tuple[str, ...] = ()
+    weight_bits: int = 8
     values: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
     _traces: Traces = field(default_factory=Traces)
 
@@ -49,8 +55,11 @@ class ExactGraph:
         return self.run(feeds, steps="declared", arithmetic="float32")
 
     def perturbed(self, feeds: Sequence[np.ndarray], precision: str) -> Trace:
-        """As `exact`, but each float weight is off by up to a rounding of `precision`."""
-        moved = ExactGraph(perturbed_weights(self.model, EPSILON[precision], np.random.default_rng(0)))
+        """As `exact`, but each float weight is off by up to a rounding of `precision`; in INT8, those of layers."""
+        if precision == "int8":
+            moved = ExactGraph(weights_in_steps(self.model, bits=self.weight_bits))
+        else:
+            moved = ExactGraph(perturbed_weights(self.model, EPSILON[precision], np.random.default_rng(0)))
         return self._traces.get(feeds, precision, lambda: moved.run(feeds))
 
     def run(
@@ -87,6 +96,25 @@ def perturbed_weights(model: onnx.ModelProto, size: float, generator: np.random.
         if tensor.data_type in FLOATS:
             array = numpy_helper.to_array(tensor)
             tensor.CopyFrom(numpy_helper.from_array(array * _near_one(array, size, generator), tensor.name))
+    return moved
+
+
+def weights_in_steps(model: onnx.ModelProto, *, bits: int) -> onnx.ModelProto:
+    """A copy whose layers have weights as correct INT8 has them: by output channel, in symmetric steps."""
+    axes: dict[str, int] = {}
+    for node in model.graph.node:
+        if node.op_type in OUTPUT_AXES and len(node.input) > 1:
+            transposed = any(each.name == "transB" and each.i for each in node.attribute)
+            axes[node.input[1]] = 0 if transposed else OUTPUT_AXES[node.op_type]
+    moved = onnx.ModelProto()
+    moved.CopyFrom(model)
+    for tensor in moved.graph.initializer:
+        if tensor.name in axes and tensor.data_type in FLOATS and len(tensor.dims) > 1:
+            array = numpy_helper.to_array(tensor)
+            others = tuple(axis for axis in range(array.ndim) if axis != axes[tensor.name] % array.ndim)
+            largest = np.abs(array).max(axis=others, keepdims=True, initial=np.finfo(array.dtype).tiny)
+            step = largest / (2 ** (bits - 1) - 1)
+            tensor.CopyFrom(numpy_helper.from_array(np.rint(array / step) * step, tensor.name))
     return moved
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.samples import LOUD
-from resnetx.inputs.sampling import Sampling, natural_samples, network_inputs
+from resnetx.inputs.sampling import Sampling, network_inputs
 from resnetx.inputs.signature_feeds import signature_feeds
 from resnetx.runtime.runner import TensorInfo
 from resnetx.verification.reference_outputs import Feeds, Outputs, References, Samples
@@ -26,13 +26,12 @@ def card_feeds(
     *,
     dtype: np.dtype[Any] | None = None,
 ) -> Feeds:
-    """Samples of every kind in batches: only natural ones for INT8, which correctly clips others, and only as loud as
-    half precision can hold. `dtype` is that of the file's input, which may have been converted to half precision."""
+    """Samples in batches, only as loud as half precision can hold.
+
+    `dtype` is that of the file's input, which may have been converted to half precision.
+    """
     images = network_inputs(card, sampling)
-    if "int8" in precisions:
-        natural = natural_samples(sampling)
-        images = images[[natural[index % len(natural)] for index in range(len(images))]]
-    elif "fp16" in precisions and images.dtype.kind == "f":
+    if not sampling.natural and "fp16" in precisions and images.dtype.kind == "f":
         largest = LARGEST_HALF * LOUD / QUIETER if network is None else network.largest([images])
         if largest > LARGEST_HALF:
             images = network_inputs(card, sampling, loudness=max(1.0, LOUD * LARGEST_HALF / largest))

@@ -37,10 +37,10 @@ def judge(
     hidden_logits: HiddenLogits | None = None,
     tolerance: Tolerance | None = None,
     run: Run | None = None,
-) -> tuple[Parity, bool]:
+) -> tuple[Parity, bool, list[np.ndarray]]:
     """Check every batch, and repeat one after the last; also return whether its bits were equal.
 
-    `run` replaces `runner.run`.
+    The third are the logits of each batch or, of another network, its first output. `run` replaces `runner.run`.
     """
     run = run or runner.run
     runs = run_batches(runner, truth.feeds, run)
@@ -51,7 +51,7 @@ def judge(
         if set(output_names(card.output)) != set(outputs):
             wrong = f"the card says {card.output}, but the outputs of the file are {', '.join(outputs)}"
             check = Check(output=card.output, batch=len(truth.feeds[0][0]), passed=False, reason=readable(wrong))
-            return Parity(precision=precision, checks=(check,)), True
+            return Parity(precision=precision, checks=(check,)), True, []
         if card.output == "logits":
             logits = [each[outputs[0]] for each in runs]
         else:
@@ -62,9 +62,10 @@ def judge(
     elif set(truth.outputs) != set(outputs):
         raise UsageError(f"The reference has the outputs {truth.outputs}, but the model has {outputs}.")
     else:
+        logits = [each[truth.outputs[0]] for each in runs]
         checks = verify_module(truth.references, runs, names=truth.outputs, precision=precision, tolerance=tolerance)
     same = all(np.array_equal(runs[repeated][name], again[0][name], equal_nan=True) for name in again[0])
-    return Parity(precision=precision, checks=(*checks, *_repeated(runs[repeated], again[0], precision))), same
+    return Parity(precision=precision, checks=(*checks, *_repeated(runs[repeated], again[0], precision))), same, logits
 
 
 def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:

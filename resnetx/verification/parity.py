@@ -24,9 +24,10 @@ MAX_MULTIPLE = 8.0
 # samples by that factor, divided by this number; honest elements stay below half of it.
 ELEMENT_SPREAD = 1.7
 # INT8's noise is that of PyTorch with weights and the inputs of layers rounded to 256 steps. Its ranges are exact, so a
-# calibrated file has about four times the error; one that also rounds what is added, with weights of 7 bits, seven.
+# calibrated file has about four times the error; one that also rounds what is added, with weights of 7 bits, seven; and
+# one whose ranges are cut off by entropy, calibrated on other images, was at 9.1 in a single element.
 # Faults of single layers are found where layers are compared; the SQNR must reach a minimum in any case.
-INT8_MAX_MULTIPLE = 9.0
+INT8_MAX_MULTIPLE = 12.0
 INT8_MIN_SQNR_DB = 15.0
 
 

@@ -95,8 +95,7 @@ def deployed_truth(
     """A network of the residual family with its preprocessing."""
     from resnetx.verification.pytorch_reference import Network
 
-    narrow = card.quantization is not None and card.quantization.weight_bits == NARROW_BITS
-    network = Network(deployed.with_logits(), wrapper="network", weight_bits=NARROW_BITS if narrow else 8)
+    network = Network(deployed.with_logits(), wrapper="network", weight_bits=_weight_bits(card))
     feeds = card_feeds(card, sampling, precisions, network, dtype=dtype)
     # Its own networks treat samples independently.
     samples = grouped(feeds, sampling, None, _torch_references(network, precisions))
@@ -109,6 +108,11 @@ def deployed_truth(
         module=deployed,
         fixed=len(set(sampling.sizes)) == 1,
     )
+
+
+def _weight_bits(card: ModelCard | None) -> int:
+    narrow = card is not None and card.quantization is not None and card.quantization.weight_bits == NARROW_BITS
+    return NARROW_BITS if narrow else 8
 
 
 def module_truth(
@@ -208,7 +212,7 @@ def onnx_truth(
         # Numbers that the model's own type can hold.
         inputs = [replace(info, dtype=own.dtype) for info, own in zip(plain.inputs, runner.inputs, strict=True)]
         feeds = foreign_feeds(inputs, sampling, precisions)
-    graph = ExactGraph(model)
+    graph = ExactGraph(model, weight_bits=_weight_bits(card))
     known: Original | None = graph
     try:
         any_size = any(isinstance(size, str) for size in batched_shape([info.shape for info in plain.inputs])[:1])

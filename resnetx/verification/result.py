@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from resnetx.verification.coverage_result import Coverage
+from resnetx.verification.float_agreement import FloatAgreement
 from resnetx.verification.layers import LayerParity, first_fault
 from resnetx.verification.parity import Parity, json_safe
 from resnetx.verification.structure.result import StructureComparison
@@ -48,7 +49,7 @@ class FileVerdict:
 class ProviderVerdict:
     """One provider: `parity` with the reference, and `graph` and `layers` with the file's own graph in float64.
 
-    `notes` are remarks for the user.
+    `agreement` is that of an INT8 file with the float network. `notes` are remarks for the user.
     """
 
     provider: str
@@ -58,13 +59,15 @@ class ProviderVerdict:
     parity: Parity
     deterministic: bool
     graph: Parity | None = None
+    agreement: FloatAgreement | None = None
     layers: tuple[LayerParity, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        graph = self.graph is None or self.graph.passed
-        return self.parity.passed and graph and all(layer.passed for layer in self.layers)
+        parts = (self.graph, self.agreement)
+        equal = all(part is None or part.passed for part in parts)
+        return self.parity.passed and equal and all(layer.passed for layer in self.layers)
 
     @property
     def first_fault(self) -> LayerParity | None:

@@ -10,7 +10,7 @@ import onnx
 
 from resnetx.base.precisions import Precision
 from resnetx.graph.card import ModelCard
-from resnetx.graph.layers import layer_nodes, softmax_input
+from resnetx.graph.layers import expose, layer_nodes, softmax_input
 from resnetx.graph.node_names import uniquely_named
 from resnetx.model.layer_names import original_name
 from resnetx.runtime.catalog import BY_NAME
@@ -20,6 +20,7 @@ from resnetx.verification.card_check import check_card
 from resnetx.verification.coverage_result import Coverage
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.file_check import compare_exactly
+from resnetx.verification.float_agreement import Rehearsal, compare_with_float, rehearse
 from resnetx.verification.golden import Golden
 from resnetx.verification.judge import Reopen, file_logits, judge
 from resnetx.verification.layers import LayerParity
@@ -188,7 +189,7 @@ class Verdicts:
         """Do its outputs agree with the reference, and does it compute the file?"""
         logits = file_logits(self.model, reopen)
         truth = self.reached[0]
-        parity, same = judge(
+        parity, same, found = judge(
             runner, truth, self.card, precision=precision, hidden_logits=logits, tolerance=self.tolerance
         )
         graph, bundle = None, truth.bundle
@@ -207,6 +208,14 @@ class Verdicts:
         elif bundle is not None and self.inner and self.tolerance is None:
             layers, note = self._golden_layers(bundle, reopen, precision)
             notes += note
+        agreement = None
+        if (
+            precision == "int8"
+            and found
+            and self.tolerance is None
+            and (truth.original is not None or bundle is not None)
+        ):
+            agreement = compare_with_float(truth.samples, found, self.rehearsal)
         return ProviderVerdict(
             provider=runner.provider,
             precision=precision,
@@ -214,10 +223,32 @@ class Verdicts:
             options=dict(runner.options),
             parity=parity,
             graph=graph,
+            agreement=agreement,
             deterministic=same,
             layers=layers,
             notes=tuple(notes),
         )
+
+    @property
+    def _shows_logits(self) -> bool:
+        return self.truth.outputs != ("logits",) or self.card is None or self.card.output == "logits"
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal | None:
+        """An INT8 file and the float network on a few samples, if both can be evaluated."""
+        truth = self.reached[0]
+        logits = self.graph.outputs[0] if self._shows_logits else softmax_input(self.model)
+        if (
+            truth.original is None
+            or truth.samples.whole
+            or logits is None
+            or not isinstance(self.answers, GraphAnswers)
+        ):
+            return None
+        graph = self.graph if self._shows_logits else ExactGraph(expose(self.model, logits))
+        feeds = self.answers.feeds[0]
+        exact, moved = truth.original.exact(feeds)[0], truth.original.perturbed(feeds, "int8")[0]
+        return rehearse(graph, logits, feeds, exact, moved)
 
     def _golden_layers(
         self, bundle: Golden, reopen: Reopen, precision: str

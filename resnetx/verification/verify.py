@@ -123,7 +123,9 @@ def reference_for(
         return golden_truth(options.golden, model, precisions=precisions)
     assert not isinstance(options.images, Path)
     sizes = _sizes(runner, options.batches)
-    sampling = Sampling(sizes=sizes, samples=options.samples, images=options.images, seed=options.seed)
+    # INT8 correctly cuts off what nothing like it was calibrated on.
+    natural = "int8" in precisions
+    sampling = Sampling(sizes=sizes, samples=options.samples, images=options.images, seed=options.seed, natural=natural)
     if options.module is not None:
         outputs = tuple(output.name for output in runner.outputs)
         feeds = foreign_feeds(runner.inputs, sampling, precisions)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnetx.verification.evaluation.rounding import FloatFormat
 
-Steps = Literal["kept", "ignored", "declared"]
+Steps = Literal["kept", "ignored", "declared", "fitted"]
 Arithmetic = Literal["float64", "float32", "bf16", "fp16", "tf32"]
 Result = Tensor | tuple[Tensor, ...]
 
@@ -32,6 +32,11 @@ class Settings:
     @property
     def rounds_steps(self) -> bool:
         return self.steps != "ignored"
+
+    @property
+    def steps_in_floats(self) -> bool:
+        """Whether floats stand for integers behind a QuantizeLinear."""
+        return self.steps in ("ignored", "fitted")
 
 
 @dataclass(frozen=True, kw_only=True)

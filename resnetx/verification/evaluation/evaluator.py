@@ -33,7 +33,8 @@ class Evaluator:
     `steps` says what becomes of the roundings that the file itself asks for. "kept": casts to narrower floats and
     quantization round as specified, everything between is exact. "ignored": they are left out, and the network
     remains that the file holds (stored weights keep their stored values). "declared": like kept, and every tensor that
-    is declared float16 or bfloat16 is rounded to that, as by a runtime that computes in the file's own types.
+    is declared float16 or bfloat16 is rounded to that, as by a runtime that computes in the file's own types. "fitted":
+    like kept, but steps of tensors to integers are the smallest that cut off nothing of what passes through them.
 
     `arithmetic` says how numbers are held. "float64"; "float32", with long sums added one by one; "bf16", "fp16" and
     "tf32" are float64 with the roundings of an accelerator: of the operands of matrix products and convolutions, and
@@ -131,7 +132,7 @@ class Evaluator:
     def _settled(self, tensor: Tensor, element_type: int, from_data: bool) -> Value:
         settings = self._settings
         refuse_large(tensor.shape, tensor.element_size())
-        if not (tensor.is_floating_point() and element_type not in FLOATS and settings.steps == "ignored"):
+        if not (tensor.is_floating_point() and element_type not in FLOATS and settings.steps_in_floats):
             tensor = settle(tensor, element_type, settings.dtype)
         if tensor.is_floating_point():
             if settings.steps == "declared" and element_type in _HALVES:

@@ -29,7 +29,7 @@ def quantized(call: Call, x: Tensor, scale: Tensor, zero: Tensor | None, element
     """`x` in the steps of `scale`, as numbers of `element_type`.
 
     Where steps are ignored nothing is rounded; what lies beyond a zero at an end of the range is cut off all the same,
-    because a quantizer leaves out the Relu before such a step.
+    because a quantizer leaves out the Relu before such a step. Where they are fitted, the range is as wide as needed.
     """
     block = call.integer("block_size", 0)
     scale = spread(scale, x, axis, block)
@@ -40,10 +40,15 @@ def quantized(call: Call, x: Tensor, scale: Tensor, zero: Tensor | None, element
             return steps
         return round_to(steps, FORMATS[element_type], saturate=bool(call.integer("saturate", 1)))
     low, high = INTEGER_RANGES[element_type]
-    if call.settings.rounds_steps:
+    if not call.settings.steps_in_floats:
         return (torch.round(steps) + offset).clamp(low, high).to(STORAGE[element_type])
     cut = torch.where(offset == low, steps.clamp(min=0), steps)
-    return torch.where(offset == high, cut.clamp(max=0), cut) + offset
+    cut = torch.where(offset == high, cut.clamp(max=0), cut)
+    if call.settings.rounds_steps:
+        below, above = (offset - low).clamp(min=1), (high - offset).clamp(min=1)
+        needed = torch.maximum((-cut / below).max(), (cut / above).max()) if scale.numel() == 1 else torch.ones(())
+        cut = torch.round(cut / needed) * needed if needed > 0 else cut
+    return cut + offset
 
 
 def dequantized(call: Call, x: Tensor, scale: Tensor, zero: Tensor | None, *, axis: int) -> Tensor:
