@@ -8,9 +8,10 @@ import numpy as np
 
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.metrics import measure, rms, sqnr_db
-from resnetx.verification.parity import INT8_MAX_MULTIPLE
 from resnetx.verification.reference_outputs import Outputs, Samples
 
+# Ranges that methods cut off, for other images than these, took a file to 8.6 times what its steps and weights explain.
+MOST_TIMES_EXPECTED = 12.0
 # Providers that move or leave out roundings were off by 0.91 to 1.11 times what the file itself is off.
 MOST_TIMES_SIMULATED = 1.5
 # A class that becomes the best, although random errors of that size would put it before the true best less often than
@@ -97,10 +98,10 @@ def compare_with_float(
             simulated_db=_decibels(rehearsal.exact, simulated),
             expected_db=_decibels(rehearsal.exact, rehearsal.least),
         )
-        if simulated > INT8_MAX_MULTIPLE * rehearsal.least:
+        if simulated > MOST_TIMES_EXPECTED * rehearsal.least:
             reasons.append(
                 f"the file itself, in exact arithmetic, is off by {simulated / rehearsal.least:.3g} times what its "
-                f"steps and weights explain, and {INT8_MAX_MULTIPLE:g} are allowed"
+                f"steps and weights explain, and {MOST_TIMES_EXPECTED:g} are allowed"
             )
         if provider > MOST_TIMES_SIMULATED * max(simulated, rehearsal.least):
             reasons.append(

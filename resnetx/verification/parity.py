@@ -25,9 +25,10 @@ MAX_MULTIPLE = 8.0
 ELEMENT_SPREAD = 1.7
 # INT8's noise is that of PyTorch with weights and the inputs of layers rounded to 256 steps. Its ranges are exact, so a
 # calibrated file has about four times the error; one that also rounds what is added, with weights of 7 bits, seven; and
-# one whose ranges are cut off by entropy, calibrated on other images, was at 9.1 in a single element.
-# Faults of single layers are found where layers are compared; the SQNR must reach a minimum in any case.
-INT8_MAX_MULTIPLE = 12.0
+# one whose ranges are cut off, by entropy or at a percentile, calibrated on other images, up to 17 (a ResNet-50 with
+# weights of 8 bits). Faults of single layers are found where layers and steps are compared, and the file as a whole by
+# its SQNR beside that of its own simulation; the SQNR must reach a minimum in any case.
+INT8_MAX_MULTIPLE = 24.0
 INT8_MIN_SQNR_DB = 15.0
 
 
