@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from resnetx.benchmark.result import BenchCase
 from resnetx.conversion.quantization.agreement import Agreement
 from resnetx.tuning.candidates import Candidate, Space
-from resnetx.tuning.files import MadeFile
 from resnetx.tuning.options import TuneOptions
 from resnetx.tuning.result import Finalist, p95_ms
 
@@ -73,8 +72,3 @@ def _interval(case: BenchCase, objective: str) -> tuple[float, float] | None:
         return None
     scale = _cost(case, objective) / case.summary.median_ms
     return found[0] * scale, found[1] * scale
-
-
-def kept_layers(made: MadeFile) -> str | None:
-    """What stayed in a higher precision, in words."""
-    return f"{made.kept} layers in a higher precision" if made.kept else None
