@@ -23,7 +23,12 @@ class _TwiceEach(Sampling):
 
 def write_truths(order: TruthOrder) -> dict[int, Path] | str:
     """A golden file for each batch size, or why there is none."""
-    sampling = _TwiceEach(sizes=tuple(order.batches), samples=max(2, min(max(order.batches), POOL)))
+    sampling = _TwiceEach(
+        sizes=tuple(order.batches),
+        samples=max(2, min(max(order.batches), POOL)),
+        # INT8 correctly cuts off what nothing like it was calibrated on.
+        natural="int8" in order.precisions,
+    )
     try:
         truth = _truth(order, sampling)
     except (ResnetxError, ImportError, MemoryError, RuntimeError) as error:

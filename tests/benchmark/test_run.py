@@ -89,6 +89,17 @@ def test_logits_behind_other_outputs_are_not_those_of_the_cached_engine(folder: 
     assert {check.output for check in case.parity.checks} == {"logits", "scores", "indices"}
 
 
+def test_int8_files_are_verified_on_samples_like_those_of_calibration(tmp_path: Path) -> None:
+    """Loud samples, which every other precision must hold, are cut off by ranges that fit photographs."""
+    source, target = tmp_path / "m.onnx", tmp_path / "q.onnx"
+    assert resnetx.export(tiny_config(), source, image_size=TINY_SIZE).passed
+    assert resnetx.quantize(source, target, calibrate="synthetic", target="cpu", method="minmax", samples=32).written
+    options = replace(QUICK, providers=("cpu", "openvino"), batches=(1, 2), processes=1)
+    cases = run_benchmark([target], options).cases
+    assert [case.effective_precision for case in cases] == ["int8"] * 4
+    assert all(case.parity is not None and case.parity.passed for case in cases)
+
+
 def test_a_link_to_itself_is_no_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
