@@ -14,6 +14,7 @@ from resnetx.graph.inspection.inspect import Inspection, ValueInfo, inspect_mode
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.runtime.catalog import find_provider, provider_names, scoped_options
 from resnetx.runtime.file_precision import stored_precision
+from resnetx.runtime.memory_limit import float_bytes
 from resnetx.runtime.tuned_model import model_file, read_tuned
 
 
@@ -22,7 +23,7 @@ class BenchModel:
     """What a benchmark needs to know about a model file. `fixed_batch` is None if the batch size is dynamic.
 
     `sha256` is None if weights are stored in other files, because the hash of this file alone does not identify the
-    model; `digest` includes those files.
+    model; `digest` includes those files. `float_bytes` is its size if its weights were float32.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class BenchModel:
     card: ModelCard | None
     macs: int | None
     precision: str = "fp32"
+    float_bytes: int
     fixed_batch: int | None
     inputs: tuple[ValueInfo, ...]
     outputs: tuple[ValueInfo, ...]
@@ -130,6 +132,7 @@ def look_into(path: Path) -> BenchModel:
         card=read_card(model),
         macs=inspection.macs,
         precision=stored_precision(model.graph),
+        float_bytes=float_bytes(file),
         fixed_batch=_fixed_batch(path, inspection),
         inputs=inspection.inputs,
         outputs=inspection.outputs,

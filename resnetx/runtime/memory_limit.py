@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 
 from resnetx.base.vocabulary import AUTO
+from resnetx.graph.reading.onnx_file import OnnxFile
+from resnetx.graph.reading.tensor_data import elements
 from resnetx.machine.gpus import has_nvidia_hardware
 from resnetx.runtime.catalog import BY_NAME, CATALOG
 
@@ -27,6 +29,12 @@ COMPUTED_MOST_MB = 6000
 FURTHER_PROVIDER_MB = 300
 FURTHER_PROVIDER_TIMES_FILE = 6
 LARGE_PROVIDER_MB = 8000
+
+
+def float_bytes(file: OnnxFile) -> int:
+    """The size of a file if its weights were float32: INT8 and float16 files are computed in floats too."""
+    numbers = sum(elements(tensor) for tensor in file.model.graph.initializer)
+    return max(file.file_bytes + file.external_bytes, 4 * numbers)
 
 
 def input_numbers(inputs: Sequence[Sequence[int | None]], *, batch: int, free_size: int) -> int:

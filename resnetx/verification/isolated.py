@@ -14,10 +14,9 @@ from resnetx.base.private_folder import private_folder
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
-from resnetx.graph.reading.tensor_data import elements
 from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.runtime.catalog import BY_NAME, pinned_environment, provider_names
-from resnetx.runtime.memory_limit import input_numbers, memory_limit_mb
+from resnetx.runtime.memory_limit import float_bytes, input_numbers, memory_limit_mb
 from resnetx.verification.messages import Verified, write_order
 from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions
@@ -103,18 +102,12 @@ def _check(limits: IsolationOptions) -> None:
 def memory_for(files: list[OnnxFile], *, batch: int, providers: list[str]) -> int:
     """The memory limit in MB of a process that runs the first of these files in batches of that size."""
     return memory_limit_mb(
-        file_bytes=sum(_float_bytes(file) for file in files),
+        file_bytes=sum(float_bytes(file) for file in files),
         inputs=_input_shapes(files[0].model),
         batch=batch,
         free_size=FREE_SIZE,
         providers=providers,
     )
-
-
-def _float_bytes(file: OnnxFile) -> int:
-    """The size of a file if its weights were float32: INT8 and float16 files are computed in floats too."""
-    numbers = sum(elements(tensor) for tensor in file.model.graph.initializer)
-    return max(file.file_bytes + file.external_bytes, 4 * numbers)
 
 
 def time_for(file: OnnxFile, *, batch: int, providers: list[str]) -> float:

@@ -22,7 +22,7 @@ from resnetx.benchmark import run as benchmarking
 from resnetx.benchmark.case import RunningCase, open_request
 from resnetx.benchmark.messages import TruthOrder
 from resnetx.benchmark.options import BenchOptions
-from resnetx.benchmark.plan import plan_cases
+from resnetx.benchmark.plan import look_into, plan_cases
 from resnetx.benchmark.reference_files import write_truths
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits
 from resnetx.benchmark.result_file import parse_benchmark
@@ -98,6 +98,9 @@ def test_int8_files_are_verified_on_samples_like_those_of_calibration(tmp_path: 
     cases = run_benchmark([target], options).cases
     assert [case.effective_precision for case in cases] == ["int8"] * 4
     assert all(case.parity is not None and case.parity.passed for case in cases)
+    # It is computed in floats where nothing is fused, as for the reference: its memory is that of the float file.
+    sizes = [look_into(path).float_bytes for path in (source, target)]
+    assert target.stat().st_size < sizes[1] and sizes[1] > 0.8 * sizes[0]
 
 
 def test_a_link_to_itself_is_no_model(
