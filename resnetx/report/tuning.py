@@ -11,7 +11,7 @@ from resnetx.tuning.result import Tuning
 SHOWN_TRIALS = 12
 LEGEND = (
     "thr: threads of all streams together; str: streams, which run at the same time; top-1, dB: agreement and signal "
-    "to error beside the float network"
+    "to error beside the file as it is on cpu"
 )
 NOTHING = Text("-", "dim")
 

@@ -60,7 +60,7 @@ class Journal:
         try:
             found = validated(Entries, parse_json(read_limited(self._path, MAX_BYTES, "a search").decode()))
         except (ValueError, FileError):
-            self.note = "The earlier search in the folder could not be read, so this one began anew."
+            self.note = "The earlier search in the folder could not be read, so this one started from the beginning."
             return None
         if found.request != wanted.request:
             self.note = "The earlier search in the folder was for another file or with other options."

@@ -120,7 +120,7 @@ def _tried(
     watch: Watch,
     worker: Sequence[str],
 ) -> list[Trial]:
-    settings = BenchOptions(verify=False, memory_mb=options.limits.memory_mb)
+    settings = replace(_limited(options), verify=False)
     with private_folder("tune") as own, Trials(space.baseline, models, settings, own, worker) as trials:
 
         def measure(candidate: Candidate, best: float) -> Trial:
@@ -134,6 +134,11 @@ def _tried(
         return search(space, measure)
 
 
+def _limited(options: TuneOptions) -> BenchOptions:
+    limits = options.limits
+    return BenchOptions(memory_mb=limits.memory_mb, timeout_s=limits.timeout_s or BenchOptions.timeout_s)
+
+
 def _compared(
     space: Space,
     models: dict[str, BenchModel],
@@ -144,9 +149,7 @@ def _compared(
 ) -> Tuning:
     """The finalists in one interleaved run, verified, and how far each agrees with the float network."""
     chosen = finalists(space, trials)
-    settings = resolved(
-        BenchOptions(duration_s=options.duration_s, processes=PROCESSES, memory_mb=options.limits.memory_mb)
-    )
+    settings = resolved(replace(_limited(options), duration_s=options.duration_s, processes=PROCESSES))
     cases = [running_case(candidate, models, settings) for candidate in chosen]
     if cases:
         benchmark = run_cases(cases, settings, watch=watch, worker=worker)

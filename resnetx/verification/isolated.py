@@ -138,11 +138,15 @@ def answer_of(
     timeout_s: float,
     memory_mb: int,
     step: Callable[[str], None],
+    variables: Mapping[str, str] | None = None,
 ) -> T:
-    """The answer of a process of its own, in which a file that may be hostile is `done`, such as converted."""
+    """The answer of a process of its own, in which a file that may be hostile is `done`, such as converted.
+
+    `variables` are added to its environment.
+    """
     try:
         with private_folder(done) as folder:
-            child = Child(command, folder=folder, environment=private_environment(folder))
+            child = Child(command, folder=folder, environment={**private_environment(folder), **(variables or {})})
             try:
                 return child.ask(request, kind, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
             finally:

@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnetx.base.isolation import PYTHON
-from resnetx.base.private_folder import private_folder
 from resnetx.base.text import shorten
 from resnetx.base.validation import LONGEST_NAME
 from resnetx.base.vocabulary import AUTO
-from resnetx.base.worker_process import Child, ChildError
-from resnetx.benchmark.case import case_environment
 from resnetx.benchmark.profiling.attribution import multiplies, nodes_of_layers
 from resnetx.benchmark.profiling.layer import ProfiledLayer
 from resnetx.benchmark.profiling.messages import ProfileDone, ProfileOrder
 from resnetx.benchmark.profiling.options import ProfileOptions, resolved
 from resnetx.benchmark.profiling.result import Profile
 from resnetx.benchmark.run import Peaks
-from resnetx.errors import FileError, UsageError
+from resnetx.errors import UsageError
 from resnetx.graph.card import read_card
 from resnetx.graph.counts import dimensions, required_inputs
 from resnetx.graph.inspection.node_macs import node_macs
@@ -30,7 +27,7 @@ from resnetx.machine.threads import default_threads
 from resnetx.runtime.catalog import BY_NAME, pinned_environment, provider_names, scoped_options
 from resnetx.runtime.numbered_nodes import names_for_numbers
 from resnetx.runtime.runner import LayerTimes
-from resnetx.verification.isolated import error_in_child, memory_for, time_for
+from resnetx.verification.isolated import answer_of, memory_for, time_for
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -125,23 +122,20 @@ def _ask(path: Path, file: OnnxFile, order: ProfileOrder, options: ProfileOption
     # The model is open twice, without profiling and with it.
     memory_mb = options.memory_mb or memory_for([file, file], batch=order.batch, providers=names)
     timeout_s = options.timeout_s or 2 * order.duration_s + time_for(file, batch=order.batch, providers=names)
-    try:
-        with private_folder("profile") as folder:
-            pinned = pinned_environment(names, order.options, order.precision)
-            environment = case_environment(folder, order.threads) | pinned
-            child = Child(CHILD, folder=folder, environment=environment)
-            try:
-                request = {"order": asdict(order)}
-                return child.ask(request, ProfileDone, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
-            finally:
-                child.close()
-    except ChildError as error:
-        raise error_in_child(path, error, done="profiled", timeout_s=timeout_s, memory_mb=memory_mb) from error
-    except OSError as error:
-        raise FileError(
-            f"{path} is profiled in a process with a temporary folder, which could not be used: "
-            f"{error.strerror or error}. Free some space, or set TMPDIR to a writable folder."
-        ) from error
+    return answer_of(
+        CHILD,
+        {"order": asdict(order)},
+        ProfileDone,
+        path=path,
+        done="profiled",
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        step=step,
+        variables={
+            "OMP_NUM_THREADS": str(order.threads),
+            **pinned_environment(names, order.options, order.precision),
+        },
+    )
 
 
 def _layers(done: ProfileDone, model: "ModelProto") -> list[ProfiledLayer]:

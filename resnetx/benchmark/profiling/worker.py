@@ -94,7 +94,7 @@ def _opened(order: ProfileOrder, model: "ModelProto", card: ModelCard | None) ->
 
 def joined(rounds: Sequence[Sequence[LayerTimes]]) -> list[LayerTimes]:
     """The layers with their times in all rounds, which must be of the same layers."""
-    # Names of kernels that no node of the file has are numbered anew each time.
+    # Kernels that belong to no node of the file get another number each time.
     found = [[replace(layer, times_ms=(), name="") for layer in layers] for layers in rounds]
     if any(layers != found[0] for layers in found):
         raise GraphError(

@@ -54,7 +54,7 @@ def pareto_chart(rows: list[FinalistRow]) -> Markup:
         style = place % COLOURS
         parts += [_marker(across.at(ms), up.at(rate), style, row), _marker(14, y - 4, style, row)]
         agreement = row.finalist.agreement
-        same = "" if agreement is None else f", top-1 as in float {agreement.top1:.1%}"
+        same = "" if agreement is None else f", top-1 as the source {agreement.top1:.1%}"
         parts += [
             _text(28, y, f"{row.finalist.candidate.title}{' ★' if row.mark == '*' else ''}"),
             _text(28, y + 14, f"{number(ms)} ms, {number(rate)} images/s{same}", None, "dim"),

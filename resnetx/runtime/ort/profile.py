@@ -168,7 +168,7 @@ def _layer(
 
 
 def _packed_bytes(node: NodeProto, inputs: Sequence[Mapping[str, Sequence[int]]], scope: Scope) -> int:
-    """The bytes of the weight of a node that multiplies, if the trace leaves it out: a kernel that packed it anew does
+    """The bytes of the weight of a node that multiplies, if the trace leaves it out: a kernel that repacked it does
     not have it as an input any more."""
     weights = weights_of(node, scope).values() if rule_of(node) else ()
     weight = max(weights, key=lambda each: each.elements, default=None)
