@@ -70,8 +70,7 @@ def finalists(space: Space, trials: Iterable[Trial]) -> list[Candidate]:
         same = sum(other.engine == trial.candidate.engine for other in chosen)
         if len(chosen) < MOST_FINALISTS and same < MOST_OF_AN_ENGINE:
             chosen.append(trial.candidate)
-    best_of_each = {trial.precision: trial.candidate for trial in reversed(ranked)}
-    return list(dict.fromkeys((*chosen, *best_of_each.values(), space.baseline)))
+    return list(dict.fromkeys((*chosen, *_best_of_each(ranked), space.baseline)))
 
 
 def fastest(space: Space, trials: Iterable[Trial]) -> float:
@@ -95,7 +94,12 @@ def _climb(space: Space, start: Candidate, tried: Callable[[Candidate], Trial]) 
 def _parents(space: Space, trials: Iterable[Trial]) -> Sequence[Candidate]:
     known = sorted((trial for trial in trials if trial.speed is not None), key=lambda trial: -_speed(trial))
     kept = [trial for trial in known if _speed(trial) * CLEARLY_SLOWER >= _speed(known[0])]
-    return [trial.candidate for trial in kept[:MOST_PARENTS]]
+    return list(dict.fromkeys((*(trial.candidate for trial in kept[:MOST_PARENTS]), *_best_of_each(known))))
+
+
+def _best_of_each(ranked: Sequence[Trial]) -> Iterable[Candidate]:
+    """The fastest of each precision, because the fastest of all may turn out to be wrong."""
+    return {trial.precision: trial.candidate for trial in reversed(ranked)}.values()
 
 
 def _usable(space: Space, trials: Iterable[Trial]) -> list[Trial]:

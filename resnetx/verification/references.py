@@ -51,7 +51,7 @@ class Truth:
     `probes` are batches that contain each distinct sample once, for the comparison of inner tensors with `original`,
     if that is known; `fixed`: the file takes batches of one size only. `module` is the torch module, typed as Any
     because torch is optional. `bundle` is the golden bundle that all this was read from, `origin` what
-    the network's checkpoint says itself.
+    the network's checkpoint says itself, `file` the reference if that is another file.
     """
 
     description: str
@@ -63,6 +63,7 @@ class Truth:
     bundle: Golden | None = None
     fixed: bool = False
     origin: Origin | None = None
+    file: onnx.ModelProto | None = None
 
     @property
     def feeds(self) -> Feeds:
@@ -235,6 +236,7 @@ def onnx_truth(
         probes=probe_batches(samples, sampling),
         original=known,
         fixed=len(set(sampling.sizes)) == 1,
+        file=model,
     )
 
 
@@ -244,7 +246,7 @@ def own_truth(
     """The file's own graph: without a known network, only the runtime can be verified."""
     own = onnx_truth(path, runner, card, sampling, precisions=precisions)
     how = "in float64" if own.original else "on the cpu provider of ONNX Runtime, not optimized"
-    return replace(own, description=f"the file's own graph {how}; no network is known", original=None)
+    return replace(own, description=f"the file's own graph {how}; no network is known", original=None, file=None)
 
 
 def _torch_references(network: Any, precisions: Sequence[str]) -> Callable[[Feeds], References]:

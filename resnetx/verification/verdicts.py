@@ -30,6 +30,7 @@ from resnetx.verification.reference_outputs import Feeds, Trace, are_batches, fi
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
 from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
+from resnetx.verification.structure.reference_file import compare_with_file
 from resnetx.verification.structure.result import StructureComparison, without_rearrangements
 from resnetx.verification.structure.sketch import compare_with_sketch
 
@@ -172,17 +173,19 @@ class Verdicts:
 
     @cached_property
     def structure(self) -> StructureComparison | None:
-        """The weights and the graph beside the network's own, from the module or from a golden bundle."""
+        """The weights and the graph beside the network's own: the module's, a golden bundle's or a reference file's."""
         if self.tolerance is not None:
             return None
-        expected = cast(Precision, self.expected)
+        expected, feeds = cast(Precision, self.expected), self.truth.probes[0]
         if self.truth.module is not None:
             from resnetx.verification.structure.module_structure import compare_structure
 
-            return compare_structure(self.model, self.truth.module, self.truth.probes[0], precision=expected)
-        bundle = self.truth.bundle
+            return compare_structure(self.model, self.truth.module, feeds, precision=expected)
+        bundle, reference = self.truth.bundle, self.truth.file
         if bundle is not None and bundle.structure is not None:
             return compare_with_sketch(self.model, bundle.structure, precision=expected)
+        if reference is not None and stored_precision(reference.graph) == "fp32":
+            return compare_with_file(self.model, reference, feeds, precision=expected)
         return None
 
     def provider(self, runner: Runner, reopen: Reopen, precision: str) -> ProviderVerdict:
@@ -208,13 +211,8 @@ class Verdicts:
         elif bundle is not None and self.inner and self.tolerance is None:
             layers, note = self._golden_layers(bundle, reopen, precision)
             notes += note
-        agreement = None
-        if (
-            precision == "int8"
-            and found
-            and self.tolerance is None
-            and (truth.original is not None or bundle is not None)
-        ):
+        agreement, known = None, truth.original is not None or bundle is not None
+        if precision == "int8" and found and self.tolerance is None and known:
             agreement = compare_with_float(truth.samples, found, self.rehearsal)
         return ProviderVerdict(
             provider=runner.provider,

@@ -45,8 +45,10 @@ def test_each_engine_is_tried_and_only_the_fast_ones_go_further() -> None:
         *(("int8", "cpu", "default"), ("int8", "openvino", "default")),
     }
     assert len(tried) == len(set(tried)) and all(each.streams == each.batch == 1 for each in tried)
-    others = {each.file for each in tried if each.threads != 4}
-    assert others == {"int8"}
+    # Of what is clearly slower, only the fastest of its precision.
+    others = {each.engine for each in tried if each.threads != 4}
+    assert {file for file, *_ in others} == {"int8", SOURCE}
+    assert len([engine for engine in others if engine[0] == SOURCE]) == 1
     assert {each.threads for each in tried if each.file == "int8"} == {4, 2, 8}
 
 

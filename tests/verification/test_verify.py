@@ -153,7 +153,7 @@ def test_a_photograph_that_would_grow_without_bound_is_refused(folder: Path, tmp
         read_images(tmp_path, read_card(onnx.load(folder / "top3.onnx")), folder / "top3.onnx")
 
 
-def quantized(source: Path, target: Path) -> Path:
+def quantized(source: Path, target: Path, size: int = TINY_SIZE) -> Path:
     """The runtime's own static quantization, calibrated on smooth images."""
     import onnxruntime.quantization as quantization
 
@@ -164,7 +164,7 @@ def quantized(source: Path, target: Path) -> Path:
 
     class Images(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.batches = iter(np.split(network_input(synthetic_images(32, TINY_SIZE, seed=1), IMAGENET), 8))
+            self.batches = iter(np.split(network_input(synthetic_images(32, size, seed=1), IMAGENET), 8))
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             batch = next(self.batches, None)
