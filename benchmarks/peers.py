@@ -29,11 +29,11 @@ from resnetx.benchmark.comparison.ratio import contrast_processes
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into
 from resnetx.benchmark.result import BenchCase
-from resnetx.benchmark.run import run_cases
+from resnetx.benchmark.run import bench_steps, run_cases
 from resnetx.benchmark.samples import valid_processes
 from resnetx.benchmark.worker import CaseOrder, open_case
 from resnetx.benchmark.worker import main as serve
-from resnetx.cli.live_view import watch_benchmark
+from resnetx.cli.progress import show_progress
 from resnetx.graph.card import ModelCard
 from resnetx.graph.inspection.inspect import ValueInfo
 from resnetx.machine.facts import read_processor
@@ -241,9 +241,11 @@ def main() -> None:
     batches = options.batches or ()
     shown = chosen([name for name in arguments.only.split(",") if name])
     rows = [row for comparison in shown for row in comparison.rows]
-    with tempfile.TemporaryDirectory() as place, watch_benchmark() as watch:
+    with tempfile.TemporaryDirectory() as place, show_progress(timed=True) as watch:
+        steps = bench_steps(watch, options)
+        steps.begin("making the files")
         folder, needed = Path(place), {name for row in rows for name in (row.file, row.made)}
-        problems = make_files(folder, arguments.depth, arguments.samples, needed, watch.step)
+        problems = make_files(folder, arguments.depth, arguments.samples, needed, steps.detail)
         instructions = read_processor().instruction_sets
         why = {row.name: reason for row in rows if (reason := why_not(row, problems, instructions))}
         looked = {name: look_into(folder / name) for name in {row.file for row in rows if row.name not in why}}
@@ -259,7 +261,8 @@ def main() -> None:
             for row in comparison.rows
             if row.name not in why
         }
-        result = run_cases([*cases.values()], options, watch=watch, worker=(sys.executable, __file__, "--row"))
+        worker = (sys.executable, __file__, "--row")
+        result = run_cases([*cases.values()], options, watch=watch, steps=steps, worker=worker)
     print(f"ResNet-{arguments.depth}, {result.machine.get('processor')}, {options.threads} threads")
     for warning in dict.fromkeys(warning for case in result.cases for warning in case.warnings):
         print(f"  {warning}")

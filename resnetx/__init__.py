@@ -6,6 +6,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from resnetx.api import convert, export, profile, quantize, tune, verify
+    from resnetx.base.progress import Progress
     from resnetx.model.config import ResNetConfig, resnet_config
 
 # Loaded at first use, because each brings torch along.
@@ -16,11 +17,23 @@ _LAZY = {
     "quantize": "resnetx.api",
     "tune": "resnetx.api",
     "verify": "resnetx.api",
+    "Progress": "resnetx.base.progress",
     "ResNetConfig": "resnetx.model.config",
     "resnet_config": "resnetx.model.config",
 }
 
-__all__ = ["ResNetConfig", "__version__", "convert", "export", "profile", "quantize", "resnet_config", "tune", "verify"]
+__all__ = [
+    "Progress",
+    "ResNetConfig",
+    "__version__",
+    "convert",
+    "export",
+    "profile",
+    "quantize",
+    "resnet_config",
+    "tune",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

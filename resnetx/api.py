@@ -1,4 +1,7 @@
-"""resnetx from Python: the commands' work as functions."""
+"""resnetx from Python: the commands' work as functions.
+
+Each takes `progress`, which is called with a `resnetx.Progress` whenever a step begins and while it goes on.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,12 +10,14 @@ import numpy as np
 from torch import Tensor, nn
 
 from resnetx.base.precisions import ExportPrecision, SessionPrecision
+from resnetx.base.progress import OnProgress, ignore
 from resnetx.base.vocabulary import AUTO, Exporter
 from resnetx.benchmark.profiling.options import ProfileOptions
 from resnetx.benchmark.profiling.result import Profile
 from resnetx.benchmark.profiling.run import profile_file
+from resnetx.benchmark.watch import Watch
 from resnetx.conversion.convert import ConvertOptions, convert_file
-from resnetx.conversion.export import ExportOptions, export_subject
+from resnetx.conversion.export import ExportOptions, export_steps, export_subject
 from resnetx.conversion.quantization.quantize import QuantizeOptions, Quantizing, quantize_file
 from resnetx.conversion.result import Conversion, Export
 from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
@@ -38,6 +43,7 @@ def quantize(
     exclude: Sequence[str] = (),
     evaluate: str | Path | None = None,
     max_drop: float | None = None,
+    progress: OnProgress | None = None,
 ) -> Quantizing:
     """Quantize a float32 file to INT8, measured on samples that calibration does not see.
 
@@ -53,7 +59,7 @@ def quantize(
         evaluate=None if evaluate is None else Path(evaluate),
         max_drop=max_drop,
     )
-    return quantize_file(Path(source), Path(path), options)
+    return quantize_file(Path(source), Path(path), options, progress=progress or ignore)
 
 
 def tune(
@@ -68,6 +74,7 @@ def tune(
     calibrate: str | Path | None = None,
     evaluate: str | Path | None = None,
     max_drop: float | None = None,
+    progress: OnProgress | None = None,
 ) -> Tuning:
     """Search for the fastest correct way to run a file on this machine, and write it into `folder`.
 
@@ -83,7 +90,7 @@ def tune(
         evaluate=None if evaluate is None else Path(evaluate),
         max_drop=max_drop,
     )
-    return tune_file(Path(source), Path(folder), options)
+    return tune_file(Path(source), Path(folder), options, watch=Watch(progress=progress or ignore))
 
 
 def convert(
@@ -93,12 +100,13 @@ def convert(
     exclude: Sequence[str] = (),
     images: str | Path | None = None,
     half_boundary: bool = False,
+    progress: OnProgress | None = None,
 ) -> Conversion:
     """Convert a float32 file to float16, but for what would overflow; `written` if it agrees with the source."""
     options = ConvertOptions(
         exclude=tuple(exclude), images=None if images is None else Path(images), half_boundary=half_boundary
     )
-    return convert_file(Path(source), Path(path), options)
+    return convert_file(Path(source), Path(path), options, progress=progress or ignore)
 
 
 def export(
@@ -122,6 +130,7 @@ def export(
     golden: str | Path | None = None,
     simplify: bool = True,
     verify: bool = True,
+    progress: OnProgress | None = None,
 ) -> Export:
     """Write `model` to `path` as one verified ONNX file and say what was done.
 
@@ -137,6 +146,8 @@ def export(
         simplify=simplify,
         verify=verify,
     )
+    steps = export_steps(progress or ignore, options)
+    steps.begin("building the network" if weights is None else "loading the weights")
     if isinstance(model, nn.Module):
         if weights is not None or labels is not None or preprocess != "none" or output is not None:
             raise UsageError(
@@ -153,8 +164,9 @@ def export(
             preprocess=preprocess,
             output=output,
             seed=seed,
+            download=steps.download,
         )
-    return export_subject(subject, Path(path), options)
+    return export_subject(subject, Path(path), options, steps=steps)
 
 
 def profile(
@@ -168,6 +180,7 @@ def profile(
     duration_s: float | None = None,
     timeout_s: float | None = None,
     memory_mb: int | None = None,
+    progress: OnProgress | None = None,
 ) -> Profile:
     """Where the time of a run of a file goes, layer by layer, on a provider that tells it: cpu, openvino or torch.
 
@@ -183,7 +196,7 @@ def profile(
         timeout_s=timeout_s,
         memory_mb=memory_mb,
     )
-    return profile_file(Path(path), options)
+    return profile_file(Path(path), options, progress=progress or ignore)
 
 
 def verify(
@@ -204,6 +217,7 @@ def verify(
     layers: bool = False,
     timeout_s: float | None = None,
     memory_mb: int | None = None,
+    progress: OnProgress | None = None,
 ) -> Verification:
     """Compare the outputs of a file with `module`, or with what the options or its model card name as the reference.
 
@@ -224,5 +238,6 @@ def verify(
         layers=layers,
     )
     if module is not None:
-        return verify_file(Path(path), options)
-    return verify_isolated(Path(path), options, IsolationOptions(timeout_s=timeout_s, memory_mb=memory_mb))
+        return verify_file(Path(path), options, progress=progress or ignore)
+    limits = IsolationOptions(timeout_s=timeout_s, memory_mb=memory_mb)
+    return verify_isolated(Path(path), options, limits, progress=progress or ignore)

@@ -4,9 +4,11 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from typing import IO, Any
 
 from resnetx.base.child_start import limit_memory
+from resnetx.base.progress import OnProgress
 from resnetx.errors import ResnetxError
 
 
@@ -28,6 +30,11 @@ def read_request() -> dict[str, Any]:
 def send(answers: IO[bytes], answer: object) -> None:
     answers.write(json.dumps(answer, default=_plain).encode() + b"\n")
     answers.flush()
+
+
+def teller(answers: IO[bytes]) -> OnProgress:
+    """What sends progress to the parent."""
+    return lambda event: send(answers, {"progress": asdict(event)})
 
 
 def error_answer(error: Exception) -> dict[str, Any]:

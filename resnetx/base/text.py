@@ -67,6 +67,11 @@ def file_size(size: int) -> str:
     return f"{size} bytes"
 
 
+def clock_time(seconds: float) -> str:
+    """Minutes and seconds: 1:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
 def _few_marks(text: str) -> Iterator[str]:
     for marks, group in groupby(text, key=lambda character: combining(character) != 0):
         characters = "".join(group)

@@ -4,20 +4,20 @@ import json
 import os
 import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from resnetx.base.isolation import GRACE_S, NO_MEMORY, OUT_OF_MEMORY, IsolatedProcess, Limits
+from resnetx.base.progress import OnProgress, Progress, ignore
 from resnetx.base.validation import InvalidDataError, validated
 
 T = TypeVar("T")
 CHUNK = 1 << 16
 # The largest answer: the reference of a big network goes through files.
 MAX_ANSWER = 1 << 28
-Step = Callable[[str], None]
 
 
 class ChildError(Exception):
@@ -51,12 +51,12 @@ class Child:
         *,
         timeout_s: float,
         memory_mb: int | None = None,
-        step: Step = lambda text: None,
+        progress: OnProgress = ignore,
     ) -> T:
         """Send a request and return the answer as a `kind`; a child that does not give one is killed.
 
-        `memory_mb` is the limit from now on, where that was not known before the child started. `step` is called with
-        the progress that the child reports before its answer.
+        `memory_mb` is the limit from now on, where that was not known before the child started. `progress` gets
+        what the child tells before its answer.
         """
         if memory_mb is not None:
             self._process.limits = replace(self._process.limits, memory_mb=memory_mb)
@@ -66,8 +66,8 @@ class Child:
         try:
             self._process.stdin.write(line)
             self._process.stdin.flush()
-            while (answer := self._line(deadline)) is not None and set(answer) == {"step"}:
-                step(str(answer["step"]))
+            while (answer := self._line(deadline)) is not None and set(answer) == {"progress"}:
+                progress(self._valid(Progress, answer["progress"]))
         except BrokenPipeError:
             answer = None
         except TimeoutError:
@@ -79,6 +79,9 @@ class Child:
             raise ChildError(f"it {ending}", kind=OUT_OF_MEMORY if out_of_memory else "")
         if "error" in answer:
             raise self._reported(answer)
+        return self._valid(kind, answer)
+
+    def _valid(self, kind: type[T], answer: object) -> T:
         try:
             return validated(kind, answer)
         except InvalidDataError as error:

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 from resnetx.base.isolation import OUT_OF_MEMORY
+from resnetx.base.progress import OnProgress, ignore
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.loadgen.result import LoadResult
 from resnetx.benchmark.memory import case_memory_mb
@@ -91,7 +92,7 @@ class RunningCase:
         known = [start.start_s for start in self.starts if start.start_s is not None]
         return median(known[1:] or known or [0.0])
 
-    def start(self) -> None:
+    def start(self, progress: OnProgress = ignore) -> None:
         """Start a process and open the case in it. Its folder is that of all its processes, for compilers' caches."""
         begin = time.perf_counter()
         self.process += 1
@@ -100,7 +101,7 @@ class RunningCase:
         environment = case_environment(self.folder, threads) | pinned
         memory_mb = self.options.memory_mb or case_memory_mb(self.plan)
         self.child = Child(self.worker, folder=self.folder, environment=environment, memory_mb=memory_mb)
-        opened = self.now = self.ask(open_request(self), Opened)
+        opened = self.now = self.ask(open_request(self), Opened, progress=progress)
         if opened is None:
             return
         if self.opened is not None and _setup(opened) != _setup(self.opened):
@@ -125,11 +126,13 @@ class RunningCase:
         if self.child is not None:
             self.child.close()
 
-    def ask(self, request: Mapping[str, Any], kind: type[T], *, more_s: float = 0.0) -> T | None:
+    def ask(
+        self, request: Mapping[str, Any], kind: type[T], *, more_s: float = 0.0, progress: OnProgress = ignore
+    ) -> T | None:
         """The answer, or None if the case failed; then its process has ended."""
         assert self.child is not None
         try:
-            return self.child.ask(request, kind, timeout_s=self.options.timeout_s + more_s)
+            return self.child.ask(request, kind, timeout_s=self.options.timeout_s + more_s, progress=progress)
         except ChildError as error:
             advice = "; allow more with --memory-mb" if error.kind == OUT_OF_MEMORY else ""
             self.fail(f"{error}{advice}", "timed out" if error.timed_out else "failed", deliberate=error.deliberate)

@@ -44,6 +44,20 @@ def median_interval(processes: Sequence[Sequence[Round]], *, confidence: float =
     return min(float(low), middle), max(float(high), middle)
 
 
+def mean_interval(processes: Sequence[Sequence[Round]], *, confidence: float = 0.95) -> tuple[float, float] | None:
+    """The confidence interval of the mean over all samples; of long runs too rare to be seen it knows nothing."""
+    units = units_of(processes)
+    if len(units) < MIN_UNITS:
+        return None
+    rounds = flat(units)
+    totals, counts = (np.array([measure(samples) for samples in rounds], dtype=float) for measure in (np.sum, np.size))
+    draws = draw_rounds(units, within=False)
+    tail = expanded_tail(len(units), confidence)
+    low, high = np.quantile((draws @ totals) / (draws @ counts), [tail, 1 - tail])
+    middle = float(totals.sum() / counts.sum())
+    return min(float(low), middle), max(float(high), middle)
+
+
 def expanded_tail(count: int, confidence: float) -> float:
     """The share to cut off at each side of a percentile bootstrap over `count` units to match Student's t."""
     t = student_t((1 + confidence) / 2, count - 1)

@@ -44,6 +44,12 @@ class Limits:
     gpu_int8_gops: Number | None = None
     gpu_bandwidth_gb_s: Number | None = None
 
+    def peak_gflops(self, precision: str, *, gpu: bool = False) -> float | None:
+        """The peak in a precision, if it was measured."""
+        name = f"{'gpu_' if gpu else ''}{precision}_{'gops' if precision == 'int8' else 'gflops'}"
+        peak: float | None = vars(self).get(name)
+        return peak
+
 
 def best_of(first: Limits, second: Limits) -> Limits:
     """The higher of each peak."""
@@ -84,14 +90,20 @@ class Verdict:
 class Summary:
     """A case's figures, derived from its samples; None if there are too few samples.
 
-    `process_spread` is by how much processes differ: the standard deviation between them, as a share of the median.
+    `images_per_s` is the throughput at the median time of a run, in an MLPerf scenario LoadGen's; `mean_images_per_s`
+    that of all images over the time of all runs. `limit_withheld` is why there is no `limit_fraction`, where what ran
+    was faster than the measured limit. `process_spread` is by how much processes differ: the standard deviation between
+    them, as a share of the median.
     """
 
     median_ms: float | None = None
     ci95_ms: tuple[float, float] | None = None
     percentiles_ms: dict[str, float | None] | None = None
     images_per_s: float | None = None
+    mean_images_per_s: float | None = None
+    mean_images_per_s_ci95: tuple[float, float] | None = None
     limit_fraction: float | None = None
+    limit_withheld: str | None = None
     joules_per_image: float | None = None
     process_spread: float | None = None
 
@@ -100,7 +112,10 @@ class Summary:
         return {
             "latency_ms": latency,
             "images_per_s": self.images_per_s,
+            "mean_images_per_s": self.mean_images_per_s,
+            "mean_images_per_s_ci95": self.mean_images_per_s_ci95,
             "limit_fraction": self.limit_fraction,
+            "limit_withheld": self.limit_withheld,
             "joules_per_image": self.joules_per_image,
             "process_spread": self.process_spread,
         }

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from resnetx.base.private_folder import private_folder
+from resnetx.base.progress import Steps
 from resnetx.base.worker_process import ChildError
 from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
@@ -18,12 +19,14 @@ from resnetx.benchmark.plan import PlannedCase, plan_cases
 from resnetx.benchmark.result import BenchCase, Benchmark, Limits, Verdict, best_of
 from resnetx.benchmark.stability import stability_warnings
 from resnetx.benchmark.summary import summarized
-from resnetx.benchmark.watch import NoWatch, Watch
-from resnetx.benchmark.waves import run_waves
+from resnetx.benchmark.watch import Watch
+from resnetx.benchmark.waves import run_waves, start, where
 from resnetx.errors import RuntimeUnavailableError
 from resnetx.machine.facts import read_machine
 from resnetx.machine.threads import default_threads
 from resnetx.runtime.catalog import BY_NAME
+
+LIMITS = "measuring the limits of the machine"
 
 
 def run_benchmark(
@@ -34,10 +37,15 @@ def run_benchmark(
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
     """Every model with every combination of provider and batch size in the options."""
-    look = watch or NoWatch()
-    look.step("reading the models")
-    options = resolved(options)
-    return run_cases(planned(plan_cases(models, options), options), options, watch=look, worker=worker)
+    watch, options = watch or Watch(), resolved(options)
+    steps = bench_steps(watch, options)
+    steps.begin("reading the models")
+    return run_cases(planned(plan_cases(models, options), options), options, watch=watch, steps=steps, worker=worker)
+
+
+def bench_steps(watch: Watch, options: BenchOptions) -> Steps:
+    """The steps of a benchmark, of which the first, in which the models are read, is the caller's of `run_cases`."""
+    return Steps(watch.progress, 5 + options.verify)
 
 
 def planned(plans: Sequence[PlannedCase], options: BenchOptions) -> list[RunningCase]:
@@ -49,13 +57,15 @@ def run_cases(
     options: BenchOptions,
     *,
     watch: Watch | None = None,
+    steps: Steps | None = None,
     worker: Sequence[str] = WORKER,
 ) -> Benchmark:
     """Run the cases, each in several processes, in interleaved rounds.
 
     A failed case keeps its error; Ctrl-C returns the results so far.
     """
-    look = watch or NoWatch()
+    watch = watch or Watch()
+    steps = steps or Steps(watch.progress)
     peaks = Peaks(options.threads or default_threads())
     machine = read_machine().to_json()
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -64,17 +74,22 @@ def run_cases(
         with _interruptible(cases):
             for case in cases:
                 stack.callback(case.close)
-            _open_all(cases, folder, worker, look)
+            _open_all(cases, options, folder, worker, steps)
             _require_one_open(cases)
-            measure = partial(_measure, peaks, cases, look)
-            measure()
-            truths = _truths(cases, folder, look) if options.verify else {}
+            gpu = any(case.on_gpu for case in cases)
+            steps.begin(LIMITS)
+            peaks.measure(gpu=gpu)
+            truths = _truths(cases, folder, steps) if options.verify else {}
+            verify = partial(_verify_all, cases, options, truths, steps)
+            steps.begin("timing")
             if options.traffic:
-                run_loads(cases, options, look.step)
-                _verify_all(cases, truths, look)
+                run_loads(cases, options, steps.detail)
+                verify()
             else:
-                run_waves(cases, options, look, verify=lambda: _verify_all(cases, truths, look), halfway=measure)
-            measure()
+                halfway = partial(_measure_between, peaks, steps, gpu=gpu)
+                run_waves(cases, options, steps, watch.cases, verify=verify, halfway=halfway)
+            steps.begin(f"{LIMITS} again")
+            peaks.measure(gpu=gpu)
     return summarized(
         Benchmark(
             created=created,
@@ -108,9 +123,9 @@ class Peaks:
         self.limits = best_of(self.limits, found) if self.limits and found else self.limits or found
 
 
-def _measure(peaks: Peaks, cases: Sequence[RunningCase], watch: Watch) -> None:
-    watch.step("measuring the limits of the machine")
-    peaks.measure(gpu=any(case.on_gpu for case in cases))
+def _measure_between(peaks: Peaks, steps: Steps, *, gpu: bool) -> None:
+    steps.detail(LIMITS)
+    peaks.measure(gpu=gpu)
 
 
 def _with_stability(case: BenchCase) -> BenchCase:
@@ -142,12 +157,13 @@ def _interruptible(cases: Sequence[RunningCase]) -> Iterator[None]:
                 case.status = "interrupted"
 
 
-def _open_all(cases: Sequence[RunningCase], folder: Path, worker: Sequence[str], watch: Watch) -> None:
+def _open_all(
+    cases: Sequence[RunningCase], options: BenchOptions, folder: Path, worker: Sequence[str], steps: Steps
+) -> None:
     """Open the first process of each case, one after another: simultaneous cold starts would be slower."""
+    steps.begin("opening the models")
     for number, case in enumerate(cases):
         row = BY_NAME.get(case.plan.provider)
-        slow = "; building its engine may take minutes" if row and row.builds_for_minutes else ""
-        watch.step(f"opening {case.title}{slow}")
         if row and row.needs_card and not case.plan.model.has_reference:
             case.fail(
                 f"{case.plan.provider} runs the network that a model card describes, and {case.plan.model.path.name} "
@@ -158,7 +174,8 @@ def _open_all(cases: Sequence[RunningCase], folder: Path, worker: Sequence[str],
             continue
         case.worker, case.folder = worker, folder / str(number)
         case.folder.mkdir()
-        case.start()
+        slow = "; building its engine may take minutes" if row and row.builds_for_minutes else ""
+        start(case, where(cases, case, 1, options), steps, slow)
 
 
 def _require_one_open(cases: Sequence[RunningCase]) -> None:
@@ -168,13 +185,14 @@ def _require_one_open(cases: Sequence[RunningCase]) -> None:
         raise RuntimeUnavailableError(f"No case could run. {' '.join(reasons)}")
 
 
-def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[int, Path | str]:
+def _truths(cases: Sequence[RunningCase], folder: Path, steps: Steps) -> dict[int, Path | str]:
     """For each open case the golden file to verify against, or why there is none."""
+    steps.begin("computing the references")
     alive = [number for number, case in enumerate(cases) if case.alive and case.options.verify]
     truths: dict[int, Path | str] = {}
     for model in dict.fromkeys(cases[number].plan.model.path for number in alive):
         numbers = [number for number in alive if cases[number].plan.model.path == model]
-        watch.step(f"computing the reference of {model.name}")
+        steps.detail(model.name)
         own = folder / f"truth{numbers[0]}"
         own.mkdir()
         golden = computed_truths(
@@ -191,7 +209,9 @@ def _truths(cases: Sequence[RunningCase], folder: Path, watch: Watch) -> dict[in
     return truths
 
 
-def _verify_all(cases: Sequence[RunningCase], truths: Mapping[int, Path | str], watch: Watch) -> None:
+def _verify_all(
+    cases: Sequence[RunningCase], options: BenchOptions, truths: Mapping[int, Path | str], steps: Steps
+) -> None:
     for number, truth in truths.items():
         case = cases[number]
         if not case.alive or case.verified:
@@ -199,7 +219,7 @@ def _verify_all(cases: Sequence[RunningCase], truths: Mapping[int, Path | str], 
         if isinstance(truth, str):
             case.judged(Verdict(reason=truth))
             continue
-        watch.step(f"verifying {case.title}")
+        steps.detail(f"{where(cases, case, case.process, options)}: verifying")
         answer = case.ask({"do": "verify", "golden": str(truth)}, Verified)
         if answer is not None:
             case.judged(answer.verdict)

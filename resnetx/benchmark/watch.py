@@ -1,24 +1,18 @@
 """What receives the progress of a benchmark."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from resnetx.benchmark.result import BenchCase
+from resnetx.base.progress import OnProgress, ignore
 
-
-class Watch(Protocol):
-    """Receives the current step, and the state of the cases after each round."""
-
-    def step(self, text: str) -> None: ...
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None: ...
+if TYPE_CHECKING:
+    from resnetx.benchmark.result import BenchCase
 
 
-class NoWatch:
-    """Ignores progress."""
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """`progress` receives the current step, `cases` the state of the cases before each round and at the end."""
 
-    def step(self, text: str) -> None:
-        pass
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
-        pass
+    progress: OnProgress = ignore
+    cases: Callable[[Sequence["BenchCase"]], None] = ignore

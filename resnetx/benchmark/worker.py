@@ -18,6 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from resnetx.base.answers import teller
+from resnetx.base.progress import OnProgress, Progress, ignore
 from resnetx.base.validation import validated
 from resnetx.base.vocabulary import AUTO
 from resnetx.benchmark.child_tasks import answer_best_provider, answer_limits, answer_truths
@@ -91,8 +93,9 @@ def _infos(tensors: Sequence[Tensor]) -> tuple[TensorInfo, ...]:
 class Worker:
     """One case: `open` first, then `round` and `verify` any number of times."""
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, opener: Opener, progress: OnProgress = ignore) -> None:
         self._opener = opener
+        self._progress = progress
 
     def open(self, request: Mapping[str, Any]) -> Opened:
         order = self._order = validated(CaseOrder, request["order"])
@@ -103,6 +106,8 @@ class Worker:
         calls = [runner.bind(feed) for feed in feeds]
         self._stopwatch = Stopwatch(calls, concurrency=order.settings.concurrency)
         first_run_ms = self._stopwatch.first_ms()
+        # Not before the first run, which is timed: what is drawn meanwhile would disturb it.
+        self._progress(Progress(text="warming up"))
         self._stopwatch.warm_up(order.settings.warmup)
         self._meters.settle(runner)
         return Opened(
@@ -190,7 +195,7 @@ def _digest(answers: Sequence[Feeds]) -> str:
 
 def serve(opener: Opener, requests: IO[bytes], answers: IO[bytes]) -> None:
     """Answer requests until there are no more. Between requests the process blocks and uses no processor time."""
-    worker = Worker(opener)
+    worker = Worker(opener, teller(answers))
     steps: dict[str, Callable[[Mapping[str, Any]], Any]] = {
         "open": worker.open,
         "round": worker.round,

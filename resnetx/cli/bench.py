@@ -155,7 +155,7 @@ def bench(
     from resnetx.benchmark.options import BenchOptions
     from resnetx.benchmark.run import interrupted, passed, run_benchmark
     from resnetx.cli.files import check_files
-    from resnetx.cli.live_view import watch_benchmark
+    from resnetx.cli.progress import show_progress
     from resnetx.cli.signals import interruptible
     from resnetx.cli.terminal import console
     from resnetx.report.bench import render_bench
@@ -186,7 +186,7 @@ def bench(
     )
     read = [model_file(path) for path in models]
     check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": read}, files={"--against": against})
-    with interruptible() as ending, watch_benchmark() as watch:
+    with interruptible() as ending, show_progress(timed=True) as watch:
         if earlier is None:
             result = run_benchmark(models, options, watch=watch)
         else:

@@ -41,7 +41,8 @@ def convert(
 
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console, show_progress
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console
     from resnetx.conversion.convert import ConvertOptions, convert_file
     from resnetx.report.conversion import render_conversion
     from resnetx.verification.isolated import IsolationOptions
@@ -54,8 +55,8 @@ def convert(
         limits=IsolationOptions(timeout_s=timeout, memory_mb=memory_mb),
     )
     check_files({"--out": target, "--json": json_file}, models={"IN.onnx": [source]}, images=images)
-    with show_progress() as progress:
-        result = convert_file(source, target, options, step=progress.step)
+    with show_progress() as watch:
+        result = convert_file(source, target, options, progress=watch.progress)
     if json_file:
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     console().print(render_conversion(result))

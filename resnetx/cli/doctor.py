@@ -23,12 +23,13 @@ def doctor(
     """
     import json
 
-    from resnetx.cli.terminal import console, print_text, show_progress
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console, print_text
     from resnetx.doctor.checkup import examine
     from resnetx.report.doctor import render_checkup
 
-    with show_progress() as progress:
-        checkup = examine(provider or (), step=progress.step)
+    with show_progress() as watch:
+        checkup = examine(provider or (), progress=watch.progress)
     if as_json:
         print_text(json.dumps(checkup.to_json(), indent=2) + "\n")
     else:

@@ -103,8 +103,9 @@ def export(
     """
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console, show_progress
-    from resnetx.conversion.export import ExportOptions, export_subject
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console
+    from resnetx.conversion.export import ExportOptions, export_steps, export_subject
     from resnetx.conversion.subject import Wanted, resnet_subject
     from resnetx.report.export import export_json, render_export
 
@@ -129,7 +130,9 @@ def export(
     )
     targets = {"--out": output_file, "--golden": golden, "--json": json_file}
     check_files(targets, files={"--labels": labels}, weights=weights)
-    with show_progress() as progress:
+    with show_progress() as watch:
+        steps = export_steps(watch.progress, options)
+        steps.begin("building the network" if weights is None else "loading the weights")
         subject = resnet_subject(
             wanted,
             weights=weights,
@@ -139,12 +142,12 @@ def export(
             preprocess=preprocess,
             output=output,
             seed=seed,
-            download=progress.download,
+            download=steps.download,
         )
         path = output_file or Path(subject.default_name)
         if output_file is None:
             check_files(targets | {"--out": path}, files={"--labels": labels}, weights=weights)
-        result = export_subject(subject, path, options, step=progress.step)
+        result = export_subject(subject, path, options, steps=steps)
     if json_file:
         write_whole(json_file, export_json(result))
     console().print(render_export(result))

@@ -1,39 +1,58 @@
-"""The live view of a benchmark on stderr: the state of the cases, and the time left."""
+"""The progress of a command as drawn in a terminal, where the drawing is removed at the end."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
+from resnetx.base.progress import Progress
+from resnetx.base.text import clock_time, readable
 from resnetx.benchmark.result import BenchCase
-from resnetx.cli.terminal import console
 from resnetx.report.bench import render_progress
 
-
-class LiveWatch:
-    """Redraws only between rounds, because redrawing during a round would disturb the measurement."""
-
-    def __init__(self, live: Live) -> None:
-        self._live = live
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TimeRemainingColumn())
-        self._progress = Progress(*columns, auto_refresh=False, console=live.console)
-        self._task = self._progress.add_task("", total=None)
-
-    def step(self, text: str) -> None:
-        self._live.update(Text(f"{text} ..."), refresh=True)
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
-        self._progress.update(self._task, completed=done, total=total, description=f"run {done} of {total}")
-        self._live.update(Group(render_progress(cases), self._progress.get_renderable()), refresh=True)
+BAR_WIDTH = 30
+REFRESHES_PER_S = 4
 
 
-@contextmanager
-def watch_benchmark() -> Iterator[LiveWatch]:
-    """Removed at the end; nothing is shown if stderr is not a terminal."""
-    shown = console(stderr=True)
-    shown.quiet = not shown.is_terminal
-    with Live(console=shown, auto_refresh=False, transient=True) as live:
-        yield LiveWatch(live)
+class LiveView:
+    """The current step with the time so far, what goes on within it, and in a benchmark the state of the cases."""
+
+    def __init__(self, terminal: Console, *, ticking: bool) -> None:
+        self._begun = time.monotonic()
+        self._event: Progress | None = None
+        self._table: RenderableType | None = None
+        self._ticking = ticking
+        self._live = Live(
+            self, console=terminal, auto_refresh=ticking, refresh_per_second=REFRESHES_PER_S, transient=True
+        )
+
+    def __enter__(self) -> "LiveView":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def progress(self, event: Progress) -> None:
+        self._event = event
+        if not self._ticking:
+            self._live.refresh()
+
+    def cases(self, cases: Sequence[BenchCase]) -> None:
+        """Drawn with the next progress."""
+        self._table = render_progress(cases)
+
+    def __rich__(self) -> RenderableType:
+        event = self._event
+        if event is None:
+            return Text()
+        parts: list[RenderableType] = [Text(f"[{clock_time(time.monotonic() - self._begun)}] {event.title}")]
+        if event.detail is not None:
+            parts.append(Text(f"  {readable(event.detail)}"))
+        if event.share is not None:
+            parts.append(ProgressBar(total=1.0, completed=min(max(event.share, 0.0), 1.0), width=BAR_WIDTH))
+        # Last, because a terminal that is too small for all cuts off the end.
+        return Group(*parts, *([self._table] if self._table is not None else []))

@@ -58,7 +58,8 @@ def profile(
     from resnetx.benchmark.profiling.options import ProfileOptions
     from resnetx.benchmark.profiling.run import profile_file
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console, show_progress
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console
     from resnetx.report.profile import render_profile
     from resnetx.runtime.tuned_model import model_file, read_tuned
 
@@ -83,8 +84,8 @@ def profile(
             precision=tuned.precision,
         )
     check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": [model]})
-    with show_progress() as progress:
-        result = profile_file(model, options, step=progress.step)
+    with show_progress(timed=True) as watch:
+        result = profile_file(model, options, progress=watch.progress)
     if json_file:
         write_whole(json_file, json.dumps(result.to_json()) + "\n")
     if html:

@@ -57,7 +57,8 @@ def quantize(
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
     from resnetx.cli.options import parse_share
-    from resnetx.cli.terminal import console, show_progress
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console
     from resnetx.conversion.quantization.quantize import QuantizeOptions, quantize_file
     from resnetx.report.quantization import render_quantization
     from resnetx.verification.isolated import IsolationOptions
@@ -74,8 +75,8 @@ def quantize(
     )
     files = {"--calibrate": Path(calibrate) if calibrate and Path(calibrate).is_file() else None}
     check_files({"--out": target_file, "--json": json_file}, models={"IN.onnx": [source]}, files=files)
-    with show_progress() as progress:
-        result = quantize_file(source, target_file, options, step=progress.step)
+    with show_progress() as watch:
+        result = quantize_file(source, target_file, options, progress=watch.progress)
     if json_file:
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     console().print(render_quantization(result))

@@ -25,8 +25,10 @@ def simplify(
     the command could not run.
     """
     from resnetx.base.files import write_whole
+    from resnetx.base.progress import Steps
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console, show_progress
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console
     from resnetx.conversion.checked_simplify import simplify_checked
     from resnetx.graph.reading.onnx_file import read_onnx
     from resnetx.graph.simplification.simplify import serialize
@@ -34,11 +36,12 @@ def simplify(
 
     finite(timeout, "--timeout")
     check_files({"--out": target, "--json": json_file}, models={"IN.onnx": [source]}, may_be={"--out": source})
-    with show_progress() as progress:
-        progress.step(f"reading {source.name}")
+    with show_progress() as watch:
+        steps = Steps(watch.progress, 3)
+        steps.begin(f"reading {source.name}")
         model = read_onnx(source)
-        progress.step(f"simplifying {source.name}")
-        result = simplify_checked(model, timeout_s=timeout)
+        steps.begin(f"simplifying {source.name}")
+        result = simplify_checked(model, timeout_s=timeout, step=steps.begin)
     write_whole(target, serialize(result.model))
     if json_file:
         write_whole(json_file, simplification_json(result, source=source, target=target))

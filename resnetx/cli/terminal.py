@@ -1,12 +1,8 @@
-"""Terminal output that the commands share: a console, and progress on stderr, which keeps stdout clean."""
+"""Terminal output that the commands share: a console, and text that is not laid out."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from resnetx.report.console import ReportConsole
 
@@ -23,30 +19,3 @@ def console(*, stderr: bool = False) -> Console:
 def print_text(text: str) -> None:
     """Text that is not laid out, such as JSON."""
     sys.stdout.write(text)
-
-
-class Steps:
-    """A spinner with the current step, and a bar for each download."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._spinner = progress.add_task("", total=None, visible=False)
-        self._downloads: dict[str, TaskID] = {}
-
-    def step(self, text: str) -> None:
-        self._progress.update(self._spinner, description=Text(text).markup, visible=True)
-
-    def download(self, name: str, done: int, total: int | None) -> None:
-        if name not in self._downloads:
-            self._downloads[name] = self._progress.add_task(Text(name).markup, total=total)
-        self._progress.update(self._downloads[name], completed=done, total=total)
-
-
-@contextmanager
-def show_progress() -> Iterator[Steps]:
-    """Progress, removed at the end; nothing is shown if stderr is not a terminal."""
-    shown = console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    download = (BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, *download, console=shown, transient=True, disable=not shown.is_terminal) as progress:
-        yield Steps(progress)

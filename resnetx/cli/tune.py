@@ -69,7 +69,7 @@ def tune(
 
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
-    from resnetx.cli.live_view import watch_benchmark
+    from resnetx.cli.progress import show_progress
     from resnetx.cli.signals import interruptible
     from resnetx.cli.terminal import console
     from resnetx.report.html.tuning import render_tuning_page
@@ -94,7 +94,7 @@ def tune(
     )
     files = {"--calibrate": Path(calibrate) if calibrate and Path(calibrate).is_file() else None}
     check_files({"--json": json_file}, models={"MODEL.onnx": [source]}, files=files)
-    with interruptible(), watch_benchmark() as watch:
+    with interruptible(), show_progress(timed=True) as watch:
         result = tune_file(source, folder, options, watch=watch)
     write_whole(folder / REPORT, render_tuning_page(result))
     if json_file:

@@ -82,7 +82,8 @@ def verify(
 
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console, show_progress
+    from resnetx.cli.progress import show_progress
+    from resnetx.cli.terminal import console
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
     from resnetx.runtime.tuned_model import model_file, read_tuned
@@ -115,9 +116,9 @@ def verify(
         weights=weights,
         images=images,
     )
-    with show_progress() as progress:
+    with show_progress() as watch:
         limits = IsolationOptions(timeout_s=timeout, memory_mb=memory_mb)
-        result = verify_isolated(model, options, limits, step=progress.step)
+        result = verify_isolated(model, options, limits, progress=watch.progress)
     if json_file:
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     if junit:

@@ -2,16 +2,16 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto
 
 from resnetx.base.isolation import PYTHON, Limits, run_isolated
+from resnetx.base.progress import ignore
 from resnetx.errors import GraphError, ResnetxError
 from resnetx.graph.card import embed_card, read_card
 from resnetx.graph.counts import count_graph
@@ -39,9 +39,19 @@ class Case:
     outputs: dict[str, np.ndarray]
 
 
-def simplify_checked(model: ModelProto, *, timeout_s: float = 120) -> Simplification:
-    """Simplify, and compare the numbers of both graphs on ONNX Runtime; `timeout_s` is for each of the two steps."""
-    result = simplify_model(model, timeout_s=timeout_s, check=partial(_compare_apart, timeout_s=timeout_s))
+def simplify_checked(
+    model: ModelProto, *, timeout_s: float = 120, step: Callable[[str], None] = ignore
+) -> Simplification:
+    """Simplify, and compare the numbers of both graphs on ONNX Runtime; `timeout_s` is for each of the two steps.
+
+    `step` is called with the second one, which there is only if onnxsim did its work.
+    """
+
+    def check(before: Path, after: Path) -> str | None:
+        step("comparing the numbers before and after")
+        return _compare_apart(before, after, timeout_s=timeout_s)
+
+    result = simplify_model(model, timeout_s=timeout_s, check=check)
     return _noted_in_card(result) if result.applied else result
 
 

@@ -1,6 +1,6 @@
 """Converts a float32 file to float16: what would overflow stays in float32, and the result is verified."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import onnx
 from resnetx.base.files import require_writable, whole_file
 from resnetx.base.isolation import PYTHON
 from resnetx.base.precisions import ExportPrecision
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
 from resnetx.conversion.result import Conversion
 from resnetx.conversion.tensor_ranges import Ranges
@@ -24,7 +25,6 @@ from resnetx.runtime.file_precision import stored_precision
 from resnetx.verification.isolated import IsolationOptions, answer_of, memory_for, time_for, verify_isolated
 from resnetx.verification.verify import VerifyOptions
 
-Step = Callable[[str], None]
 CHILD: tuple[str, ...] = (*PYTHON, "resnetx.conversion.tensor_ranges")
 PROVIDERS = ["cpu"]
 SHOWN = 5
@@ -45,19 +45,21 @@ class ConvertOptions:
     limits: IsolationOptions = field(default_factory=IsolationOptions)
 
 
-def convert_file(source: Path, target: Path, options: ConvertOptions, *, step: Step = lambda _: None) -> Conversion:
+def convert_file(source: Path, target: Path, options: ConvertOptions, *, progress: OnProgress = ignore) -> Conversion:
     """The file gets its name only after it was verified against the source."""
     if options.precision != "fp16":
         raise UsageError(f"resnetx convert makes fp16 files; found --precision {readable(options.precision)}.")
     require_writable(target)
-    step(f"reading {source}")
+    steps = Steps(progress, 4)
+    steps.begin(f"reading {source}")
     file = read_onnx_file(source)
     model = uniquely_named(file.model)
     _require_float32(source, model)
     _require_names(source, model, options.exclude)
-    ranges = _ranges(source, file, options, step)
+    steps.begin("ranges of the tensors")
+    ranges = _ranges(source, file, options, steps.within)
     reasons = overflowing_nodes(model, ranges.magnitudes) | dict.fromkeys(options.exclude, "it was excluded")
-    step("converting")
+    steps.begin("converting")
     before = count_graph(model, size=file.file_bytes + file.external_bytes)
     converted = convert_precision(model, options.precision, keep=reasons, keep_boundary=not options.half_boundary)
     card = read_card(converted)
@@ -68,7 +70,8 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, step: S
     with whole_file(target) as temporary:
         temporary.write_bytes(data)
         against = VerifyOptions(reference=source, images=options.images)
-        verification = verify_isolated(temporary, against, options.limits, step=step)
+        steps.begin(f"verifying against {source}")
+        verification = verify_isolated(temporary, against, options.limits, progress=steps.within)
         if not verification.passed:
             temporary.unlink()
     return Conversion(
@@ -101,11 +104,18 @@ def _require_names(source: Path, model: onnx.ModelProto, exclude: Sequence[str])
         )
 
 
-def _ranges(source: Path, file: OnnxFile, options: ConvertOptions, step: Step) -> Ranges:
+def _ranges(source: Path, file: OnnxFile, options: ConvertOptions, progress: OnProgress) -> Ranges:
     """In a process of its own, because the file may be hostile."""
     memory_mb = options.limits.memory_mb or memory_for([file], batch=1, providers=PROVIDERS)
     timeout_s = options.limits.timeout_s or time_for(file, batch=1, providers=PROVIDERS)
     request = {"path": str(source), "images": None if options.images is None else str(options.images)}
     return answer_of(
-        CHILD, request, Ranges, path=source, done="converted", timeout_s=timeout_s, memory_mb=memory_mb, step=step
+        CHILD,
+        request,
+        Ranges,
+        path=source,
+        done="converted",
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+        progress=progress,
     )

@@ -1,7 +1,7 @@
 """Exports a network to a verified file: all stages of an export in order."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from resnetx.base.files import require_writable, whole_file
 from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.vocabulary import Exporter
 from resnetx.conversion.checked_simplify import simplify_checked
 from resnetx.conversion.result import Export, SimplifyOutcome
@@ -34,8 +35,6 @@ from resnetx.verification.runtime_check import GraphAnswers
 from resnetx.verification.structure.module_structure import parameter_sketch
 from resnetx.verification.verdicts import Verdicts
 
-Step = Callable[[str], None]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
@@ -50,8 +49,14 @@ class ExportOptions:
     golden: Path | None = None
 
 
-def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step: Step = lambda _: None) -> Export:
+def export_steps(progress: OnProgress, options: ExportOptions) -> Steps:
+    """The steps of an export, of which the first, in which the subject is made, is its caller's."""
+    return Steps(progress, 2 + options.simplify + bool(options.verify or options.golden))
+
+
+def export_subject(subject: Subject, path: Path, options: ExportOptions, *, steps: Steps | None = None) -> Export:
     """Trace, simplify, convert, verify and write. The file gets its name only after it is verified."""
+    steps = steps or export_steps(ignore, options)
     opset = DEFAULT_OPSET if options.opset is None else options.opset
     exporter = choose_exporter(options.exporter, opset, newest_opset())
     if options.precision not in EXPORT_PRECISIONS:
@@ -65,13 +70,13 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
     example = tuple(_of_batch(tensor, options.batch or 2) for tensor in subject.example)
     outputs = subject.outputs or _output_names(subject.module, example)
 
-    step(f"exporting {subject.card.architecture} (opset {opset}, {exporter})")
+    steps.begin(f"exporting {subject.card.architecture} (opset {opset}, {exporter})")
     signature = Signature(inputs=subject.inputs, outputs=outputs, dynamic_batch=options.batch is None)
     model = export_module(subject.module, example, signature=signature, opset=opset, exporter=exporter)
     outcome = None
     if options.simplify:
-        step("simplifying")
-        result = simplify_checked(model)
+        steps.begin("simplifying")
+        result = simplify_checked(model, step=steps.detail)
         model = result.model
         outcome = SimplifyOutcome(
             applied=result.applied, reason=result.reason, before=result.before, after=result.after
@@ -93,7 +98,7 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
         temporary.write_bytes(data)
         own, verdict = None, None
         if options.verify or options.golden:
-            step("verifying against PyTorch in float64")
+            steps.begin("verifying against PyTorch in float64")
             own, verdict = _verify(temporary, model, checked, options)
             suffix = parity_suffix(verdict.parity.to_json())
             data += suffix

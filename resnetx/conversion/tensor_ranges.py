@@ -3,14 +3,14 @@
 python -m resnetx.conversion.tensor_ranges
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 
-from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.base.answers import error_answer, open_answers, read_request, send, teller
+from resnetx.base.progress import OnProgress, Progress, ignore
 from resnetx.base.validation import Number, Positive
 from resnetx.graph.card import read_card
 from resnetx.graph.layers import expose, layer_nodes
@@ -36,7 +36,7 @@ class Ranges:
         return self.largest | dict.fromkeys(self.undefined, float("inf"))
 
 
-def tensor_ranges(path: Path, images: Path | None, *, step: Callable[[str], None] = lambda text: None) -> Ranges:
+def tensor_ranges(path: Path, images: Path | None, *, progress: OnProgress = ignore) -> Ranges:
     """Run the graph on samples as loud as a float16 file is verified with, or on the images of a folder."""
     model = uniquely_named(read_onnx(path))
     exposed = expose(model, *(node.tensor for node in layer_nodes(model)))
@@ -45,7 +45,7 @@ def tensor_ranges(path: Path, images: Path | None, *, step: Callable[[str], None
     largest: dict[str, float] = {}
     undefined: dict[str, None] = {}
     for number, feed in enumerate(feeds):
-        step(f"ranges of the tensors: sample {number + 1} of {len(feeds)}")
+        progress(Progress(text=f"sample {number + 1} of {len(feeds)}", share=number / len(feeds)))
         named = {info.name: each for info, each in zip(runner.inputs, feed, strict=True)}
         for name, array in (named | runner.run(named)).items():
             if array.dtype.kind != "f" or not array.size:
@@ -74,7 +74,7 @@ def main() -> None:
     try:
         request = read_request()
         images = None if request["images"] is None else Path(request["images"])
-        found = tensor_ranges(Path(request["path"]), images, step=lambda text: send(answers, {"step": text}))
+        found = tensor_ranges(Path(request["path"]), images, progress=teller(answers))
         send(answers, asdict(found))
     except Exception as error:  # the parent says what it means
         send(answers, error_answer(error))

@@ -5,13 +5,14 @@ Nothing here imports ONNX Runtime: a broken installation of it is one of the pro
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from resnetx.base.isolation import PYTHON, Limits, run_isolated
 from resnetx.base.private_folder import private_folder
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
 from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, fixes_for, repair_runtime
 from resnetx.doctor.installed_runtimes import runtime_wheels
@@ -28,7 +29,6 @@ TIMEOUT_S = 180
 ALWAYS = "cpu"
 MOST_CHARACTERS = 600
 NO_ANSWER = "the process gave no valid answer"
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +91,13 @@ class Checkup:
         return {"schema": SCHEMA, "passed": self.passed, **asdict(self)}
 
 
-def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeout_s: float = TIMEOUT_S) -> Checkup:
+def examine(asked: Sequence[str] = (), *, progress: OnProgress = ignore, timeout_s: float = TIMEOUT_S) -> Checkup:
     """Test the requested providers; by default all of them, of which only cpu must work."""
-    step("checking shared libraries")
     names = list(dict.fromkeys(provider_names(asked))) or list(BY_NAME)
+    steps = Steps(progress, 2 + len(names))
+    steps.begin("checking shared libraries")
     survey = _survey(timeout_s)
-    step("reading the machine")
+    steps.begin("reading the machine")
     machine, wheels = read_machine(), runtime_wheels()
     at = Situation(
         wheels=wheels,
@@ -109,7 +110,7 @@ def examine(asked: Sequence[str] = (), *, step: Step = lambda text: None, timeou
     )
     providers = []
     for name in names:
-        step(f"testing {name}")
+        steps.begin(f"testing {name}")
         providers.append(_diagnose(name, survey.libraries.get(name, ()), at, timeout_s))
     return Checkup(
         machine=machine,

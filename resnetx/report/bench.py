@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resnetx.base.text import printable
-from resnetx.benchmark.result import BenchCase, Benchmark
+from resnetx.benchmark.result import BenchCase, Benchmark, Summary
 from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
 from resnetx.report.kernel_words import kernels_in_words
 from resnetx.report.process_words import processes_in_words, spread_in_words
@@ -47,7 +47,8 @@ def render_progress(cases: Sequence[BenchCase]) -> Table:
 
 
 def _figures(rows: Sequence[BenchRow]) -> Table:
-    numeric = ("batch", "median ms", "95 % ci", "img/s", "limit", "x torch")
+    # Headers in two lines keep the table within 80 columns.
+    numeric = ("batch", "median\nms", "95 % ci\nof median", "img/s\nmedian", "img/s\nmean", "x\ntorch")
     table = _table(("provider", False), ("prec", False), *((name, True) for name in numeric), ("parity", False))
     for row in rows:
         summary = row.summary
@@ -59,12 +60,25 @@ def _figures(rows: Sequence[BenchRow]) -> Table:
             _number(summary.median_ms),
             NOTHING if low_high is None else f"{_short(low_high[0])}..{_short(low_high[1])}",
             _number(summary.images_per_s),
-            NOTHING if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}",
+            _mean(summary),
             _number(row.ratio),
             _parity(row),
             style="bold" if row.best else "",
         )
     return table
+
+
+def _mean(summary: Summary) -> str | Text:
+    """The mean throughput, and the larger half of its interval as a share of it."""
+    mean, interval = summary.mean_images_per_s, summary.mean_images_per_s_ci95
+    if mean is None or interval is None:
+        return _number(mean)
+    half = max(mean - interval[0], interval[1] - mean) / mean
+    return f"{_short(mean)} ±{half:.1%}" if half < 0.0995 else f"{_short(mean)} ±{half:.0%}"
+
+
+def _limit(summary: Summary) -> str | Text:
+    return NOTHING if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}"
 
 
 def _load_figures(rows: Sequence[BenchRow]) -> Table:
@@ -87,7 +101,7 @@ def _load_figures(rows: Sequence[BenchRow]) -> Table:
             *(_number(known.get(unit)) for unit in units),
             *([_number(load.run.percentiles_ms.get("p99") if load else None)] if served else []),
             *(_number(summary.images_per_s) for _ in rates),
-            NOTHING if summary.limit_fraction is None else f"{summary.limit_fraction:.0%}",
+            _limit(summary),
             _number(row.ratio),
             *([NOTHING if bound is None else Text(bound, "" if bound == "kept" else "bold red")] if served else []),
             NOTHING if load is None else Text(verdict(load), "green" if load.run.valid else "yellow"),
@@ -107,11 +121,14 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
     known_names = dict.fromkeys(name for row in rows for name in row.summary.percentiles_ms or {})
     percentiles = [name for name in known_names if name != "p50"][:4]
     spreads = any(row.summary.process_spread is not None for row in rows)
+    # The figures of a scenario have their limit beside them.
+    limits = any(row.summary.limit_fraction is not None and row.case.load is None for row in rows)
     table = _table(
         ("provider", False),
         ("batch", True),
         *((f"{name} ms", True) for name in percentiles),
         *([("spread", True)] if spreads else []),
+        *([("limit", True)] if limits else []),
         ("open s", True),
         ("1st ms", True),
         ("MB", True),
@@ -124,6 +141,7 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
             str(case.batch),
             *(_number(known.get(name)) for name in percentiles),
             *([spread_in_words(row.summary.process_spread) or NOTHING] if spreads else []),
+            *([_limit(row.summary)] if limits else []),
             _number(case.cold.session_s if case.cold else None),
             _number(case.cold.first_run_ms if case.cold else None),
             NOTHING if case.peak_memory_mb is None else f"{case.peak_memory_mb:.0f}",
@@ -186,6 +204,7 @@ def _notes(row: BenchRow) -> list[tuple[str, str]]:
         *((str(check.reason), "red") for check in failed),
         *([(f"not verified: {reason}", "red")] if reason else []),
         *((words, "yellow") for words in (load_notes(case.load) if case.load else ())),
+        *([(row.summary.limit_withheld, "yellow")] if row.summary.limit_withheld else []),
         *((warning, "yellow") for warning in case.warnings),
     ]
 
@@ -201,6 +220,10 @@ def _ending(rows: Sequence[BenchRow]) -> Text:
     words = [] if best is None else [f"* {merit}"]
     if any(row.case.fallback is not None for row in rows):
         words.append("! fell back")
+    if any(row.case.load is None and row.summary.mean_images_per_s is not None for row in rows):
+        words.append(
+            "img/s: at the median time of a run; mean: all images over the time of all runs, ± its 95 % interval"
+        )
     if any(row.checks for row in rows):
         words.append("parity in multiples of PyTorch's own error")
     if any(row.summary.limit_fraction is not None for row in rows):

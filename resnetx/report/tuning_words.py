@@ -68,7 +68,7 @@ def winner_in_words(result: Tuning) -> str:
     finalist, case = result.best
     speed = base_speed(result)
     times = "" if speed is None else f", {speed:.2f} times the file as it is on cpu"
-    figures = f"{case.summary.median_ms:.4g} ms, {case.summary.images_per_s:,.4g} images/s"
+    figures = f"median {case.summary.median_ms:.4g} ms, {case.summary.images_per_s:,.4g} images/s at the median"
     return f"Best for {result.objective}: {finalist.candidate.title}: {figures}{times}."
 
 

@@ -3,14 +3,14 @@
 python -m resnetx.tuning.agreement_worker
 """
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.base.answers import error_answer, open_answers, read_request, send, teller
 from resnetx.base.isolation import PYTHON
 from resnetx.base.precisions import SessionPrecision
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.validation import Positive, validated
 from resnetx.conversion.quantization.agreement import Agreement, compare_scores, scores
 from resnetx.errors import ResnetxError
@@ -47,8 +47,8 @@ class Agreements:
     problems: list[str | None] = field(default_factory=list)
 
 
-def measure_agreements(order: AgreementOrder, *, step: Callable[[str], None] = lambda text: None) -> Agreements:
-    path = Path(order.source)
+def measure_agreements(order: AgreementOrder, *, progress: OnProgress = ignore) -> Agreements:
+    path, steps = Path(order.source), Steps(progress)
     found: list[Agreement | None] = []
     problems: list[str | None] = []
     with closing(open_runner(path, threads=order.threads)) as exact:
@@ -57,10 +57,10 @@ def measure_agreements(order: AgreementOrder, *, step: Callable[[str], None] = l
         size = info.shape[0] if isinstance(info.shape[0], int) else 1
         places = range(0, len(data.unseen) - len(data.unseen) % size, size)
         feeds = [data.feed(data.unseen[place : place + size]) for place in places]
-        step("scores of the float network")
+        steps.begin("scores of the float network")
         before = scores(exact, feeds)
     for runner in order.runners:
-        step(f"agreement of {Path(runner.path).stem} on {runner.provider}")
+        steps.begin(f"{Path(runner.path).stem} on {runner.provider}")
         try:
             opened = open_runner(
                 Path(runner.path), provider=runner.provider, precision=runner.precision, threads=order.threads
@@ -78,7 +78,7 @@ def main() -> None:
     answers = open_answers()
     try:
         order = validated(AgreementOrder, read_request()["order"])
-        send(answers, asdict(measure_agreements(order, step=lambda text: send(answers, {"step": text}))))
+        send(answers, asdict(measure_agreements(order, progress=teller(answers))))
     except Exception as error:  # the parent says what it means
         send(answers, error_answer(error))
 

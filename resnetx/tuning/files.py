@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from resnetx.base.files import write_whole
+from resnetx.base.progress import OnProgress, Steps
 from resnetx.base.validation import Count, Name, Sha256
 from resnetx.benchmark.plan import BenchModel, look_into
 from resnetx.conversion.convert import ConvertOptions, convert_file
@@ -17,8 +18,6 @@ from resnetx.machine.facts import read_processor
 from resnetx.runtime.catalog import BY_NAME
 from resnetx.tuning.candidates import SOURCE
 from resnetx.tuning.options import TuneOptions
-
-Step = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +40,10 @@ Maker = Callable[[Path], MadeFile]
 class FileMaker:
     """Makes the files of a search in `folder`."""
 
-    def __init__(self, source: Path, folder: Path, providers: Sequence[str], options: TuneOptions, step: Step) -> None:
-        self._source, self._folder, self._options, self._step = source, folder, options, step
+    def __init__(
+        self, source: Path, folder: Path, providers: Sequence[str], options: TuneOptions, steps: Steps
+    ) -> None:
+        self._source, self._folder, self._options, self._steps = source, folder, options, steps
         self._makers: dict[str, Maker] = {SOURCE: partial(self._copy, providers)}
         gpus = [name for name in providers if BY_NAME[name].gpu]
         if gpus and look_into(source).precision == "fp32":
@@ -65,7 +66,7 @@ class FileMaker:
             if earlier is not None and (earlier.problem is not None or _is(path, earlier.sha256)):
                 made[name] = earlier
             else:
-                self._step(f"making {path.name}")
+                self._steps.detail(path.name)
                 made[name] = make(path)
                 if made[name].problem is None:
                     made[name] = replace(made[name], sha256=look_into(path).sha256)
@@ -74,6 +75,9 @@ class FileMaker:
                 models[name] = look_into(path)
         return made, models
 
+    def _within(self, target: Path) -> OnProgress:
+        return lambda event: self._steps.within(replace(event, text=f"{target.name}: {event.text}"))
+
     def _copy(self, providers: Sequence[str], target: Path) -> MadeFile:
         """Byte for byte, unless weights are stored in other files: what is written stands alone."""
         file = read_onnx_file(self._source)
@@ -81,7 +85,8 @@ class FileMaker:
         return MadeFile(providers=list(providers))
 
     def _half(self, providers: Sequence[str], target: Path) -> MadeFile:
-        result = convert_file(self._source, target, ConvertOptions(limits=self._options.limits), step=self._step)
+        options = ConvertOptions(limits=self._options.limits)
+        result = convert_file(self._source, target, options, progress=self._within(target))
         problem = None if result.written else "in fp16 it does not agree with the source"
         return MadeFile(providers=list(providers), kept=len(result.kept), problem=problem)
 
@@ -97,7 +102,7 @@ class FileMaker:
                 max_drop=options.max_drop,
                 limits=options.limits,
             ),
-            step=self._step,
+            progress=self._within(target),
         )
         problem = None if result.written else f"in INT8 the drop stays above {options.max_drop:.2%}"
         return MadeFile(providers=list(providers), kept=len(result.made.kept), problem=problem)

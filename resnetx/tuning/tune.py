@@ -8,12 +8,13 @@ from pathlib import Path
 
 from resnetx.base.precisions import SessionPrecision
 from resnetx.base.private_folder import private_folder
+from resnetx.base.progress import OnProgress, Steps
 from resnetx.benchmark.child_tasks import WORKER
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import BenchModel, look_into
 from resnetx.benchmark.result import Benchmark
 from resnetx.benchmark.run import interrupted, run_cases
-from resnetx.benchmark.watch import NoWatch, Watch
+from resnetx.benchmark.watch import Watch
 from resnetx.conversion.quantization.agreement import Agreement
 from resnetx.errors import RuntimeUnavailableError, UsageError
 from resnetx.graph.reading.onnx_file import read_onnx_file
@@ -46,9 +47,10 @@ def tune_file(
     worker: Sequence[str] = WORKER,
 ) -> Tuning:
     """Write the winner's file and settings into `folder`, if there is one. An interrupted search can be repeated."""
-    look = watch or NoWatch()
+    look = watch or Watch()
     check_options(options)
-    look.step(f"reading {source}")
+    steps = Steps(look.progress, 4)
+    steps.begin(f"reading {source}, and making its other files")
     model, digest = look_into(source), read_onnx_file(source).digest
     rows = _working(options.providers)
     batches = _batches(model, options)
@@ -56,7 +58,7 @@ def tune_file(
     wanted = asdict(replace(options, restart=False)) | {"digest": digest, "providers": [row.name for row in rows]}
     with search_folder(folder, source) as candidates:
         journal = Journal(folder, wanted, machine, restart=options.restart)
-        maker = FileMaker(source, candidates, [row.name for row in rows], options, look.step)
+        maker = FileMaker(source, candidates, [row.name for row in rows], options, steps)
         made, models = maker.make(journal.entries.files, journal.keep_file)
         space = Space(
             objective=options.objective,
@@ -66,8 +68,9 @@ def tune_file(
             batches=batches,
             bound_ms=options.latency_bound_ms,
         )
-        trials = _tried(space, models, options, journal, look, worker)
-        result = _compared(space, models, options, trials, look, worker)
+        trials = _tried(space, models, options, journal, steps, worker)
+        within = Watch(progress=steps.within, cases=look.cases)
+        result = _compared(space, models, options, trials, steps, within, worker)
         result = replace(result, source=str(source), folder=str(folder), notes=_notes(journal, made))
         write_result(result, models, folder)
     return result
@@ -117,16 +120,17 @@ def _tried(
     models: dict[str, BenchModel],
     options: TuneOptions,
     journal: Journal,
-    watch: Watch,
+    steps: Steps,
     worker: Sequence[str],
 ) -> list[Trial]:
+    steps.begin("trying candidates")
     settings = replace(_limited(options), verify=False)
     with private_folder("tune") as own, Trials(space.baseline, models, settings, own, worker) as trials:
 
         def measure(candidate: Candidate, best: float) -> Trial:
             known = journal.trial_of(candidate)
             if known is None:
-                watch.step(f"trial {len(journal.entries.trials) + 1}: {candidate.title}")
+                steps.detail(f"trial {len(journal.entries.trials) + 1}: {candidate.title}")
                 known = trials.measure(candidate, best)
                 journal.keep_trial(known)
             return known
@@ -144,10 +148,12 @@ def _compared(
     models: dict[str, BenchModel],
     options: TuneOptions,
     trials: Sequence[Trial],
+    steps: Steps,
     watch: Watch,
     worker: Sequence[str],
 ) -> Tuning:
     """The finalists in one interleaved run, verified, and how far each agrees with the float network."""
+    steps.begin("comparing the finalists")
     chosen = finalists(space, trials)
     settings = resolved(replace(_limited(options), duration_s=options.duration_s, processes=PROCESSES))
     cases = [running_case(candidate, models, settings) for candidate in chosen]
@@ -158,7 +164,8 @@ def _compared(
         benchmark = Benchmark(created=created, machine=read_machine().to_json(), limits=None, cases=())
     if interrupted(benchmark):
         raise KeyboardInterrupt
-    agreements = _agreements(chosen, models, options, watch)
+    steps.begin("agreement with the float network")
+    agreements = _agreements(chosen, models, options, watch.progress)
     judged = tuple(
         Finalist(
             candidate=candidate,
@@ -183,7 +190,7 @@ def _compared(
 
 
 def _agreements(
-    chosen: Sequence[Candidate], models: dict[str, BenchModel], options: TuneOptions, watch: Watch
+    chosen: Sequence[Candidate], models: dict[str, BenchModel], options: TuneOptions, progress: OnProgress
 ) -> list[Agreement | None]:
     """Of each engine once, whatever its threads, streams and batch."""
     engines = {candidate.engine: candidate for candidate in chosen}
@@ -209,7 +216,7 @@ def _agreements(
         done="compared",
         timeout_s=options.limits.timeout_s or len(engines) * time_for(source, batch=1, providers=providers),
         memory_mb=options.limits.memory_mb or memory_for([source, source], batch=256, providers=providers),
-        step=watch.step,
+        progress=progress,
     )
     found = dict(zip(engines, answer.found, strict=True))
     return [found[candidate.engine] for candidate in chosen]

@@ -1,6 +1,6 @@
 """Verifies a file of unknown origin in a child process with limits of time, memory and processes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ import onnx
 import resnetx.errors
 from resnetx.base.isolation import OUT_OF_MEMORY, PYTHON, private_environment
 from resnetx.base.private_folder import private_folder
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.errors import FileError, GraphError, ResnetxError, UsageError
 from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx_file
@@ -19,7 +20,7 @@ from resnetx.runtime.catalog import BY_NAME, pinned_environment, provider_names
 from resnetx.runtime.memory_limit import float_bytes, input_numbers, memory_limit_mb
 from resnetx.verification.messages import Verified, write_order
 from resnetx.verification.result import Verification
-from resnetx.verification.verify import VerifyOptions
+from resnetx.verification.verify import STEPS, VerifyOptions
 from resnetx.weights.sources import is_remote, resolve_source
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ def verify_isolated(
     options: VerifyOptions,
     limits: IsolationOptions | None = None,
     *,
-    step: Callable[[str], None] = lambda text: None,
+    progress: OnProgress = ignore,
 ) -> Verification:
     """Like `verify_file`, for a file that may be hostile; it raises the same errors, or says which limit was exceeded.
 
@@ -65,7 +66,8 @@ def verify_isolated(
     limits = limits or IsolationOptions()
     _check(limits)
     names = provider_names(options.providers)
-    step(f"reading {path}")
+    steps = Steps(progress, STEPS + len(names))
+    steps.begin(f"reading {path}")
     memory_mb, timeout_s = limits.memory_mb or 0, limits.timeout_s or 0.0
     try:
         with private_folder("verify") as folder:
@@ -80,10 +82,11 @@ def verify_isolated(
                 memory_mb = memory_mb or memory_for([file, *reference], batch=batch, providers=names)
                 timeout_s = timeout_s or time_for(file, batch=batch, providers=names)
                 if options.weights is not None and is_remote(options.weights):
-                    step(f"fetching {options.weights}")
-                    options = replace(options, weights=str(resolve_source(options.weights).path))
+                    steps.detail(f"fetching {options.weights}")
+                    source = resolve_source(options.weights, progress=steps.download)
+                    options = replace(options, weights=str(source.path))
                 order = write_order(path, options, folder)
-                answer = child.ask(order, Verified, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
+                answer = child.ask(order, Verified, timeout_s=timeout_s, memory_mb=memory_mb, progress=steps.follow)
                 return answer.verification
             finally:
                 child.close()
@@ -137,7 +140,7 @@ def answer_of(
     done: str,
     timeout_s: float,
     memory_mb: int,
-    step: Callable[[str], None],
+    progress: OnProgress,
     variables: Mapping[str, str] | None = None,
 ) -> T:
     """The answer of a process of its own, in which a file that may be hostile is `done`, such as converted.
@@ -148,7 +151,7 @@ def answer_of(
         with private_folder(done) as folder:
             child = Child(command, folder=folder, environment={**private_environment(folder), **(variables or {})})
             try:
-                return child.ask(request, kind, timeout_s=timeout_s, memory_mb=memory_mb, step=step)
+                return child.ask(request, kind, timeout_s=timeout_s, memory_mb=memory_mb, progress=progress)
             finally:
                 child.close()
     except ChildError as error:

@@ -1,6 +1,6 @@
 """Verifies a file: is it the network, does each provider compute it, and do its outputs agree with the reference?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from resnetx.base.precisions import Precision, SessionPrecision
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx_file
@@ -33,7 +34,8 @@ from resnetx.verification.references import (
 from resnetx.verification.result import Verification
 from resnetx.verification.verdicts import Verdicts
 
-Step = Callable[[str], None]
+# Reading, the reference, and the comparison with the network; then each provider is a step.
+STEPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +63,15 @@ class VerifyOptions:
     layers: bool = True
 
 
-def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: None) -> Verification:
+def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ignore) -> Verification:
     """Verify a file on every provider. An unavailable provider is an error; a wrong output is a result."""
     sources = (options.module, options.weights, options.golden, options.reference)
     if sum(source is not None for source in sources) > 1:
         raise UsageError("Give one of --weights, --golden and --reference: there is one reference at a time.")
     names = provider_names(options.providers)
     scoped = scoped_options(options.provider_options, names)
-    step(f"reading {path}")
+    steps = Steps(progress, STEPS + len(names))
+    steps.begin(f"reading {path}")
     file = read_onnx_file(path)
     card = read_card(file.model)
     if isinstance(options.images, Path):
@@ -78,7 +81,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     ]
     runners = [opener(file.source) for opener in openers]
     precisions = [options.precision or runner.effective_precision for runner in runners]
-    step("computing the reference")
+    steps.begin("computing the reference")
     truth = reference_for(path, card, runners[0], options, precisions, model=file.model)
     verdicts = Verdicts(
         model=file.model,
@@ -88,11 +91,11 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         tolerance=options.tolerance,
         inner=options.layers,
     )
-    step("comparing the file with the network")
+    steps.begin("comparing the file with the network")
     own = verdicts.file
     providers = []
     for runner, reopen, precision in zip(runners, openers, precisions, strict=True):
-        step(f"verifying on {runner.provider}")
+        steps.begin(f"verifying on {runner.provider}")
         providers.append(verdicts.provider(runner, reopen, precision))
     return Verification(
         model=str(path),

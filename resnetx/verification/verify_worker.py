@@ -5,7 +5,7 @@ python -m resnetx.verification.verify_worker
 
 from dataclasses import asdict
 
-from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.base.answers import error_answer, open_answers, read_request, send, teller
 from resnetx.verification.messages import Verified, read_order
 from resnetx.verification.verify import verify_file
 
@@ -14,7 +14,7 @@ def main() -> None:
     answers = open_answers()
     try:
         path, options = read_order(read_request())
-        result = verify_file(path, options, step=lambda text: send(answers, {"step": text}))
+        result = verify_file(path, options, progress=teller(answers))
         send(answers, asdict(Verified(verification=result)))
     except Exception as error:  # the parent says what it means
         send(answers, error_answer(error))

@@ -14,6 +14,7 @@ from resnetx.base import child_start, private_folder
 from resnetx.base.isolation import PYTHON, Limits, run_isolated
 from resnetx.base.private_folder import remove_stale_folders
 from resnetx.base.process_tree import kill_tree, memory_mb, process_tree
+from resnetx.base.progress import Progress
 from resnetx.base.worker_process import Child, ChildError
 
 PATIENCE_S = 30.0
@@ -132,15 +133,22 @@ def test_a_worker_is_limited_in_memory(tmp_path: Path) -> None:
 
 
 def test_progress_comes_before_the_answer(tmp_path: Path) -> None:
-    worker = child(tmp_path, """print('{"step": "one"}\\n{"step": "two"}\\n{"a": 1}', flush=True)""")
-    steps: list[str] = []
-    assert worker.ask({}, dict[str, int], timeout_s=60, step=steps.append) == {"a": 1}
-    assert steps == ["one", "two"]
+    lines = ['{"progress": {"text": "one"}}', '{"progress": {"text": "two", "share": 0.5}}', '{"a": 1}']
+    worker = child(tmp_path, f"print(*{lines}, sep=chr(10), flush=True)")
+    told: list[Progress] = []
+    assert worker.ask({}, dict[str, int], timeout_s=60, progress=told.append) == {"a": 1}
+    assert told == [Progress(text="one"), Progress(text="two", share=0.5)]
     worker.close()
 
 
+def test_progress_that_is_something_else_is_no_answer(tmp_path: Path) -> None:
+    worker = child(tmp_path, """print('{"progress": {"text": [1]}}', flush=True)""")
+    with pytest.raises(ChildError, match="its answer is invalid: text has an invalid value"):
+        worker.ask({}, dict[str, int], timeout_s=60)
+
+
 def test_progress_without_end_is_no_answer(tmp_path: Path) -> None:
-    worker = child(tmp_path, """[print('{"step": 1}', flush=True) for _ in iter(int, 1)]""")
+    worker = child(tmp_path, """[print('{"progress": {"text": ""}}', flush=True) for _ in iter(int, 1)]""")
     with pytest.raises(ChildError, match="did not answer within 2 s"):
         worker.ask({}, dict[str, int], timeout_s=2)
 

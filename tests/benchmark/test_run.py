@@ -3,7 +3,6 @@
 import io
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +27,6 @@ from resnetx.benchmark.result import BenchCase, Benchmark, Limits
 from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.stopwatch import Stopwatch
-from resnetx.benchmark.watch import NoWatch
 from resnetx.benchmark.worker import CaseOrder, Worker
 from resnetx.errors import ResnetxError, RuntimeUnavailableError, UsageError
 from resnetx.graph.card import ModelCard
@@ -42,6 +40,7 @@ from tests.cli.test_main import run
 from tests.conftest import TINY_SIZE, random_network, tiny_config
 from tests.support import fake_bench_worker as fake
 from tests.support.onnx_models import convolution_beside, small_classifier
+from tests.support.watching import interrupting
 from tests.verification.test_verify import edited
 
 FAKE = (sys.executable, str(Path(fake.__file__)))
@@ -222,20 +221,9 @@ def test_nothing_that_runs_is_an_error_and_not_an_empty_result(folder: Path) -> 
         run_benchmark([folder / "foreign.onnx"], replace(QUICK, providers=("torch",)))
 
 
-class Interrupting(NoWatch):
-    """Ctrl-C after so many rounds."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
-        if done == self.after:
-            raise KeyboardInterrupt
-
-
 def test_an_interruption_keeps_what_there_is(folder: Path) -> None:
     options = replace(QUICK, batches=(1, 2, 6), rounds=4, verify=False)
-    result = run_benchmark([folder / "foreign.onnx"], options, watch=Interrupting(5), worker=FAKE)
+    result = run_benchmark([folder / "foreign.onnx"], options, watch=interrupting(5), worker=FAKE)
     assert interrupted(result)
     assert [case.status for case in result.cases] == ["interrupted", "failed", "failed"]
     assert result.cases[0].samples_ms[0] == [1.0, 2.0, 3.0]
@@ -245,7 +233,7 @@ def test_an_interrupted_command_writes_and_exits_with_130(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted_run(models: list[Path], options: BenchOptions, **_: Any) -> Benchmark:
-        return run_benchmark(models, options, watch=Interrupting(1), worker=FAKE)
+        return run_benchmark(models, options, watch=interrupting(1), worker=FAKE)
 
     monkeypatch.setattr(benchmarking, "run_benchmark", interrupted_run)
     file = tmp_path / "r.json"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import NormalDist, median
 
@@ -14,6 +15,7 @@ from resnetx.benchmark.resampling import (
     MIN_UNITS,
     draw_rounds,
     expanded_tail,
+    mean_interval,
     median_interval,
     resampled_quantiles,
     student_t,
@@ -41,8 +43,55 @@ def test_a_summary_by_hand() -> None:
     assert summary.median_ms == 10.0
     assert summary.ci95_ms is None  # three rounds
     assert summary.images_per_s == 800.0
-    # 2 x 1e9 x 800 operations a second, of 400e9.
-    assert summary.limit_fraction == pytest.approx(4.0)
+    # Six runs of 8 images in 80 ms.
+    assert summary.mean_images_per_s == pytest.approx(6 * 8 / 80e-3) and summary.mean_images_per_s_ci95 is None
+    # 2 x 1e9 x 800 operations a second, of 4000e9 in int8.
+    assert summarize(replace(case, effective_precision="int8"), LIMITS).limit_fraction == pytest.approx(0.4)
+
+
+def test_what_is_faster_than_the_measured_peak_has_no_share_of_it() -> None:
+    summary = summarize(case_of([[10.0]], batch=8), LIMITS)
+    assert summary.limit_fraction is None and summary.limit_withheld is not None
+    assert summary.limit_withheld.startswith(
+        "It was faster than the fp32 peak that was measured on 2 threads, 400 GFLOP/s, so no share of it is given"
+    )
+    json_row = summary.to_json()
+    assert json_row["limit_fraction"] is None and json_row["limit_withheld"] == summary.limit_withheld
+    peak = Limits(threads=2, gpu_int8_gops=1.0)
+    on_gpu = summarize(case_of([[10.0]], provider="cuda", effective_precision="int8"), peak).limit_withheld
+    assert on_gpu is not None and "the int8 peak that was measured on the GPU, 1 GOP/s" in on_gpu
+
+
+@given(st.floats(1e-3, 1e6), st.integers(0, 10**15), st.sampled_from(["fp32", "bf16", "int8"]))
+def test_a_share_is_at_most_all_of_the_limit_or_withheld_with_the_reason(ms: float, macs: int, precision: str) -> None:
+    summary = summarize(case_of([[ms]], macs=macs, effective_precision=precision), LIMITS)
+    assert (summary.limit_fraction is None) == (summary.limit_withheld is not None)
+    assert summary.limit_fraction is None or 0 <= summary.limit_fraction <= 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "threads", "callers", "known"),
+    [
+        ("cpu", 2, 1, True),
+        ("cpu", 1, 2, True),  # two sessions' worth of threads, as many as the peak was measured on
+        ("cpu", 2, 4, True),  # the peak is that of all cores
+        ("cpu", 1, 1, False),
+        ("cpu", 1, 4, False),
+        ("openvino", 2, 4, True),  # its streams share the threads
+        ("openvino", 1, 2, False),
+    ],
+)
+def test_a_peak_is_the_limit_of_as_many_threads(provider: str, threads: int, callers: int, known: bool) -> None:
+    case = case_of([[1000.0]], provider=provider, threads=threads, concurrency=callers)
+    assert (summarize(case, LIMITS, cores=2).limit_fraction is not None) == known
+
+
+def test_callers_on_more_threads_than_the_peak_are_not_compared_with_it() -> None:
+    """With one thread each, four callers use four of eight cores: up to 400 % of the peak of one thread."""
+    case = case_of([[10.0]], threads=1, concurrency=4)
+    run = Benchmark(created="", machine={"cores": 8}, limits=Limits(threads=1, fp32_gflops=1e6), cases=(case,))
+    assert summarized(run).cases[0].summary.limit_fraction is None
+    assert summarized(replace(run, machine={"cores": "?"})).cases[0].summary.limit_fraction is not None
 
 
 def test_callers_at_once_share_the_throughput() -> None:
@@ -118,11 +167,27 @@ def test_the_interval_holds_the_median_and_lies_within_the_medians_of_rounds(rou
     assert found == median_interval([arrays]), "the same file gives the same figures"
 
 
-@given(ROUNDS, st.floats(0.01, 100.0))
+@given(ROUNDS)
 @settings(max_examples=40, deadline=None)
-def test_other_units_give_the_same_interval(rounds: list[list[float]], unit: float) -> None:
+def test_the_interval_of_the_mean_holds_it_and_lies_within_the_means_of_rounds(rounds: list[list[float]]) -> None:
     arrays = [np.array(samples) for samples in rounds]
-    plain, scaled = median_interval([arrays]), median_interval([[samples * unit for samples in arrays]])
+    found, mean = mean_interval([arrays]), float(np.concatenate(arrays).mean())
+    means = [float(samples.mean()) for samples in arrays]
+    assert found is not None
+    assert min(means) * (1 - 1e-9) <= found[0] <= mean * (1 + 1e-9)
+    assert mean * (1 - 1e-9) <= found[1] <= max(means) * (1 + 1e-9)
+    summary = summarize(case_of(rounds), None)
+    assert summary.mean_images_per_s == pytest.approx(1e3 / mean)
+    assert summary.mean_images_per_s_ci95 == pytest.approx((1e3 / found[1], 1e3 / found[0]))
+
+
+@given(ROUNDS, st.floats(0.01, 100.0), st.sampled_from([median_interval, mean_interval]))
+@settings(max_examples=40, deadline=None)
+def test_other_units_give_the_same_interval(
+    rounds: list[list[float]], unit: float, interval: Callable[..., tuple[float, float] | None]
+) -> None:
+    arrays = [np.array(samples) for samples in rounds]
+    plain, scaled = interval([arrays]), interval([[samples * unit for samples in arrays]])
     assert plain is not None and scaled is not None
     assert scaled == pytest.approx((plain[0] * unit, plain[1] * unit), rel=1e-9)
 
@@ -137,11 +202,12 @@ def test_resampling_agrees_with_doing_it_the_long_way(share: float) -> None:
         assert found == np.quantile(drawn, share, method="inverted_cdf")
 
 
+@pytest.mark.parametrize("interval", [median_interval, mean_interval])
 @pytest.mark.parametrize("count", [MIN_UNITS - 1, 1, 0])
-def test_too_few_rounds_have_no_interval(count: int) -> None:
-    assert median_interval([[np.array([1.0, 2.0])] * count]) is None
+def test_too_few_rounds_have_no_interval(count: int, interval: Callable[..., tuple[float, float] | None]) -> None:
+    assert interval([[np.array([1.0, 2.0])] * count]) is None
     if count != 1:
-        assert median_interval([[np.array([1.0, 2.0])] * 9] * count) is None
+        assert interval([[np.array([1.0, 2.0])] * 9] * count) is None
 
 
 @pytest.mark.parametrize(
@@ -180,6 +246,16 @@ def test_the_interval_covers(kind: str) -> None:
         found = median_interval([list(noisy_rounds(rng, kind, cases=1, rounds=10, runs=20)[0])])
         covered += found is not None and found[0] <= truth <= found[1]
     assert covered / trials >= 0.92
+
+
+def test_the_interval_of_the_mean_covers() -> None:
+    """Of processes that differ, with skewed times; of times without a variance, no few samples tell the mean."""
+    rng, trials, covered = np.random.default_rng(11), 300, 0
+    for _ in range(trials):
+        levels = rng.normal(10, 0.2, 10)
+        found = mean_interval([[level + rng.gamma(1, 0.5, 20) for _ in range(2)] for level in levels])
+        covered += found is not None and found[0] <= 10.5 <= found[1]
+    assert 0.92 <= covered / trials <= 0.99
 
 
 @pytest.mark.parametrize("kind", KINDS)

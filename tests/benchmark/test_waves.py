@@ -1,6 +1,7 @@
 """Several processes for each case: their order, what is verified, what they may not differ in, and what they cost."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,16 +18,16 @@ from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.messages import Opened
 from resnetx.benchmark.options import PROCESSES, ROUNDS, BenchOptions, resolved
 from resnetx.benchmark.plan import plan_cases
-from resnetx.benchmark.result import BenchCase, Benchmark, ColdStart
+from resnetx.benchmark.result import Benchmark, ColdStart
 from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.benchmark.run import interrupted, passed, run_benchmark
-from resnetx.benchmark.watch import NoWatch
 from resnetx.benchmark.waves import rounds_of_processes, seconds_left
 from resnetx.report.rerun_command import bench_command
 from resnetx.runtime.catalog import CATALOG
 from tests.cli.test_main import run
 from tests.support import process_counting_worker as fake
 from tests.support.onnx_models import small_classifier
+from tests.support.watching import Listening, interrupting
 
 OPTIONS = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=6, processes=3, warmup=1, threads=1, verify=False)
 BUILDS_FOR_MINUTES = next(row.name for row in CATALOG if row.builds_for_minutes)
@@ -57,21 +58,6 @@ class Logged:
 
     def of(self, what: str) -> list[dict[str, Any]]:
         return [entry for entry in self.log if entry["do"] == what]
-
-
-class Steps(NoWatch):
-    """Remembers the steps, and may interrupt before a round."""
-
-    def __init__(self, interrupt: int | None = None) -> None:
-        self.steps: list[str] = []
-        self.interrupt = interrupt
-
-    def step(self, text: str) -> None:
-        self.steps.append(text)
-
-    def cases(self, cases: Sequence[BenchCase], done: int, total: int) -> None:
-        if done == self.interrupt:
-            raise KeyboardInterrupt
 
 
 # The order.
@@ -116,7 +102,7 @@ def test_a_round_that_is_left_over_goes_to_the_first_process(model: Path) -> Non
 
 
 def test_an_interruption_keeps_the_processes_that_ran(model: Path) -> None:
-    run = Logged(model, 1, watch=Steps(interrupt=3))
+    run = Logged(model, 1, watch=interrupting(3))
     (case,) = run.result.cases
     assert interrupted(run.result) and case.round_processes == [0, 0, 1]
     assert not Path(f"/proc/{run.log[-1]['pid']}").exists()
@@ -166,14 +152,24 @@ def test_each_process_is_verified_unless_its_answers_are_those_of_a_verified_one
 
 
 def test_real_processes_give_the_same_answers(model: Path) -> None:
-    steps = Steps()
+    seen = Listening()
     options = replace(OPTIONS, providers=(PLAIN_CPU,), rounds=3, verify=True)
-    (case,) = run_benchmark([model], options, watch=steps).cases
+    (case,) = run_benchmark([model], options, watch=seen.watch).cases
     assert case.status == "ok" and case.parity is not None and case.parity.passed
     assert case.round_processes == [0, 1, 2] and all(sample > 0 for samples in case.samples_ms for sample in samples)
     starts = [start.start_s for start in (case.cold, *case.restarts) if start is not None]
     assert len(starts) == 3 and all(start_s is not None and start_s > 0 for start_s in starts)
-    assert sum(step.startswith("verifying") for step in steps.steps) == 1, "one verification speaks for all"
+    assert seen.details("verifying") == ["process 1 of 3, m.onnx on cpu, batch 1: verifying"], "it speaks for all"
+    waited = [detail.partition("batch 1: ")[2].partition(";")[0] for detail in seen.details("process 2 of 3, m.onnx")]
+    assert waited == ["opening", "warming up", ""], "and then its round"
+    assert seen.steps == [
+        "step 1 of 6: reading the models",
+        "step 2 of 6: opening the models",
+        "step 3 of 6: measuring the limits of the machine",
+        "step 4 of 6: computing the references",
+        "step 5 of 6: timing",
+        "step 6 of 6: measuring the limits of the machine again",
+    ]
 
 
 # Runners that compile for long.
@@ -211,15 +207,30 @@ def test_processes_that_compile_again_say_so(model: Path, quick: bool, said: boo
 
 
 def test_the_time_left_is_that_of_starts_and_rounds(model: Path) -> None:
-    steps = Steps()
-    Logged(model, 1, 7, watch=steps)
-    opening = [step for step in steps.steps if "opening" in step]
-    assert opening[:2] == ["opening m.onnx on cpu, batch 1", "opening m.onnx on cpu, batch 7"]
-    assert [step.split(";")[0] for step in opening[2:4]] == [
-        "process 2 of 3: opening m.onnx on cpu, batch 1",
-        "process 2 of 3: opening m.onnx on cpu, batch 7",
+    seen = Listening()
+    Logged(model, 1, 7, watch=seen.watch)
+    opening = seen.details("opening")
+    assert [detail.split(";")[0] for detail in opening[:4]] == [
+        f"process {process} of 3, case {case} of 2, m.onnx on cpu, batch {batch}: opening"
+        for process in (1, 2)
+        for case, batch in ((1, 1), (2, 7))
     ]
-    assert all(step.endswith(" s left") for step in opening[2:])
+    assert not any("left" in detail for detail in opening[:2]), "nothing is known yet"
+    assert all(re.search(r"; about \d+:\d\d left$", detail) for detail in (*opening[2:], *seen.details("round ")))
+
+
+def test_rounds_are_counted_as_they_were_asked_for(model: Path) -> None:
+    """Of two cases, 6 rounds are 12 runs, and the share is that of runs."""
+    seen = Listening()
+    Logged(model, 1, 7, watch=seen.watch)
+    events = [event for event in seen.events if (event.detail or "").startswith("round ")]
+    counted = [str(event.detail).split(",")[0] for event in events]
+    assert counted == [f"round {number} of 6" for number in range(1, 7) for _ in range(2)]
+    assert [event.share for event in events] == [run / 12 for run in range(12)]
+    assert {event.title for event in events} == {"step 4 of 5: timing"}, "nothing is verified"
+
+
+def test_the_time_left_is_by_starts_so_far(model: Path) -> None:
     options = resolved(replace(OPTIONS, duration_s=12.0))
     (plan,) = plan_cases([model], options)
     cases = [RunningCase(plan=plan, options=options) for _ in range(2)]

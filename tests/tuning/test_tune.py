@@ -33,6 +33,7 @@ from resnetx.tuning.tune import tune_file
 from resnetx.verification.parity import Check
 from tests.conftest import TINY_SIZE, tiny_config
 from tests.support.onnx_models import quantized_convolution, small_classifier
+from tests.support.watching import Listening
 
 FAKE = (sys.executable, "-m", "tests.support.fake_tune_worker")
 
@@ -115,12 +116,24 @@ def test_the_winner_is_a_folder_that_bench_and_verify_take(
 def test_streams_and_batch_for_throughput(ours: Path, tmp_path: Path, fake: Any) -> None:
     """The fake is 1.4 times as fast in batches, and twice with two threads, however they are used."""
     fake(source={"cpu": 1.0, "openvino": 2.0}, int8={"cpu": 3.0, "openvino": 4.0})
+    seen = Listening()
     result = tune_file(
         ours,
         tmp_path / "d",
         TuneOptions(objective="throughput", providers=("cpu", "openvino"), batches=(4, 1), threads=2, duration_s=0.01),
+        watch=seen.watch,
         worker=FAKE,
     )
+    assert seen.steps == [
+        f"step 1 of 4: reading {ours}, and making its other files",
+        "step 2 of 4: trying candidates",
+        "step 3 of 4: comparing the finalists",
+        "step 4 of 4: agreement with the float network",
+    ]
+    assert [detail.partition(":")[0] for detail in seen.details("trial")] == [
+        f"trial {number}" for number in range(1, len(result.trials) + 1)
+    ]
+    assert seen.details("timing: round 1 of 20, process 1 of 5")
     best = max(result.trials, key=lambda trial: trial.speed or 0).candidate
     assert (best.provider, best.batch, best.streams) == ("openvino", 4, 2)
     assert result.trials[0].speed == pytest.approx(1.0)

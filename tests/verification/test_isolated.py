@@ -36,6 +36,7 @@ from tests.conftest import TINY_SIZE, tiny_config
 from tests.support import graph_bombs
 from tests.support.loopback import Loopback
 from tests.support.measured import measured
+from tests.support.watching import Listening
 
 BOMBS = {
     bomb.__name__: bomb
@@ -85,12 +86,12 @@ def test_the_result_is_the_one_without_isolation(ours: Path, changes: dict[str, 
     }
     changes = {name: given.get(value, value) if isinstance(value, str) else value for name, value in changes.items()}
     options = VerifyOptions(**changes)
-    steps: tuple[list[str], list[str]] = ([], [])
-    here = verify_file(ours, options, step=steps[0].append)
-    there = verify_isolated(ours, options, step=steps[1].append)
+    told = Listening(), Listening()
+    here = verify_file(ours, options, progress=told[0])
+    there = verify_isolated(ours, options, progress=told[1])
     assert there == here and asdict(there) == asdict(here)
     assert there.to_json() == here.to_json()
-    assert steps[1] == [steps[0][0], *steps[0]]  # the file is read twice: for its limits, and to run it
+    assert told[1].steps == told[0].steps and told[0].steps[3] == "step 4 of 4: verifying on cpu"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from resnetx.benchmark.comparison.matching import match_cases, nothing_in_common
 from resnetx.benchmark.options import BenchOptions, resolved
 from resnetx.benchmark.plan import BenchModel, PlannedCase, look_into, plan_cases
 from resnetx.benchmark.result import AgainstRun, BenchCase, Benchmark
-from resnetx.benchmark.run import planned, run_cases
+from resnetx.benchmark.run import bench_steps, planned, run_cases
 from resnetx.benchmark.samples import valid_rounds
-from resnetx.benchmark.watch import NoWatch, Watch
+from resnetx.benchmark.watch import Watch
 from resnetx.errors import ResnetxError, UsageError
 from resnetx.machine.facts import read_machine
 from resnetx.machine.threads import default_threads
@@ -63,16 +63,16 @@ def run_against(
             f"--against compares interleaved rounds, and the scenario {options.scenario} has no rounds. Leave "
             "--scenario or --against out."
         )
-    look = watch or NoWatch()
-    look.step("reading the models")
-    options = resolved(options)
+    watch, options = watch or Watch(), resolved(options)
+    steps = bench_steps(watch, options)
+    steps.begin("reading the models")
     if not against.any_machine:
         require_same_machine(against.base.machine, read_machine().to_json(), against.names)
     cases = planned(_without_auto(plan_cases(models, options), options), options)
     again, reasons = _plan_again(against, cases)
     # Each runs next to the case that it is compared with: the closer in time, the more equal are the conditions.
     lineup = [each for place, case in enumerate(cases) for each in (case, *(a.now for a in again if a.place == place))]
-    result = run_cases(lineup, options, watch=look, worker=worker)
+    result = run_cases(lineup, options, watch=watch, steps=steps, worker=worker)
     return _separated(result, against, cases, again, lineup, reasons)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from resnetx.base.validation import Large, Name, Number
+from resnetx.benchmark.peak_share import share_of_peak
 from resnetx.benchmark.result import Limits
 
 Bound = Literal["compute", "memory"]
@@ -72,7 +73,7 @@ def layer_figures(layer: ProfiledLayer, run_ms: float, limits: Limits | None) ->
     peak, bandwidth = peak_gflops(limits, layer.precision), None if limits is None else limits.bandwidth_gb_s
     bound = bound_of(intensity, peak, bandwidth)
     reached, limit = (gflops, peak) if bound == "compute" else (gb_s, bandwidth)
-    share = reached / limit if bound and reached is not None and limit else None
+    of_limit = share_of_peak(reached, limit if bound else None)
     return LayerFigures(
         layer=layer,
         share=time_ms / run_ms,
@@ -80,8 +81,8 @@ def layer_figures(layer: ProfiledLayer, run_ms: float, limits: Limits | None) ->
         gb_s=gb_s,
         intensity=intensity,
         bound=bound,
-        peak_share=None if share is None or share > 1 else share,
-        faster_than_limit=share is not None and share > 1,
+        peak_share=of_limit.share,
+        faster_than_limit=of_limit.faster,
     )
 
 
@@ -96,6 +97,4 @@ def bound_of(intensity: float | None, peak_gflops: float | None, bandwidth_gb_s:
 
 def peak_gflops(limits: Limits | None, precision: str) -> float | None:
     """The peak of the processor in a precision, if it was measured."""
-    if limits is None:
-        return None
-    return {"fp32": limits.fp32_gflops, "bf16": limits.bf16_gflops, "int8": limits.int8_gops}.get(precision)
+    return None if limits is None else limits.peak_gflops(precision)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnetx.base.isolation import PYTHON
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import shorten
 from resnetx.base.validation import LONGEST_NAME
 from resnetx.base.vocabulary import AUTO
@@ -37,15 +38,15 @@ CHILD = (*PYTHON, "resnetx.benchmark.profiling.worker")
 PEAK_MEASUREMENTS = 2
 # In a network that is rebuilt from a card, the module that a file's names begin in.
 WRAPPER = "network."
-Step = Callable[[str], None]
 
 
-def profile_file(path: Path, options: ProfileOptions, *, step: Step = lambda text: None) -> Profile:
+def profile_file(path: Path, options: ProfileOptions, *, progress: OnProgress = ignore) -> Profile:
     """Where the time of one run goes. Raises an error for a provider that does not tell the time of its layers."""
     options = resolved(options)
     name = provider_names([options.provider])[0]
     _require_times(name)
-    step(f"reading {path}")
+    steps = Steps(progress, 4)
+    steps.begin(f"reading {path}")
     file = read_onnx_file(path)
     order = ProfileOrder(
         model=str(path.absolute()),
@@ -58,8 +59,8 @@ def profile_file(path: Path, options: ProfileOptions, *, step: Step = lambda tex
     )
     _require_card(path, file, name)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    done = _ask(path, file, order, options, step)
-    step("measuring the limits of the machine")
+    done = _ask(path, file, order, options, steps.follow)
+    steps.begin("measuring the limits of the machine")
     peaks = Peaks(order.threads)
     for _ in range(PEAK_MEASUREMENTS):
         peaks.measure(gpu=False)
@@ -116,7 +117,7 @@ def _batch(path: Path, model: "ModelProto", asked: int | None) -> int:
     return fixed or asked or 1
 
 
-def _ask(path: Path, file: OnnxFile, order: ProfileOrder, options: ProfileOptions, step: Step) -> ProfileDone:
+def _ask(path: Path, file: OnnxFile, order: ProfileOrder, options: ProfileOptions, progress: OnProgress) -> ProfileDone:
     """What the child measured, or the error that it raised."""
     names = [order.provider]
     # The model is open twice, without profiling and with it.
@@ -130,7 +131,7 @@ def _ask(path: Path, file: OnnxFile, order: ProfileOrder, options: ProfileOption
         done="profiled",
         timeout_s=timeout_s,
         memory_mb=memory_mb,
-        step=step,
+        progress=progress,
         variables={
             "OMP_NUM_THREADS": str(order.threads),
             **pinned_environment(names, order.options, order.precision),

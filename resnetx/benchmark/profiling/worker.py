@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.base.answers import error_answer, open_answers, read_request, send, teller
+from resnetx.base.progress import OnProgress, Steps
 from resnetx.base.validation import validated
 from resnetx.base.vocabulary import AUTO
 from resnetx.benchmark.profiling.messages import ProfileDone, ProfileOrder
@@ -41,18 +42,20 @@ MOST_RECORDS = 20_000
 Feeds = Mapping[str, np.ndarray]
 
 
-def measure(order: ProfileOrder, step: Callable[[str], None]) -> ProfileDone:
+def measure(order: ProfileOrder, progress: OnProgress) -> ProfileDone:
     """Time runs without profiling and with it in turn, and the layers of the latter."""
     model = read_onnx(Path(order.model))
     card = read_card(model)
-    step(f"opening the model on {order.provider}")
+    steps = Steps(progress)
+    steps.begin(f"opening the model on {order.provider}")
     first, open_profiled = _opened(order, model, card)
     plain_ms, profiled_ms, layers, disturbances = [], [], [], []
     with closing(first) as plain:
         feeds = timed_feeds(plain.inputs, card, batch=order.batch)
         seconds = order.duration_s / (2 * ROUNDS + 1)
+        steps.begin(f"timing on {plain.provider}")
         for number in range(ROUNDS):
-            step(f"timing on {plain.provider}, round {number + 1} of {ROUNDS}")
+            steps.detail(f"round {number + 1} of {ROUNDS}", number / ROUNDS)
             disturbance = watch_processors()
             plain_ms.append(_warm(plain, feeds).round_ms(seconds, reheat=False))
             with closing(open_profiled()) as profiled:
@@ -130,7 +133,7 @@ def main() -> None:
     try:
         request = read_request()
         order = validated(ProfileOrder, request["order"])
-        send(answers, asdict(measure(order, step=lambda text: send(answers, {"step": text}))))
+        send(answers, asdict(measure(order, progress=teller(answers))))
     except Exception as error:  # the parent says what it means
         send(answers, error_answer(error))
 

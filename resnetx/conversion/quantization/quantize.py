@@ -1,13 +1,14 @@
 """Quantizes a file in a process with limits, and keeps the result if it holds the user's limit on the drop."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from resnetx.base.files import require_writable, whole_file
 from resnetx.base.isolation import PYTHON
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
 from resnetx.base.vocabulary import AUTO
 from resnetx.conversion.quantization.messages import Quantized, QuantizeOrder
@@ -26,6 +27,8 @@ ALWAYS = "cpu"
 MOST_SAMPLES = 10_000
 # The float file and the INT8 file run on hundreds of samples, several times.
 TIMES_A_VERIFICATION = 10
+# Reading the file and the calibration data, ranges, the method, and measuring; with a limit on the drop, one more.
+STEPS = 5
 # Samples and labelled images are in memory at once.
 COUNTED_BATCH = 512
 
@@ -79,13 +82,12 @@ class Quantizing:
         }
 
 
-def quantize_file(
-    source: Path, target: Path, options: QuantizeOptions, *, step: Callable[[str], None] = lambda text: None
-) -> Quantizing:
+def quantize_file(source: Path, target: Path, options: QuantizeOptions, *, progress: OnProgress = ignore) -> Quantizing:
     """Write the INT8 file to `target`, measured on samples that calibration did not see."""
     chosen = _checked(options)
     require_writable(target)
-    step(f"reading {source}")
+    steps = Steps(progress, STEPS + (options.max_drop is not None))
+    steps.begin(f"reading {source}")
     file = read_onnx_file(source)
     provider = chosen if engine_of(find_provider(chosen)).why_not() is None else ALWAYS
     memory_mb = options.limits.memory_mb or memory_for([file, file], batch=COUNTED_BATCH, providers=[provider])
@@ -113,7 +115,7 @@ def quantize_file(
             done="quantized",
             timeout_s=timeout_s,
             memory_mb=memory_mb,
-            step=step,
+            progress=steps.follow,
         )
         size = temporary.stat().st_size if result.held else None
         if not result.held:

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from resnetx.base.answers import error_answer, open_answers, read_request, send
+from resnetx.base.answers import error_answer, open_answers, read_request, send, teller
+from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.validation import validated
 from resnetx.base.vocabulary import AUTO
 from resnetx.conversion.quantization.agreement import (
@@ -43,7 +44,6 @@ from resnetx.machine.facts import read_processor
 from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import Runner
 
-Step = Callable[[str], None]
 # Of the samples that calibration did not see, as many decide between methods, and rank layers.
 FEW, FEWEST = 32, 16
 # With these, products of full 8-bit ranges do not overflow the sums: x86 without them adds pairs in 16 bits.
@@ -54,9 +54,9 @@ ACTIVATIONS = ("Relu", "Clip")
 class Quantizer:
     """One file, its calibration data, and the ranges of its tensors."""
 
-    def __init__(self, order: QuantizeOrder, step: Step) -> None:
+    def __init__(self, order: QuantizeOrder, steps: Steps) -> None:
         self.order = order
-        self.step = step
+        self.steps = steps
         self.preset = PRESETS[order.target]
         self.model = prepared_model(Path(order.path), order.exclude)
         self.card = read_card(self.model)
@@ -67,20 +67,23 @@ class Quantizer:
         self.shifted: list[str] = []
         self.float_runner = open_runner(self.model.SerializeToString())
         (info,) = self.float_runner.inputs
-        step("reading the calibration data")
+        steps.begin("reading the calibration data")
         self.data = read_calibration(order.calibrate, info, self.card, samples=order.samples)
         self.unseen = [self.data.feed(self.data.unseen[place : place + 1]) for place in range(len(self.data.unseen))]
         self.labelled = None if order.evaluate is None else LabelledImages(Path(order.evaluate), self.card)
 
     @cached_property
     def float_scores(self) -> Scores:
-        return scores(self.float_runner, self.unseen, self._counted("scores of the float network", len(self.unseen)))
+        return scores(
+            self.float_runner, self.unseen, self._counted("scores of the float network: sample", len(self.unseen))
+        )
 
     def ranges(self, methods: Sequence[Method]) -> dict[Method, Ranges]:
         samples = self.data.calibration
         feeds = (self.data.feed(samples[place : place + 1]) for place in range(len(samples)))
         meter = RangeMeter(self.model, float_tensors(self.model), symmetric=self.preset.signed)
-        meter.watch(feeds, self._counted("ranges of the tensors", len(samples)))
+        self.steps.begin("ranges of the tensors")
+        meter.watch(feeds, self._counted("sample", len(samples)))
         return {method: meter.ranges(method) for method in methods}
 
     def build(self, ranges: Ranges, exclude: Collection[str]) -> onnx.ModelProto:
@@ -99,7 +102,7 @@ class Quantizer:
     def measured(self, model: onnx.ModelProto) -> tuple[Agreement, Accuracy | None, float, float]:
         """The agreement, the accuracy on labelled images, and the median times of the float and the INT8 file."""
         with closing(self.open(model)) as runner:
-            found = scores(runner, self.unseen, self._counted("scores in INT8", len(self.unseen)))
+            found = scores(runner, self.unseen, self._counted("scores in INT8: sample", len(self.unseen)))
             accuracy = None
             if self.labelled is not None:
                 before, after = self.labelled_before, self._labelled_scores(runner, self.labelled, "in INT8")
@@ -149,7 +152,7 @@ class Quantizer:
         found = {}
         candidates = [name for name in self.layers if name not in self.order.exclude]
         for number, name in enumerate(candidates):
-            self.step(f"harm of each layer: {number + 1} of {len(candidates)}")
+            self.steps.detail(f"harm of each layer: {number + 1} of {len(candidates)}", number / len(candidates))
             others = [other for other in self.layers if other != name]
             found[name] = self.closeness(self.build(ranges, others), FEWEST)
         return dict(sorted(found.items(), key=lambda pair: _height(pair[1])))
@@ -157,10 +160,10 @@ class Quantizer:
     def _labelled_scores(self, runner: Runner, images: LabelledImages, where: str) -> Scores:
         assert self.card is not None
         feeds = (card_inputs(self.card, pixels[None]) for pixels in images)
-        return scores(runner, feeds, self._counted(f"labelled images {where}", len(images)))
+        return scores(runner, feeds, self._counted(f"labelled images {where}: image", len(images)))
 
     def _counted(self, what: str, count: int) -> Callable[[int], None]:
-        return lambda number: self.step(f"{what}: {number + 1} of {count}")
+        return lambda number: self.steps.detail(f"{what} {number + 1} of {count}", number / count)
 
 
 def _height(ratio: float | None) -> float:
@@ -168,22 +171,24 @@ def _height(ratio: float | None) -> float:
     return math.inf if ratio is None else ratio
 
 
-def quantize(order: QuantizeOrder, *, step: Step = lambda text: None) -> Quantized:
+def quantize(order: QuantizeOrder, *, progress: OnProgress = ignore) -> Quantized:
     """Write the INT8 file to `order.out`, if it holds the limit."""
-    work = Quantizer(order, step)
+    work = Quantizer(order, Steps(progress))
     methods = [method for method in METHODS if order.method in (AUTO, method)]
     ranges = work.ranges(methods)
     exclude = list(order.exclude)
     tried: dict[str, float | None] = {}
+    work.steps.begin("choosing the method")
     for method in methods:
-        step(f"method {method}")
+        work.steps.detail(method)
         tried[method] = work.closeness(work.build(ranges[method], exclude), FEW)
     method = max(methods, key=lambda each: _height(tried[each]))
     model = work.build(ranges[method], exclude)
     if work.may_shift:
-        step("kernels of the layers")
+        work.steps.detail("kernels of the layers")
         work.shifted = faster_shifted(model, work.model)
         model = work.build(ranges[method], exclude)
+    work.steps.begin("measuring the INT8 network")
     result = _result(work, model, method, tried, exclude)
     if order.max_drop is not None and result.drop > order.max_drop:
         result, model = _given_back(work, result, ranges[method])
@@ -232,12 +237,13 @@ def _step(result: Quantized, added: str | None) -> GateStep:
 def _given_back(work: Quantizer, result: Quantized, ranges: Ranges) -> tuple[Quantized, onnx.ModelProto]:
     """Give layers back to float in the order of their harm until the limit holds, or none is left."""
     assert work.order.max_drop is not None
+    work.steps.begin("giving layers back to float")
     harm = work.harm(ranges)
     kept, steps = list(result.kept), list(result.steps)
     model = work.model
     for name in list(harm)[:-1]:  # with the last one, nothing would be quantized
         kept.append(name)
-        work.step(f"{len(kept)} layers in float")
+        work.steps.detail(f"{len(kept)} layers in float")
         model = work.build(ranges, kept)
         agreement, accuracy, float_ms, int8_ms = work.measured(model)
         result = replace(
@@ -269,7 +275,7 @@ def main() -> None:
     answers = open_answers()
     try:
         order = validated(QuantizeOrder, read_request()["order"])
-        found = quantize(order, step=lambda text: send(answers, {"step": text}))
+        found = quantize(order, progress=teller(answers))
         send(answers, asdict(found))
     except Exception as error:  # the parent says what it means
         send(answers, error_answer(error))

@@ -19,25 +19,15 @@ from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
 from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.summary import summarized
-from resnetx.benchmark.watch import NoWatch
 from resnetx.errors import UsageError
-from tests.benchmark.test_run import FAKE, Interrupting
+from tests.benchmark.test_run import FAKE
 from tests.cli.test_main import run
 from tests.support import fake_bench_worker as fake
 from tests.support.onnx_models import small_classifier
+from tests.support.watching import Listening, interrupting
 
 QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=6, warmup=1, threads=1, verify=False)
 OTHER_BYTES = small_classifier(batch=1)
-
-
-class Listening(NoWatch):
-    """Remembers the steps that were announced."""
-
-    def __init__(self) -> None:
-        self.steps: list[str] = []
-
-    def step(self, text: str) -> None:
-        self.steps.append(text)
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +68,15 @@ def notes_of(new: Benchmark) -> str:
 def test_models_that_are_still_here_run_again_in_turns(models: list[Path], tmp_path: Path) -> None:
     """Stored samples that say something else play no part; and compare says the same of the files."""
     base = slower_base(base_of(models, tmp_path / "base.json"), 2.0)
-    watch = Listening()
-    new = run_against(models, QUICK, base, watch=watch, worker=FAKE)
-    opened = [step.split(" on ")[0] for step in watch.steps if step.startswith("opening")]
-    assert opened == ["opening a.onnx", "opening base a.onnx", "opening b.onnx", "opening base b.onnx"]
+    seen = Listening()
+    new = run_against(models, QUICK, base, watch=seen.watch, worker=FAKE)
+    opened = [detail.split(" on ")[0] for detail in seen.details("opening") if detail.startswith("process 1 of 6")]
+    assert opened == [
+        f"process 1 of 6, case {number} of 4, {name}"
+        for number, name in enumerate(("a.onnx", "base a.onnx", "b.onnx", "base b.onnx"), 1)
+    ]
+    rounds = list(dict.fromkeys(detail.split(",")[0] for detail in seen.details("round ")))
+    assert rounds == [f"round {number} of 6" for number in range(1, 7)], "as asked for, though four cases run"
     assert [case.model for case in new.cases] == [case.model for case in new.base_cases] == list(map(str, models))
     assert new.interleaved_with == base.base.created
     result = judge(new, base)
@@ -187,10 +182,10 @@ def test_auto_is_resolved_before_rows_are_matched(
 
 def test_an_interruption_judges_what_there_is(models: list[Path], tmp_path: Path) -> None:
     base = base_of(models[:1], tmp_path / "base.json")
-    new = run_against(models[:1], QUICK, base, watch=Interrupting(11), worker=FAKE)
+    new = run_against(models[:1], QUICK, base, watch=interrupting(11), worker=FAKE)
     assert interrupted(new) and [len(case.samples_ms) for case in (*new.cases, *new.base_cases)] == [5, 6]
     assert judge(new, base) is not None
-    nothing = run_against(models[:1], QUICK, base, watch=Interrupting(0), worker=FAKE)
+    nothing = run_against(models[:1], QUICK, base, watch=interrupting(0), worker=FAKE)
     assert interrupted(nothing) and judge(nothing, base) is None
 
 

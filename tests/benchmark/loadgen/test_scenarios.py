@@ -39,7 +39,6 @@ from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.benchmark.run import interrupted, passed, run_benchmark
 from resnetx.benchmark.summary import summarize, summarized
-from resnetx.benchmark.watch import NoWatch
 from resnetx.errors import FileError, UsageError
 from resnetx.report.bench import render_bench
 from resnetx.report.bench_rows import bench_rows
@@ -51,6 +50,7 @@ from tests.conftest import TINY_SIZE, tiny_config
 from tests.support import fake_load_worker as fake
 from tests.support.onnx_models import small_classifier
 from tests.support.sample_benchmark import sample_benchmark
+from tests.support.watching import interrupting_when
 
 needs_loadgen = pytest.mark.skipif(
     find_spec(options.PACKAGE) is None, reason="mlcommons_loadgen is not installed: pip install 'resnetx[loadgen]'"
@@ -485,22 +485,11 @@ def test_the_command_of_a_row_runs_its_scenario_again() -> None:
     assert "--scenario server --target-qps 1234.5678" in words and "--rounds" not in words
 
 
-class Interrupting(NoWatch):
-    """Ctrl-C when so many steps of traffic were announced."""
-
-    def __init__(self, after: int) -> None:
-        self.after, self.seen = after, 0
-
-    def step(self, text: str) -> None:
-        self.seen += text.startswith("server")
-        if self.seen == self.after:
-            raise KeyboardInterrupt
-
-
 @needs_loadgen
 def test_an_interruption_keeps_the_best_rate_so_far(folder: Path) -> None:
     options = traffic("server", verify=False)
-    result = run_benchmark([folder / "foreign.onnx"], options, watch=Interrupting(4), worker=FAKE)
+    watch = interrupting_when(lambda event: (event.detail or "").startswith("server"), times=4)
+    result = run_benchmark([folder / "foreign.onnx"], options, watch=watch, worker=FAKE)
     (case,) = result.cases
     assert interrupted(result) and case.status == "interrupted"
     assert case.load is not None and [probe.rate for probe in case.load.probes] == [50.0, 100.0, 200.0]
