@@ -112,7 +112,8 @@ def _targets(providers: Sequence[str]) -> dict[str, list[str]]:
     """For each recipe that differs from the others, one target, and all providers that it is for."""
     shifts = SHIFTED_FOR in read_processor().instruction_sets
     recipes = {
-        name: replace(preset, target="", shifts=preset.shifts and shifts)
+        # OpenVINO drops a Reshape that changes nothing.
+        name: replace(preset, target="", shifts=preset.shifts and shifts, moves_transposes=False)
         for name, preset in PRESETS.items()
         if name in providers
     }

@@ -33,6 +33,7 @@ from resnetx.conversion.quantization.ranges import METHODS, Method, RangeMeter, 
 from resnetx.conversion.quantization.single_layers import faster_shifted, interleaved_ms
 from resnetx.graph.card import Quantization, embed_card, read_card
 from resnetx.graph.layers import check_structure, expose
+from resnetx.graph.quantization.pixel_planes import with_pixels_in_planes
 from resnetx.graph.quantization.presets import PRESETS, SHIFTED_FOR
 from resnetx.graph.quantization.shifted_weights import with_shifted_weights
 from resnetx.graph.quantization.static import float_tensors, quantizable, quantized
@@ -58,7 +59,8 @@ class Quantizer:
         self.order = order
         self.steps = steps
         self.preset = PRESETS[order.target]
-        self.model = prepared_model(Path(order.path), order.exclude)
+        source = prepared_model(Path(order.path), order.exclude)
+        self.model = with_pixels_in_planes(source) if self.preset.moves_transposes else source
         self.card = read_card(self.model)
         self.layers = quantizable(self.model.graph)
         instructions = set(read_processor().instruction_sets)
