@@ -9,6 +9,7 @@ from resnetx.base.precisions import SessionPrecision
 from resnetx.base.vocabulary import AUTO, LATENCY, Boundary, Scenario
 from resnetx.cli.options import (
     AnyMachine,
+    HtmlFile,
     JsonFile,
     MaxSlowdown,
     ProviderOptions,
@@ -135,7 +136,7 @@ def bench(
         ),
     ] = None,
     json_file: JsonFile = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report as a web page.")] = None,
+    html: HtmlFile = None,
 ) -> None:
     """Measure the speed of models on providers, and verify what was timed.
 

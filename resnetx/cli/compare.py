@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import AnyMachine, JsonFile, MaxSlowdown, parse_max_slowdown
+from resnetx.cli.options import AnyMachine, HtmlFile, JsonFile, MaxSlowdown, parse_max_slowdown
 
 
 def compare(
@@ -20,6 +20,7 @@ def compare(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the table as Markdown, for a pull request.")
     ] = None,
+    html: HtmlFile = None,
 ) -> None:
     """Compare two benchmarks row by row: faster, slower, same, or can't tell.
 
@@ -40,7 +41,8 @@ def compare(
     from resnetx.report.comparison import render_comparison
 
     limit = parse_max_slowdown(max_slowdown)
-    check_files({"--json": json_file, "--markdown": markdown}, files={"OLD.json": old, "NEW.json": new})
+    targets = {"--json": json_file, "--markdown": markdown, "--html": html}
+    check_files(targets, files={"OLD.json": old, "NEW.json": new})
     result = compare_benchmarks(
         read_benchmark(old),
         read_benchmark(new),
@@ -54,5 +56,9 @@ def compare(
         from resnetx.report.markdown import render_markdown
 
         write_whole(markdown, render_markdown(result))
+    if html:
+        from resnetx.report.html.comparison_page import render_comparison_page
+
+        write_whole(html, render_comparison_page(result))
     console().print(render_comparison(result))
     raise typer.Exit(0 if result.passed else 1)

@@ -13,6 +13,9 @@ from resnetx.errors import UsageError
 # What every generator of random numbers takes.
 MAX_SEED = 2**63 - 1
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+HtmlFile = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write the report as a web page of one file.")
+]
 ProviderOptions = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,6 +7,7 @@ import typer
 
 from resnetx.cli.options import (
     MAX_SEED,
+    HtmlFile,
     JsonFile,
     MemoryLimit,
     ProviderOptions,
@@ -70,6 +71,7 @@ def verify(
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
     ] = None,
+    html: HtmlFile = None,
 ) -> None:
     """Compare an ONNX file with its network, and each provider's results with PyTorch in float64.
 
@@ -110,7 +112,7 @@ def verify(
         session="bf16" if wanted == "bf16" else "fp32",
     )
     check_files(
-        {"--json": json_file, "--junit": junit},
+        {"--json": json_file, "--junit": junit, "--html": html},
         models={"MODEL.onnx": [model], "--reference": [] if reference is None else [reference]},
         files={"--golden": golden},
         weights=weights,
@@ -123,5 +125,9 @@ def verify(
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     if junit:
         write_whole(junit, render_junit(result))
+    if html:
+        from resnetx.report.html.verification_page import render_verification_page
+
+        write_whole(html, render_verification_page(result))
     console().print(render_verification(result, layers=layers))
     raise typer.Exit(0 if result.passed else 1)

@@ -98,10 +98,10 @@ def _remarks(comparison: Comparison) -> Iterable[Text]:
     if any(row.reading not in (None, "median") for row in comparison.rows):
         yield Text("The machine was busy: some changes are read from the fastest tenth of the runs.", "dim")
     if any(row.verdict == "can't tell" and row.interval for row in comparison.rows):
-        yield Text(_advice(comparison), "dim")
+        yield Text(advice_on(comparison), "dim")
 
 
-def _advice(comparison: Comparison) -> str:
+def advice_on(comparison: Comparison) -> str:
     if comparison.interleaved:
         return "To tell these apart, run with a longer --duration and more --rounds, or on a quieter machine."
     return "To tell these apart, run both interleaved (bench NEW --against OLD), or with a longer --duration."

@@ -34,20 +34,34 @@ def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
     parts: list[RenderableType] = [Text.assemble(("the file", "bold"), ", compared with the network")]
     if file.parity is not None:
         parts += _checks(file.parity)
-    if file.structure is not None:
-        parts += _structure(file.structure)
-    parts += _lines(file.problems, "red")
-    parts += _lines(file.notes, "yellow")
-    parts += _lines([f"the file cannot show {claim}" for claim in file.unshown], "dim", most=MOST_UNCOVERED)
-    if file.coverage is not None:
-        parts += _coverage(file.coverage)
+    parts += file_remarks(file)
     parts += _layers(file.layers, file.first_fault, shown=layers)
     if layers and file.left_out:
         parts.append(Text(f"{len(file.left_out)} nodes were left out: {', '.join(file.left_out)}", "dim"))
     return parts
 
 
-def _structure(structure: StructureComparison) -> list[RenderableType]:
+def file_remarks(file: FileVerdict) -> list[Text]:
+    """What a file's tables do not show, each in its colour."""
+    return [
+        *([] if file.structure is None else _structure(file.structure)),
+        *_lines(file.problems, "red"),
+        *_lines(file.notes, "yellow"),
+        *_lines([f"the file cannot show {claim}" for claim in file.unshown], "dim", most=MOST_UNCOVERED),
+        *([] if file.coverage is None else _coverage(file.coverage)),
+    ]
+
+
+def provider_remarks(verdict: ProviderVerdict) -> list[Text]:
+    """What a provider's tables do not show, each in its colour."""
+    return [
+        *([] if verdict.agreement is None else _agreement(verdict.agreement)),
+        *([] if verdict.deterministic else [Text("two runs of the same input differ in rounding", "yellow")]),
+        *_lines(verdict.notes, "yellow"),
+    ]
+
+
+def _structure(structure: StructureComparison) -> list[Text]:
     """What was proved without running anything, what differs, and what was left to the numbers."""
     parts = _lines([str(difference) for difference in structure.differences], "red")
     if not structure.differences:
@@ -60,14 +74,12 @@ def _structure(structure: StructureComparison) -> list[RenderableType]:
     return parts
 
 
-def _coverage(coverage: Coverage) -> list[RenderableType]:
+def _coverage(coverage: Coverage) -> list[Text]:
     """The share of channels that the inputs reach; what they don't reach counts only for its weights."""
     if not coverage.total:
         return [Text("what the inputs reach in the network was not measured", "dim")]
     added = f", {coverage.added} of them added for it" if coverage.added else ""
-    parts: list[RenderableType] = [
-        Text(f"the inputs{added} reach {coverage.share:.1%} of the network's channels", "dim")
-    ]
+    parts = [Text(f"the inputs{added} reach {coverage.share:.1%} of the network's channels", "dim")]
     return [*parts, *_lines([each.describe() for each in coverage.uncovered], "dim", most=MOST_UNCOVERED)]
 
 
@@ -77,25 +89,21 @@ def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]
         Text.assemble((verdict.provider, "bold"), f" in {verdict.precision}  ", (placement, "dim")),
         *_checks(verdict.parity),
     ]
-    if verdict.agreement is not None:
-        parts += _agreement(verdict.agreement)
     if verdict.graph is not None and not verdict.graph.passed:
         parts.append(Text("compared with the file's own graph in float64:"))
         parts += _checks(verdict.graph)
-    if not verdict.deterministic:
-        parts.append(Text("two runs of the same input differ in rounding", "yellow"))
-    parts += _lines(verdict.notes, "yellow")
+    parts += provider_remarks(verdict)
     parts += _layers(verdict.layers, verdict.first_fault, shown=layers)
     return parts
 
 
-def _agreement(found: FloatAgreement) -> list[RenderableType]:
+def _agreement(found: FloatAgreement) -> list[Text]:
     """An INT8 file beside the float network, and what is to be expected of it."""
     words = (
         f"beside the float network, on {found.samples} samples: SQNR {found.sqnr_db:.1f} dB, top-1 {found.top1:.1%}, "
         f"top-5 {found.top5:.1%}"
     )
-    parts: list[RenderableType] = [Text(words, "green" if found.passed else "red")]
+    parts = [Text(words, "green" if found.passed else "red")]
     if found.rehearsed:
         words = (
             f"on {found.rehearsed} of them: {found.provider_db:.1f} dB here, {found.simulated_db:.1f} dB in exact "
@@ -112,17 +120,23 @@ def _checks(parity: Parity) -> list[RenderableType]:
     for name in ("batch", "max error", "x PyTorch's", "SQNR dB", "cosine", "top-1", "top-5"):
         table.add_column(name, justify="right")
     table.add_column("")
+    worst = worst_checks(parity)
+    for check in worst:
+        table.add_row(*_row(check))
+    reasons = [f"{check.output}, batch {check.batch}: {check.reason}" for check in worst if check.reason]
+    explained = sum(check.explained for check in parity.checks)
+    ties = [f"{explained} elements differ because a rounding decides a tie"] if explained else []
+    return [table, *_lines(reasons, "red"), *_lines(ties, "dim")]
+
+
+def worst_checks(parity: Parity) -> list[Check]:
+    """The worst batch of each output and batch size."""
     worst: dict[tuple[str, int], Check] = {}
     for check in parity.checks:
         other = worst.setdefault((check.output, check.batch), check)
         if (not check.passed, check.multiple or 0.0) > (not other.passed, other.multiple or 0.0):
             worst[check.output, check.batch] = check
-    for check in worst.values():
-        table.add_row(*_row(check))
-    reasons = [f"{check.output}, batch {check.batch}: {check.reason}" for check in worst.values() if check.reason]
-    explained = sum(check.explained for check in parity.checks)
-    ties = [f"{explained} elements differ because a rounding decides a tie"] if explained else []
-    return [table, *_lines(reasons, "red"), *_lines(ties, "dim")]
+    return list(worst.values())
 
 
 def _row(check: Check) -> tuple[Text | str, ...]:
@@ -148,8 +162,8 @@ def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.0%}"
 
 
-def _lines(sentences: Sequence[str], style: str, *, most: int = MOST_LINES) -> list[RenderableType]:
-    lines: list[RenderableType] = [Text(sentence, style) for sentence in sentences[:most]]
+def _lines(sentences: Sequence[str], style: str, *, most: int = MOST_LINES) -> list[Text]:
+    lines = [Text(sentence, style) for sentence in sentences[:most]]
     return [*lines, Text(f"and {len(sentences) - most} more", style)] if len(sentences) > most else lines
 
 

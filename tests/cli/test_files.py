@@ -51,6 +51,8 @@ def folder(tmp_path: Path) -> Path:
     [
         "verify m.onnx --json m.onnx",
         "verify m.onnx --junit m.onnx",
+        "verify m.onnx --html m.onnx",
+        "verify m.onnx --junit r --html r",
         "verify m.onnx --golden g.npz --json g.npz",
         "verify m.onnx --reference big.onnx --json big.onnx",
         "verify m.onnx --reference big.onnx --json big.data",
@@ -64,6 +66,7 @@ def folder(tmp_path: Path) -> Path:
         "bench m.onnx --json r --html ./r",
         "compare base.json m.onnx --json base.json",
         "compare base.json m.onnx --markdown m.onnx",
+        "compare base.json m.onnx --html base.json",
         "simplify m.onnx -o new.onnx --json m.onnx",
         "simplify m.onnx -o new.onnx --json new.onnx",
         "simplify big.onnx -o big.data",

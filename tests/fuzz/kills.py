@@ -51,7 +51,8 @@ def commands(corpus: Corpus) -> dict[str, Command]:
             arguments=("quantize", model, "-o", "m.onnx", *made_up, "--json", "r.json"), targets=("m.onnx", "r.json")
         ),
         "verify": Command(
-            arguments=("verify", model, "--json", "r.json", "--junit", "r.xml"), targets=("r.json", "r.xml")
+            arguments=("verify", model, "--json", "r.json", "--junit", "r.xml", "--html", "r.html"),
+            targets=("r.json", "r.xml", "r.html"),
         ),
         "bench": Command(
             arguments=("bench", model, *timing, "--json", "r.json", "--html", "r.html"), targets=("r.json", "r.html")

@@ -37,3 +37,22 @@ def number(value: float) -> str:
     if value and 1e-3 <= abs(value) < 1e6:
         return f"{value:,.{max(2 - floor(log10(abs(value))), 0)}f}"
     return f"{value:.3g}"
+
+
+def precisely(value: float) -> str:
+    """Four significant digits, for the ends of an interval; whole numbers from 1,000 on."""
+    return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def mark(words: object, kind: str = "", tag: str = "span") -> Markup:
+    return element(tag, {"class": kind or None}, words)
+
+
+def judged(good: bool, words: object) -> Markup:
+    """A verdict in its colour."""
+    return mark(words, "good") if good else mark(words, "bad", "strong")
+
+
+def stacked(first: object, second: object | None) -> Markup:
+    """Two lines of a cell, the second small; one if there is no second."""
+    return safe(first) if second is None else Markup("{}<br>{}").format(safe(first), mark(second, "small dim"))

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from resnetx.benchmark.profiling.figures import known_peaks
 from resnetx.benchmark.profiling.layer import LayerFigures
 from resnetx.benchmark.profiling.result import Profile
-from resnetx.report.html.charts import COLOURS, Scale
+from resnetx.report.html.drawing import COLOURS, Scale, path, svg, text
 from resnetx.report.html.markup import element, number
 
 WIDTH, HEIGHT = 420, 300
@@ -39,15 +39,8 @@ def roofline_chart(profile: Profile) -> Markup | None:
         kind = f"dot c{colours.get(each.layer.precision, UNKNOWN)}"
         parts.append(element("circle", {"class": kind, **place}, element("title", {}, describe(each))))
     words = "; ".join(describe(each) for each in sorted(dots, key=lambda each: -each.layer.time_ms)[:5])
-    head = {
-        "class": "chart wide",
-        "viewBox": f"0 0 {WIDTH} {HEIGHT}",
-        "role": "img",
-        "aria-labelledby": "roofline-title",
-        "aria-describedby": "roofline-desc",
-    }
-    title = element("title", {"id": "roofline-title"}, "Arithmetic rate of each layer against its intensity")
-    return element("svg", head, title, element("desc", {"id": "roofline-desc"}, f"The longest: {words}"), *parts)
+    title = "Arithmetic rate of each layer against its intensity"
+    return svg("roofline", HEIGHT, title, f"The longest: {words}", parts, width=WIDTH, kind="chart wide")
 
 
 def describe(each: LayerFigures) -> str:
@@ -72,12 +65,12 @@ def _grid(across: Scale, up: Scale) -> list[Markup]:
     parts = []
     for power in range(int(across.low), int(across.high) + 1):
         x = across.at(power)
-        parts += [_path("grid", f"M{x:g},{TOP}V{BOTTOM}"), _text(x, BOTTOM + 16, _power(power), "middle")]
+        parts += [path("grid", f"M{x:g},{TOP}V{BOTTOM}"), text(x, BOTTOM + 16, _power(power), "middle")]
     for power in range(int(up.low), int(up.high) + 1):
         y = up.at(power)
-        parts += [_path("grid", f"M{LEFT},{y:g}H{WIDTH - RIGHT}"), _text(LEFT - 6, y + 4, _power(power), "end")]
-    label = _text(LEFT + 4, TOP + 12, "GFLOP/s", "start", "dim")
-    return [*parts, label, _text((LEFT + WIDTH) / 2, HEIGHT - 4, "operations for each byte moved", "middle", "dim")]
+        parts += [path("grid", f"M{LEFT},{y:g}H{WIDTH - RIGHT}"), text(LEFT - 6, y + 4, _power(power), "end")]
+    label = text(LEFT + 4, TOP + 12, "GFLOP/s", "start", "dim")
+    return [*parts, label, text((LEFT + WIDTH) / 2, HEIGHT - 4, "operations for each byte moved", "middle", "dim")]
 
 
 def _roofs(roofs: Sequence[tuple[str, float]], bandwidth: float | None, across: Scale, up: Scale) -> list[Markup]:
@@ -87,8 +80,8 @@ def _roofs(roofs: Sequence[tuple[str, float]], bandwidth: float | None, across: 
         ridge = min(max(peak / bandwidth, 10.0**across.low), right) if bandwidth else 10.0**across.low
         y = _at(up, peak)
         kind = f"roof c{place % UNKNOWN}"
-        parts.append(_path(kind, f"M{_at(across, ridge):g},{y:g}H{WIDTH - RIGHT}"))
-        parts.append(_text(WIDTH - RIGHT - 4, y - 5, f"{name} {number(peak)}", "end"))
+        parts.append(path(kind, f"M{_at(across, ridge):g},{y:g}H{WIDTH - RIGHT}"))
+        parts.append(text(WIDTH - RIGHT - 4, y - 5, f"{name} {number(peak)}", "end"))
     top = max((peak for _, peak in roofs), default=10.0**up.high)
     if bandwidth:
         # From the lower edge of the picture, or its left one.
@@ -97,20 +90,12 @@ def _roofs(roofs: Sequence[tuple[str, float]], bandwidth: float | None, across: 
         points = [(x, x * bandwidth) for x in (begin, end)]
         if begin < end:
             line = "L".join(f"{_at(across, x):g},{_at(up, y):g}" for x, y in points)
-            parts.append(_path("roof memory", f"M{line}"))
+            parts.append(path("roof memory", f"M{line}"))
             # Right of its middle.
             x = math.sqrt(begin * end)
-            parts.append(_text(_at(across, x) + 8, _at(up, x * bandwidth) + 8, f"{number(bandwidth)} GB/s", "start"))
+            parts.append(text(_at(across, x) + 8, _at(up, x * bandwidth) + 8, f"{number(bandwidth)} GB/s", "start"))
     return parts
 
 
 def _power(power: int) -> str:
     return f"{10.0**power:,.10g}" if -3 <= power < 6 else f"1e{power}"
-
-
-def _path(kind: str, d: str) -> Markup:
-    return element("path", {"class": kind, "d": d})
-
-
-def _text(x: float, y: float, words: str, anchor: str, kind: str | None = None) -> Markup:
-    return element("text", {"x": f"{x:g}", "y": f"{y:g}", "text-anchor": anchor, "class": kind}, words)

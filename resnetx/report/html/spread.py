@@ -18,6 +18,7 @@ class Spread:
     """`low` to `high` is the axis; `below` and `above` count the samples beyond it. A box holds the shares of `BOX`."""
 
     count: int
+    median: float
     rounds: int
     low: float
     high: float
@@ -29,20 +30,27 @@ class Spread:
     boxes: list[list[float]]
     bins: list[int]
 
+    def percent(self, value: float) -> float:
+        """By how much a value is above the median."""
+        return 100 * (value / self.median - 1) if self.median else 0.0
 
-def measure_spread(rounds: Sequence[Sequence[float]]) -> Spread:
-    """`rounds` must contain at least one sample, and finite samples only."""
+
+def measure_spread(rounds: Sequence[Sequence[float]], *, axis: tuple[float, float] | None = None) -> Spread:
+    """`rounds` must contain at least one sample, and finite samples only. By default, the axis is that of these."""
     samples = np.concatenate(rounds)
-    lowest, quarter, three_quarters, highest = np.quantile(samples, (0, 0.25, 0.75, 1)).tolist()
-    reach = REACH * (three_quarters - quarter)
-    low, high = max(lowest, quarter - reach), min(highest, three_quarters + reach)
-    # Identical samples, or nearly so, still get an axis with some height.
-    margin = max(0.04 * (high - low), 0.005 * abs(high), 1e-6)
-    low, high = low - margin, high + margin
+    lowest, quarter, median, three_quarters, highest = np.quantile(samples, (0, 0.25, 0.5, 0.75, 1)).tolist()
+    if axis is None:
+        reach = REACH * (three_quarters - quarter)
+        low, high = max(lowest, quarter - reach), min(highest, three_quarters + reach)
+        # Identical samples, or nearly so, still get an axis with some height.
+        margin = max(0.04 * (high - low), 0.005 * abs(high), 1e-6)
+        axis = low - margin, high + margin
+    low, high = axis
     size = -(-len(rounds) // MOST_BOXES)
     groups = [np.concatenate(rounds[start : start + size]) for start in range(0, len(rounds), size)]
     return Spread(
         count=len(samples),
+        median=median,
         rounds=len(rounds),
         low=low,
         high=high,

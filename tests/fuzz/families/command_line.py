@@ -79,7 +79,7 @@ OPTIONS = {
             "--samples",
             "--images",
         ),
-        *("--seed", "--atol", "--rtol", "--precision", "--timeout", "--memory-mb", "--json", "--junit"),
+        *("--seed", "--atol", "--rtol", "--precision", "--timeout", "--memory-mb", "--json", "--junit", "--html"),
     ),
     "bench": (
         *("--provider", "--batch", "--threads", "--duration", "--rounds", "--warmup", "--concurrency", "--scenario"),
@@ -90,7 +90,7 @@ OPTIONS = {
         *("--provider", "--batch", "--threads", "--precision", "--provider-option", "--duration", "--top"),
         *("--timeout", "--memory-mb", "--json", "--html"),
     ),
-    "compare": ("--max-slowdown", "--json", "--markdown"),
+    "compare": ("--max-slowdown", "--json", "--markdown", "--html"),
     "simplify": ("-o", "--timeout", "--json"),
     "convert": ("-o", "--precision", "--exclude", "--images", "--timeout", "--memory-mb", "--json"),
     "quantize": (
