@@ -102,8 +102,11 @@ def export(
     could not run.
     """
     from resnetx.base.files import write_whole
+    from resnetx.base.optional_torch import require_torch
     from resnetx.cli.files import check_files
     from resnetx.cli.terminal import console, show_progress
+
+    require_torch("resnetx export")
     from resnetx.conversion.export import ExportOptions, export_subject
     from resnetx.conversion.subject import Wanted, resnet_subject
     from resnetx.report.export import export_json, render_export
