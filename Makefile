@@ -4,14 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.setup-done
 
-.PHONY: setup demo test check study fuzz lint types accuracy gpu peers clean
+.PHONY: setup demo test check study fuzz lint types accuracy gpu peers pictures clean
 
 setup: $(STAMP)
 
 # torchvision and timm serve as peers in tests only, and would pull another torch: without dependencies.
 $(STAMP): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,hub,images,loadgen,openvino-ep]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torch,hub,images,loadgen,openvino-ep]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvision timm
 	touch $(STAMP)
 
@@ -51,6 +51,10 @@ fuzz: setup
 # where nothing can be installed: packages in PYTHONPATH are enough.
 gpu:
 	PYTHONPATH=.:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,python3) benchmarks/gpu_check.py --out out/gpu
+
+# The README's pictures. The page's needs Chromium, and some minutes of a quiet machine.
+pictures: setup
+	PYTHONPATH=. $(BIN)/python docs/make_pictures.py
 
 # Our speed beside that of others, in an environment that holds them; takes about half an hour of a quiet machine.
 peers: $(VENV)-peers/.setup-done

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from resnetx.base.progress import Progress
     from resnetx.model.config import ResNetConfig, resnet_config
 
-# Loaded at first use, because each brings torch along.
+# Loaded at first use, because each brings heavy libraries along.
 _LAZY = {
     "convert": "resnetx.api",
     "export": "resnetx.api",

@@ -5,10 +5,11 @@ Each takes `progress`, which is called with a `resnetx.Progress` whenever a step
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor, nn
 
+from resnetx.base.optional_torch import require_torch
 from resnetx.base.precisions import ExportPrecision, SessionPrecision
 from resnetx.base.progress import OnProgress, ignore
 from resnetx.base.vocabulary import AUTO, Exporter
@@ -17,10 +18,8 @@ from resnetx.benchmark.profiling.result import Profile
 from resnetx.benchmark.profiling.run import profile_file
 from resnetx.benchmark.watch import Watch
 from resnetx.conversion.convert import ConvertOptions, convert_file
-from resnetx.conversion.export import ExportOptions, export_steps, export_subject
 from resnetx.conversion.quantization.quantize import QuantizeOptions, Quantizing, quantize_file
 from resnetx.conversion.result import Conversion, Export
-from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
 from resnetx.errors import UsageError
 from resnetx.model.config import ResNetConfig, Variant
 from resnetx.tuning.options import Objective, TuneOptions
@@ -30,6 +29,9 @@ from resnetx.verification.isolated import IsolationOptions, verify_isolated
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.result import Verification
 from resnetx.verification.verify import VerifyOptions, verify_file
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def quantize(
@@ -110,10 +112,10 @@ def convert(
 
 
 def export(
-    model: nn.Module | ResNetConfig | None,
+    model: "nn.Module | ResNetConfig | None",
     path: str | Path,
     *,
-    example: Tensor | Sequence[Tensor] | None = None,
+    example: "Tensor | Sequence[Tensor] | None" = None,
     weights: str | Path | None = None,
     variant: Variant | None = None,
     classes: int | None = None,
@@ -137,6 +139,10 @@ def export(
     `model` is any module (with an `example` of its input), a config of the residual family, or None where `weights`
     says what the network is. A file that does not agree with PyTorch is not written: look at `passed` of the result.
     """
+    require_torch("resnetx.export")
+    from resnetx.conversion.export import ExportOptions, export_steps, export_subject
+    from resnetx.conversion.subject import Wanted, module_subject, resnet_subject
+
     options = ExportOptions(
         batch=batch,
         opset=opset,
@@ -148,7 +154,7 @@ def export(
     )
     steps = export_steps(progress or ignore, options)
     steps.begin("building the network" if weights is None else "loading the weights")
-    if isinstance(model, nn.Module):
+    if model is not None and not isinstance(model, ResNetConfig):
         if weights is not None or labels is not None or preprocess != "none" or output is not None:
             raise UsageError(
                 "weights, labels, preprocess and output belong to resnetx's own networks; a module brings its own."
@@ -201,7 +207,7 @@ def profile(
 
 def verify(
     path: str | Path,
-    module: nn.Module | None = None,
+    module: "nn.Module | None" = None,
     *,
     weights: str | Path | None = None,
     golden: str | Path | None = None,

@@ -40,7 +40,6 @@ HEAVY = {
         "verification/structure/recording.py",
         "conversion",
         "benchmark/peak_kernels.py",
-        "api.py",
     },
     "safetensors": {"weights"},
     "h5py": {"weights"},

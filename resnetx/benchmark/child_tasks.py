@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from resnetx.base.isolation import PYTHON
+from resnetx.base.optional_torch import has_torch
 from resnetx.base.private_folder import private_folder
 from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import case_environment
@@ -80,7 +81,8 @@ def answer_limits(order: LimitsOrder) -> LimitsDone:
     from resnetx.benchmark.limits import measure_limits, with_gpu_limits
 
     limits = measure_limits(order.threads)
-    return LimitsDone(limits=with_gpu_limits(limits) if order.gpu else limits)
+    # The GPU's peaks are those of PyTorch.
+    return LimitsDone(limits=with_gpu_limits(limits) if order.gpu and has_torch() else limits)
 
 
 def answer_truths(order: TruthOrder) -> TruthDone:

@@ -5,13 +5,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
+from resnetx.base.optional_torch import has_torch
 from resnetx.base.precisions import Precision
 from resnetx.benchmark.peak_sessions import session_products
 from resnetx.machine.facts import usable_memory_mb
 
-GPU_TYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+if has_torch():  # without it, the other libraries' products are the peak, and streams are not measured
+    import torch
+
 # Three arrays of this size exceed most caches; machines with little memory get smaller ones.
 STREAM_MB = 128
 SHARE_OF_MEMORY = 16
@@ -31,6 +32,9 @@ class Work:
 @contextmanager
 def on_threads(threads: int) -> Iterator[None]:
     """Let torch use this many threads and full float32 precision; afterwards restore the previous settings."""
+    if not has_torch():
+        yield
+        return
     before, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     torch.set_num_threads(threads)
     torch.set_float32_matmul_precision("highest")
@@ -49,7 +53,9 @@ def operations(size: int) -> int:
 
 def products(precision: Precision, size: int, *, threads: int) -> list[Work]:
     """The product of two square matrices, by every library that supports the precision; the fastest is the peak."""
-    makers = session_products(precision, size, threads=threads) | {"torch": lambda: _torch_product(precision, size)}
+    makers = session_products(precision, size, threads=threads)
+    if has_torch():
+        makers["torch"] = lambda: _torch_product(precision, size)
     made = []
     for name, make in makers.items():
         with suppress(Exception):  # without support for the precision, each library raises types of its own
@@ -69,6 +75,8 @@ def _torch_product(precision: Precision, size: int) -> Callable[[], object]:
 
 def streams() -> list[Work]:
     """Read, copy and add arrays that exceed every cache; bytes are those that the program reads and writes."""
+    if not has_torch():
+        return []
     usable = usable_memory_mb() or STREAM_MB * SHARE_OF_MEMORY
     count = max(1, min(STREAM_MB, usable // SHARE_OF_MEMORY)) * 2**20 // 4
     first, second, out = (torch.ones(count) for _ in "abc")
@@ -99,7 +107,8 @@ def gpu_products(precision: Precision, size: int, *, device: str = "cuda") -> li
         # cuBLAS's int8 kernels require the second matrix in column-major layout.
         right, out = right.t(), torch.empty(size, size, dtype=torch.int32, device=device)
         return [_synchronized("torch._int_mm", operations(size), lambda: torch._int_mm(left, right, out=out), device)]
-    dtype = GPU_TYPES[precision]
+    types = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    dtype = types[precision]
     left, right = (torch.randn(size, size, device=device).to(dtype) for _ in "ab")
     out = torch.empty(size, size, dtype=dtype, device=device)
     return [_synchronized("torch.mm", operations(size), lambda: torch.mm(left, right, out=out), device)]

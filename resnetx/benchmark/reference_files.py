@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnetx.base.optional_torch import has_torch
 from resnetx.benchmark.messages import TruthOrder
 from resnetx.errors import ResnetxError
 from resnetx.graph.card import ModelCard
@@ -48,9 +49,10 @@ def write_truths(order: TruthOrder) -> dict[int, Path] | str:
 
 
 def _truth(order: TruthOrder, sampling: Sampling) -> Truth:
-    if order.card is not None:
+    if order.card is not None and has_torch():
         return torch_truth(ModelCard.from_json(order.card), sampling, weights=None, precisions=order.precisions)
-    # A file that PyTorch cannot rebuild is compared with its own outputs on the CPU, without graph optimization.
+    # Without PyTorch, or its word on the file, this is compared with its own outputs on the CPU, without graph
+    # optimization.
     model = Path(order.model)
     truth = onnx_truth(model, open_runner(model), None, sampling, precisions=order.precisions)
     return replace(truth, description="the file itself, not optimized, on ONNX Runtime's cpu provider")

@@ -102,9 +102,12 @@ def export(
     could not run.
     """
     from resnetx.base.files import write_whole
+    from resnetx.base.optional_torch import require_torch
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
     from resnetx.cli.terminal import console
+
+    require_torch("resnetx export")
     from resnetx.conversion.export import ExportOptions, export_steps, export_subject
     from resnetx.conversion.subject import Wanted, resnet_subject
     from resnetx.report.export import export_json, render_export

@@ -12,7 +12,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from resnetx.base.optional_torch import INSTALL_TORCH, has_torch
 from resnetx.base.precisions import EPSILON
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 from resnetx.verification.reference_outputs import Trace, Traces
 from resnetx.verification.sketch import NamedSketch, sketch
 
@@ -72,6 +74,8 @@ class ExactGraph:
         return self.values[name, id(feeds[0])]
 
     def _evaluate(self, feeds: Sequence[np.ndarray], steps: "Steps", arithmetic: "Arithmetic") -> Trace:
+        if not has_torch():
+            raise UnsupportedGraph(f"PyTorch, which evaluates graphs in float64, is not installed: {INSTALL_TORCH}")
         from resnetx.verification.evaluation.evaluator import Evaluator
 
         sketches: list[NamedSketch] = []

@@ -10,6 +10,7 @@ from resnetx.graph.card import ModelCard
 from resnetx.graph.layers import layer_nodes, softmax_input
 from resnetx.model.preprocessing import output_names, top_k
 from resnetx.verification.checks import best_of, softmax, verify_classifier, verify_module
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.layers import Counterpart, compare_file, expected
 from resnetx.verification.parity import Parity
@@ -42,8 +43,6 @@ def compare_exactly(
     known to be those of the network; then a run in float32, which is quicker, is as good a measure.
     """
     steps: Steps = "kept" if precision == "fp32" else "ignored"
-    from resnetx.verification.evaluation.evaluator import UnsupportedGraph
-
     original, model = truth.original, graph.model
     assert original is not None
     probes, exact = compared

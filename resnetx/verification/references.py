@@ -11,7 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import onnx
 
+from resnetx.base.optional_torch import require_torch
 from resnetx.base.precisions import SUBSTITUTES
+from resnetx.base.text import readable
 from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
@@ -21,6 +23,7 @@ from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.runner import Runner
 from resnetx.verification.card_check import Origin
 from resnetx.verification.checks import run_batches
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.feeds import card_feeds, foreign_feeds, grouped, probe_batches
 from resnetx.verification.golden import Golden, read_golden
@@ -83,6 +86,10 @@ def torch_truth(
     dtype: np.dtype[Any] | None = None,
 ) -> Truth:
     """The network that the card describes, rebuilt and run in PyTorch. `dtype` is that of the file's input."""
+    require_torch(
+        f"The card names {readable(card.architecture, 60)}, and comparing the file with that network",
+        instead="give the golden bundle that was written at export with --golden",
+    )
     from resnetx.verification.rebuild import rebuild_with_origin
 
     deployed, origin = rebuild_with_origin(card, weights=weights)
@@ -197,8 +204,6 @@ def onnx_truth(
     path: Path, runner: Runner, card: ModelCard | None, sampling: Sampling, *, precisions: Sequence[str]
 ) -> Truth:
     """Another file, or the file itself: its graph in float64 or, if that fails, its outputs without optimizations."""
-    from resnetx.verification.evaluation.evaluator import UnsupportedGraph
-
     model = read_onnx(path)
     plain = open_runner(model.SerializeToString(), optimize=False)
     _check_signature(path, plain, runner)

@@ -1,6 +1,5 @@
 """The verdicts on a file and on each provider, and what is computed once for all of them."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +17,7 @@ from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
 from resnetx.verification.card_check import check_card
 from resnetx.verification.coverage_result import Coverage
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.file_check import compare_exactly
 from resnetx.verification.float_agreement import Rehearsal, compare_with_float, rehearse
@@ -278,10 +278,8 @@ class Verdicts:
         """The graph in float64, or why it cannot be evaluated; None if it is not needed."""
         # A golden bundle is for machines without torch; its own layers are compared.
         wanted = self.inner and self.tolerance is None and self.truth.bundle is None
-        if not wanted or importlib.util.find_spec("torch") is None:
+        if not wanted:
             return None
-        from resnetx.verification.evaluation.evaluator import UnsupportedGraph
-
         try:
             probes = self.truth.probes if self.truth.original is None else self.compared[0]
             return GraphAnswers(self.graph, probes[0], fixed=self.truth.fixed)

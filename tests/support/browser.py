@@ -82,8 +82,11 @@ class Browser:
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
 
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=True)["data"]))
+    def screenshot(self, path: Path, *, clip: tuple[int, int] | None = None) -> None:
+        """Of the whole page, or of its upper left `clip`, as wide and as high as that."""
+        area = {} if clip is None else {"clip": {"x": 0, "y": 0, "width": clip[0], "height": clip[1], "scale": 1}}
+        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True, **area)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     @property
     def requests(self) -> list[str]:

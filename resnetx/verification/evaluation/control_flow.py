@@ -7,8 +7,9 @@ from onnx import GraphProto, TensorProto
 from torch import Tensor
 
 from resnetx.verification.evaluation.call import Call, normal_axis
-from resnetx.verification.evaluation.limits import MAX_ITERATIONS, UnsupportedGraph, refuse_large
+from resnetx.verification.evaluation.limits import MAX_ITERATIONS, refuse_large
 from resnetx.verification.evaluation.scope import Value
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 
 # Evaluates a subgraph with values for its inputs, in order.
 Evaluate = Callable[[GraphProto, Sequence[Value]], list[Value]]

@@ -11,13 +11,14 @@ from resnetx.verification.evaluation.call import Arithmetic, Call, Settings, Ste
 from resnetx.verification.evaluation.control_flow import CONTROL, Iterations
 from resnetx.verification.evaluation.declared_types import declared_types
 from resnetx.verification.evaluation.fallback import REFERENCE, evaluate_by_reference
-from resnetx.verification.evaluation.limits import UnsupportedGraph, refuse_large
+from resnetx.verification.evaluation.limits import refuse_large
 from resnetx.verification.evaluation.operators.convolution import MATRIX_OPERATORS
 from resnetx.verification.evaluation.operators.table import OPERATORS
 from resnetx.verification.evaluation.plan import GraphPlan, without_functions
 from resnetx.verification.evaluation.rounding import BFLOAT16, FLOAT16, FORMATS, TENSOR_FLOAT32, round_to
 from resnetx.verification.evaluation.scope import Scope, Value
 from resnetx.verification.evaluation.tensors import FLOATS, from_array, settle, to_array
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 
 __all__ = ["Arithmetic", "Evaluator", "Steps", "UnsupportedGraph", "Watch"]
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
+
 # Of one tensor. A batch of 17 images of 224x224 needs 110 MB for the largest one of a ResNet.
 MAX_BYTES = 2**31
 # Of all loops of one run together.
@@ -13,15 +15,6 @@ MAX_ITERATIONS = 10_000
 # Of a graph whose functions are inlined, and of functions inside functions.
 MAX_NODES = 200_000
 MAX_DEPTH = 32
-
-
-class UnsupportedGraph(Exception):
-    """The graph can't be evaluated; the message names the first operator that prevents it."""
-
-    def __init__(self, message: str, *, operator: str = "") -> None:
-        super().__init__(f"{operator}: {message}" if operator else message)
-        self.operator = operator
-        self.reason = message
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> tuple[int, ...]:

@@ -8,8 +8,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.inliner import inline_local_functions
 from torch import Tensor
 
-from resnetx.verification.evaluation.limits import MAX_DEPTH, MAX_NODES, UnsupportedGraph
+from resnetx.verification.evaluation.limits import MAX_DEPTH, MAX_NODES
 from resnetx.verification.evaluation.tensors import from_proto
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 
 # Small tensors, such as shapes and biases, are converted once.
 _KEPT_BYTES = 4096

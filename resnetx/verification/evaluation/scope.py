@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from resnetx.verification.evaluation.limits import UnsupportedGraph
 from resnetx.verification.evaluation.plan import GraphPlan
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 
 
 @dataclass(frozen=True)

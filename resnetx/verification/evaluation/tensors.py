@@ -5,8 +5,9 @@ import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor
 
-from resnetx.verification.evaluation.limits import UnsupportedGraph, refuse_large
+from resnetx.verification.evaluation.limits import refuse_large
 from resnetx.verification.evaluation.rounding import SMALL_FLOATS
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 
 FLOATS = frozenset((TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16, *SMALL_FLOATS))
 UINT4, INT4, UINT2, INT2 = 21, 22, 25, 26

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from resnetx.verification.evaluation.call import Call, Table
-from resnetx.verification.evaluation.limits import UnsupportedGraph, refuse_large
+from resnetx.verification.evaluation.limits import refuse_large
+from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 
 
 def normal(call: Call) -> Tensor:

@@ -1,0 +1,1 @@
+"""What a user installs: the wheel, and what works with nothing but its dependencies."""
