@@ -11,7 +11,6 @@ import resnetx
 from tests.conftest import TINY_SIZE, random_network, tiny_config
 from tests.support.watching import Listening
 
-
 QUICK: dict[str, Any] = {"exporter": "torchscript", "opset": 17}
 
 

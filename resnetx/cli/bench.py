@@ -13,6 +13,7 @@ from resnetx.cli.options import (
     JsonFile,
     MaxSlowdown,
     ProviderOptions,
+    RequireDecision,
     parse_ints,
     parse_max_slowdown,
     parse_numbers,
@@ -125,6 +126,7 @@ def bench(
     ] = None,
     max_slowdown: MaxSlowdown = None,
     any_machine: AnyMachine = False,
+    require_decision: RequireDecision = False,
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which a case that gives no answer has failed.")
     ] = 300.0,
@@ -146,8 +148,9 @@ def bench(
     samples are compared.
 
     Exit status: 0 every case ran and its outputs agree with the reference; 1 one did not, or could not be verified, is
-    slower than the earlier run, or doesn't keep the latency bound; 2 nothing could be run. Ctrl-C, SIGTERM and
-    SIGHUP show and write what was measured so far, and exit with 130, 143 and 129.
+    slower than the earlier run, or doesn't keep the latency bound, or with --require-decision it can't be told whether
+    one is slower; 2 nothing could be run. Ctrl-C, SIGTERM and SIGHUP show and write what was measured so far, and exit
+    with 130, 143 and 129.
     """
     import json
 
@@ -163,7 +166,7 @@ def bench(
     from resnetx.report.comparison import render_comparison
     from resnetx.runtime.tuned_model import model_file
 
-    earlier = _earlier_run(against, max_slowdown, any_machine)
+    earlier = _earlier_run(against, max_slowdown, any_machine, require_decision)
     options = BenchOptions(
         providers=parse_words(provider or [AUTO], "--provider"),
         batches=None if batch is None else parse_ints(batch, "--batch"),
@@ -202,17 +205,24 @@ def bench(
     console().print(render_bench(result))
     if comparison is not None:
         console().print("", render_comparison(comparison))
-    good = passed(result) and (comparison is None or comparison.passed)
+    good = passed(result) and (
+        not require_decision if comparison is None else comparison.acceptable(require_decision=require_decision)
+    )
     raise typer.Exit(ending.status if interrupted(result) else 0 if good else 1)
 
 
-def _earlier_run(file: Path | None, max_slowdown: str | None, any_machine: bool) -> "Against | None":
+def _earlier_run(
+    file: Path | None, max_slowdown: str | None, any_machine: bool, require_decision: bool
+) -> "Against | None":
     from resnetx.benchmark.comparison.rerun import Against
     from resnetx.benchmark.result_file import read_benchmark
 
     if file is None:
-        if max_slowdown is not None or any_machine:
-            raise UsageError("--max-slowdown and --any-machine are for a comparison: say with which run, by --against.")
+        if max_slowdown is not None or any_machine or require_decision:
+            raise UsageError(
+                "--max-slowdown, --any-machine and --require-decision are for a comparison: say with which run, by "
+                "--against."
+            )
         return None
     limit = parse_max_slowdown(max_slowdown)
     return Against(path=file, base=read_benchmark(file), max_slowdown=limit, any_machine=any_machine)

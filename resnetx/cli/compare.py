@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import AnyMachine, HtmlFile, JsonFile, MaxSlowdown, parse_max_slowdown
+from resnetx.cli.options import (
+    AnyMachine,
+    HtmlFile,
+    JsonFile,
+    MaxSlowdown,
+    RequireDecision,
+    parse_max_slowdown,
+)
 
 
 def compare(
@@ -16,6 +23,7 @@ def compare(
     new: Annotated[Path, typer.Argument(metavar="NEW.json", help="The run to compare with it.", show_default=False)],
     max_slowdown: MaxSlowdown = None,
     any_machine: AnyMachine = False,
+    require_decision: RequireDecision = False,
     json_file: JsonFile = None,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the table as Markdown, for a pull request.")
@@ -29,7 +37,8 @@ def compare(
     bench --against makes them. Of files of older versions, with one process for each case, the intervals are narrower
     than the truth, and the comparison says so.
 
-    Exit status: 0 no row is slower than the limit; 1 one is; 2 the runs cannot be compared.
+    Exit status: 0 no row is slower than the limit; 1 one is, or with --require-decision can't be told; 2 the runs
+    cannot be compared.
     """
     import json
 
@@ -61,4 +70,4 @@ def compare(
 
         write_whole(html, render_comparison_page(result))
     console().print(render_comparison(result))
-    raise typer.Exit(0 if result.passed else 1)
+    raise typer.Exit(0 if result.acceptable(require_decision=require_decision) else 1)

@@ -46,6 +46,11 @@ AnyMachine = Annotated[
     bool, typer.Option("--any-machine", help="Compare runs even if their machines or package versions differ.")
 ]
 
+RequireDecision = Annotated[
+    bool,
+    typer.Option("--require-decision", help="Exit with 1 also if it cannot be told of a row whether it is slower."),
+]
+
 
 def parse_ints(text: str, option: str) -> tuple[int, ...]:
     """`3,4,6,3` as numbers."""

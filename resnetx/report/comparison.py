@@ -20,7 +20,7 @@ def render_comparison(comparison: Comparison) -> RenderableType:
     for model in dict.fromkeys(row.model for row in comparison.rows):
         rows = [row for row in comparison.rows if row.model == model]
         parts += [Text(), Text(one_line(model), "bold"), _table(rows), *_reasons(rows)]
-    style = "bold green" if comparison.passed else "bold red"
+    style = "bold green" if comparison.passed else "bold red" if comparison.slower else "bold yellow"
     mean = mean_in_words(comparison)
     parts += [Text(), *([Text(mean)] if mean else []), *_remarks(comparison)]
     parts.append(Text(verdict_in_words(comparison), style))
@@ -43,10 +43,15 @@ def mean_in_words(comparison: Comparison) -> str:
 def verdict_in_words(comparison: Comparison) -> str:
     limit = f"{comparison.max_slowdown * 100:.3g}"
     slow = sum(row.past_limit for row in comparison.rows)
+    undecided = f"UNDECIDED: {comparison.undecided} of {len(comparison.rows)}" if comparison.undecided else ""
     if slow:
         rows = "1 row is" if slow == 1 else f"{slow} rows are"
-        return f"SLOWER: {rows} more than {limit} % slower, with certainty"
-    return f"PASSED: no row is certain to be more than {limit} % slower"
+        words = f"SLOWER: {rows} more than {limit} % slower, with certainty"
+    elif comparison.passed:
+        words = f"PASSED: no row is certain to be more than {limit} % slower"
+    else:
+        return f"{undecided}; no row can be told"
+    return f"{words}; {undecided}" if undecided else words
 
 
 def _table(rows: list[ComparedRow]) -> Table:

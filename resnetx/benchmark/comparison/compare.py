@@ -24,7 +24,8 @@ from resnetx.benchmark.samples import valid_processes, valid_rounds
 from resnetx.errors import UsageError
 from resnetx.machine.differences import named
 
-SCHEMA = "resnetx.comparison/1"
+# Version 2: where no row is decided, it is not passed; `undecided` is how many are not.
+SCHEMA = "resnetx.comparison/2"
 Verdict = Literal["faster", "slower", "same", "can't tell"]
 # Smaller changes are not called changes: two processes that run the same file differ by up to this much, because of
 # their memory layout, which older files with one process for each case do not show.
@@ -77,8 +78,22 @@ class Comparison:
 
     @property
     def passed(self) -> bool:
-        """Whether no row is slower than the limit with certainty."""
-        return not any(row.past_limit for row in self.rows)
+        """Whether something was decided, and no row is slower than the limit with certainty."""
+        return not self.slower and self.undecided < len(self.rows)
+
+    @property
+    def slower(self) -> bool:
+        """Whether a row is slower than the limit with certainty."""
+        return any(row.past_limit for row in self.rows)
+
+    @property
+    def undecided(self) -> int:
+        """How many rows could not be told."""
+        return sum(row.verdict == "can't tell" for row in self.rows)
+
+    def acceptable(self, *, require_decision: bool) -> bool:
+        """Whether no row is slower than the limit with certainty and, if that is required, every row is decided."""
+        return not self.slower and not (require_decision and self.undecided)
 
     @property
     def geometric_mean(self) -> float | None:
@@ -87,7 +102,8 @@ class Comparison:
         return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "passed": self.passed, "geometric_mean": self.geometric_mean, **asdict(self)}
+        verdict = {"passed": self.passed, "undecided": self.undecided}
+        return {"schema": SCHEMA, **verdict, "geometric_mean": self.geometric_mean, **asdict(self)}
 
 
 def compare(
@@ -102,10 +118,10 @@ def compare(
     require_rounds(old, new, names)
     if not any_machine:
         require_same_machine(old.machine, new.machine, names)
-    olds, news, interleaved, renamed = match_runs(old, new)
+    olds, news, interleaved, matching = match_runs(old, new)
     shared = [key for key in news if key in olds]
     if not shared:
-        raise nothing_in_common(old.cases, new.cases, names)
+        raise nothing_in_common(old.cases, new.cases, names, matching)
     apart = any(key not in interleaved for key in shared)
     differences = machine_differences(old.machine, new.machine) if apart else ()
     # For different machines, the difference between the machines is part of the requested ratio.
@@ -125,7 +141,7 @@ def compare(
         only_old=tuple(label_case(case) for key, case in olds.items() if key not in news),
         only_new=tuple(label_case(case) for key, case in news.items() if key not in olds),
         notes=(
-            *renamed,
+            *matching,
             *_notes(differences, shift),
             *_precision_notes(olds, news),
             *_option_notes(olds, news),

@@ -41,21 +41,55 @@ def match_runs(old: Benchmark, new: Benchmark) -> tuple[Keyed, Keyed, frozenset[
 
 
 def match_cases(old: Sequence[BenchCase], new: Sequence[BenchCase]) -> tuple[Keyed, Keyed, tuple[str, ...]]:
-    """The cases of both runs by key, and a note on each assumption.
+    """The cases of both runs by key, and a note on each assumption and on models that were not matched.
 
-    Models are matched by path; if no path is in both runs, by file name; otherwise the only model of each run.
+    Models are matched by path; if no path is in both runs, by file name, unless they are different networks; otherwise
+    the only model of each run, if both are one network. Networks are told apart by their MACs.
     """
-    models = [list(dict.fromkeys(case.model for case in cases)) for cases in (old, new)]
-    if set(models[0]) & set(models[1]):
-        return _keyed(old, {}), _keyed(new, {}), ()
-    files = [[PurePath(model).name for model in side] for side in models]
-    if set(files[0]) & set(files[1]) and all(len(set(side)) == len(side) for side in files):
-        by_file = {model: PurePath(model).name for side in models for model in side}
-        return _keyed(old, by_file), _keyed(new, by_file), ()
-    if len(models[0]) == len(models[1]) == 1:
-        note = f"{named(models[0][0])} is compared with {named(models[1][0])}, the only model of each run."
-        return _keyed(old, {models[0][0]: models[1][0]}), _keyed(new, {}), (note,)
-    return _keyed(old, {}), _keyed(new, {}), ()
+    olds, news = _macs_of(old), _macs_of(new)
+    if olds.keys() & news.keys():
+        changed = [model for model in olds if model in news and _differ(olds[model], news[model])]
+        return _keyed(old, {}), _keyed(new, {}), tuple(_changed(each, olds[each], news[each]) for each in changed)
+    files = _by_file_name(olds, news)
+    pairs = files or ([(*olds, *news)] if len(olds) == len(news) == 1 else [])
+    names: dict[str, str] = {}
+    notes = []
+    for before, after in pairs:
+        both = f"{named(before)} and {named(after)}"
+        if _differ(olds[before], news[after]):
+            counts = f"{olds[before]:,} and {news[after]:,} MACs per image"
+            notes.append(f"{both} are different networks ({counts}), and were not compared.")
+        elif not files and (olds[before] is None or news[after] is None):
+            notes.append(f"{both} are not known to be one network, and were not compared; files of one name are.")
+        else:
+            names[before] = after
+            notes += [] if files else [f"{both} are compared, the only model of each run."]
+    return _keyed(old, names), _keyed(new, {}), tuple(notes)
+
+
+def _macs_of(cases: Iterable[BenchCase]) -> dict[str, int | None]:
+    """The multiply-accumulates of each model for one image, where they are known."""
+    macs: dict[str, int | None] = {}
+    for case in cases:
+        known = macs.get(case.model)
+        macs[case.model] = case.macs if known is None else known
+    return macs
+
+
+def _differ(old: int | None, new: int | None) -> bool:
+    return old is not None and new is not None and old != new
+
+
+def _changed(model: str, old: int | None, new: int | None) -> str:
+    return f"{named(model)} is another network now: {old:,} MACs per image in the old run, {new:,} in the new."
+
+
+def _by_file_name(olds: Iterable[str], news: Iterable[str]) -> list[tuple[str, str]]:
+    """The pairs of models in files of the same name, if each run has every name once."""
+    old, new = ([(PurePath(model).name, model) for model in side] for side in (olds, news))
+    if any(len(dict(side)) != len(side) for side in (old, new)):
+        return []
+    return [(model, dict(new)[name]) for name, model in old if name in dict(new)]
 
 
 def _keyed(cases: Iterable[BenchCase], names: Mapping[str, str]) -> Keyed:
@@ -70,10 +104,13 @@ def _keyed(cases: Iterable[BenchCase], names: Mapping[str, str]) -> Keyed:
     return keyed
 
 
-def nothing_in_common(old: Sequence[BenchCase], new: Sequence[BenchCase], names: tuple[str, str]) -> UsageError:
+def nothing_in_common(
+    old: Sequence[BenchCase], new: Sequence[BenchCase], names: tuple[str, str], notes: Sequence[str]
+) -> UsageError:
     return UsageError(
-        f"{names[0]} and {names[1]} have no case in common: {label_some(old)} against {label_some(new)}. Rows are "
-        "matched by model, provider, batch, threads, concurrency and boundary; run bench with the same options."
+        f"{names[0]} and {names[1]} have no case in common: {label_some(old)} against {label_some(new)}. "
+        f"{' '.join((*notes, 'Rows'))} are matched by model, provider, batch, threads, concurrency and boundary; run "
+        "bench with the same options."
     )
 
 

@@ -97,10 +97,10 @@ def _without_auto(plans: Sequence[PlannedCase], options: BenchOptions) -> list[P
 def _plan_again(against: Against, cases: Sequence[RunningCase]) -> tuple[list[_Again], tuple[str, ...]]:
     """The cases of the base that run again, and the reasons why others do not."""
     new = [case.result() for case in cases]
-    olds, news, _ = match_cases(against.base.cases, new)
+    olds, news, matching = match_cases(against.base.cases, new)
     shared = [(place, olds[key]) for place, key in enumerate(news) if key in olds]
     if not shared:
-        raise nothing_in_common(against.base.cases, new, against.names)
+        raise nothing_in_common(against.base.cases, new, against.names, matching)
     timed = [(place, before) for place, before in shared if valid_rounds(before)]
     if not timed:
         raise UsageError(

@@ -23,6 +23,7 @@ from resnetx.cli.main import app
 from resnetx.cli.options import parse_share
 from resnetx.errors import FileError, ResnetxError, UsageError
 from resnetx.report.comparison import render_comparison
+from resnetx.report.markdown import escaped
 from tests.support.noise import KINDS, noisy_rounds
 
 MACHINE = {"processor": "A", "cores": 2, "versions": {"onnxruntime": "1.31.1", "resnetx": "1"}}
@@ -184,7 +185,7 @@ def test_runs_in_turns_are_recognised_and_pair_their_rounds() -> None:
     apart = compare(old, run_of(case_of(slower), created="now"))
     together = compare(old, run_of(case_of(slower), created="now", interleaved_with="then"))
     assert (apart.interleaved, together.interleaved) == (False, True)
-    assert apart.passed and not together.passed
+    assert not apart.slower and together.slower
 
 
 def test_rounds_that_lost_their_times_do_not_shift_the_pairs() -> None:
@@ -205,12 +206,62 @@ def test_rows_are_matched_by_all_that_sets_them_apart() -> None:
     assert len(result.only_new) == 1
 
 
-@pytest.mark.parametrize(("one", "other"), [("before/m.onnx", "after/m.onnx"), ("fp32.onnx", "int8.onnx")])
-def test_models_of_other_paths_are_still_the_same(one: str, other: str) -> None:
-    old, new = (run_of(case_of(steady(10.0), model=model)) for model in (one, other))
-    result = compare(old, new)
+def pair_of(one: str, other: str, macs: tuple[int | None, int | None]) -> tuple[Benchmark, Benchmark]:
+    old, new = (
+        run_of(case_of(steady(10.0), model=model, macs=own)) for model, own in zip((one, other), macs, strict=True)
+    )
+    return old, new
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "macs"),
+    [("before/m.onnx", "after/m.onnx", (None, 7)), ("fp32.onnx", "int8.onnx", (10**9, 10**9))],
+)
+def test_models_of_other_paths_are_still_the_same(one: str, other: str, macs: tuple[int | None, int | None]) -> None:
+    result = compare(*pair_of(one, other, macs))
     assert result.rows[0].verdict == "same"
     assert ("the only model of each run" in " ".join(result.notes)) == ("fp32" in one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "macs", "words"),
+    [
+        (
+            "vgg.onnx",
+            "alexnet.onnx",
+            (19_600, 700),
+            r"vgg.onnx and alexnet.onnx are different networks \(19,600 and 700",
+        ),
+        ("vgg/model.onnx", "alexnet/model.onnx", (19_600, 700), "are different networks"),
+        ("vgg.onnx", "alexnet.onnx", (None, 700), "are not known to be one network, and were not compared"),
+        ("vgg.onnx", "alexnet.onnx", (None, None), "are not known to be one network"),
+    ],
+)
+def test_different_networks_are_not_compared_only_because_each_run_has_one(
+    tmp_path: Path, one: str, other: str, macs: tuple[int | None, int | None], words: str
+) -> None:
+    runs = pair_of(one, other, macs)
+    with pytest.raises(UsageError, match=words):
+        compare(*runs)
+    old, new = (written(tmp_path, f"{place}.json", each) for place, each in enumerate(runs))
+    assert CliRunner().invoke(app, ["compare", str(old), str(new)]).exit_code != 0
+
+
+def test_of_several_files_those_of_other_networks_are_left_out_and_named() -> None:
+    old, new = (
+        run_of(*(case_of(steady(10.0), model=f"{folder}/{name}.onnx", macs=macs) for name, macs in counts.items()))
+        for folder, counts in (("a", {"m": 5, "n": 6}), ("b", {"m": 5, "n": 9}))
+    )
+    result = compare(old, new)
+    assert [row.model for row in result.rows] == ["b/m.onnx"]
+    assert "a/n.onnx and b/n.onnx are different networks (6 and 9 MACs" in result.notes[0]
+    assert len(result.only_old) == len(result.only_new) == 1
+
+
+def test_a_path_that_holds_another_network_now_is_compared_and_says_so() -> None:
+    result = compare(*pair_of("m.onnx", "m.onnx", (1000, 600)))
+    assert result.rows[0].verdict == "same"
+    assert "m.onnx is another network now: 1,000 MACs per image in the old run, 600 in the new" in result.notes[0]
 
 
 def test_a_faster_run_in_a_coarser_precision_says_so() -> None:
@@ -233,7 +284,7 @@ def test_a_machine_that_was_slower_itself_widens_the_interval() -> None:
     slow, fast = (Limits(threads=2, fp32_gflops=peak) for peak in (300.0, 360.0))
     old, new = run_of(case_of(steady(10.0)), limits=fast), run_of(case_of(steady(12.0)), limits=slow)
     blamed = compare(old, new)
-    assert blamed.passed and "20% slower" in blamed.notes[0]
+    assert not blamed.slower and "20% slower" in blamed.notes[0]
     assert not compare(replace(old, limits=slow), new).passed
 
 
@@ -260,9 +311,10 @@ def test_nothing_to_compare_is_an_error(rounds: list[list[float]]) -> None:
         compare(run_of(case_of(steady(1.0))), run_of(case_of(steady(1.0), batch=2)))
 
 
-def test_few_rounds_are_an_answer_that_says_so() -> None:
+def test_few_rounds_decide_nothing_and_say_so() -> None:
     result = compare(run_of(case_of(steady(1.0, 3))), run_of(case_of(steady(9.0, 3))))
-    assert result.passed
+    assert not result.passed and not result.slower and result.undecided == 1
+    assert "UNDECIDED: 1 of 1; no row can be told" in shown(result) and "PASSED" not in shown(result)
     assert result.rows[0].reason is not None and "3 rounds are too few" in result.rows[0].reason
 
 
@@ -290,7 +342,7 @@ def test_the_table_shows_what_could_not_be_compared() -> None:
     fine = case_of(steady(10.0))
     text = shown(compare(run_of(fine, *only), run_of(replace(fine, samples_ms=steady(10.0, 4)))))
     assert "only in the old run: m.onnx cpu batch 2" in text and "4 more" in text
-    assert "4 rounds are too few" in text and "PASSED" in text
+    assert "4 rounds are too few" in text and "UNDECIDED: 1 of 1" in text and "PASSED" not in text
 
 
 def test_an_absurd_ratio_is_still_a_table() -> None:
@@ -350,9 +402,40 @@ def test_the_command(tmp_path: Path, factor: float, words: list[str], status: in
     answer = CliRunner().invoke(app, ["compare", str(old), str(new), "--json", str(tmp_path / "out.json"), *words])
     assert answer.exit_code == status, answer.output
     data = json.loads((tmp_path / "out.json").read_text())
-    assert data["schema"] == "resnetx.comparison/1"
-    assert data["passed"] == (status == 0)
+    assert data["schema"] == "resnetx.comparison/2"
+    assert data["passed"] == (status == 0) and data["undecided"] == 0
     assert data["rows"][0]["ratio"] == pytest.approx(factor, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("factors", "heading", "status", "strict"),
+    [
+        ((None,), "UNDECIDED: 1 of 1; no row can be told", 0, 1),
+        ((1.0,), "PASSED: no row is certain to be more than 2 % slower", 0, 0),
+        ((1.0, None), "PASSED: no row is certain to be more than 2 % slower; UNDECIDED: 1 of 2", 0, 1),
+        ((1.2, None), "SLOWER: 1 row is more than 2 % slower, with certainty; UNDECIDED: 1 of 2", 1, 1),
+        ((1.2,), "SLOWER: 1 row is more than 2 % slower, with certainty", 1, 1),
+    ],
+)
+def test_what_is_not_decided_is_not_passed(
+    tmp_path: Path, factors: tuple[float | None, ...], heading: str, status: int, strict: int
+) -> None:
+    """None: a row of too few rounds."""
+
+    def run(which: int) -> Benchmark:
+        rows = ((10.0 * (factor or 1.0) ** which, 20 if factor else 3) for factor in factors)
+        return run_of(*(case_of(steady(*row), batch=batch) for batch, row in enumerate(rows, 1)))
+
+    old, new = (written(tmp_path, f"{which}.json", run(which)) for which in (0, 1))
+    target, page = tmp_path / "r.json", tmp_path / "r.md"
+    words = ["compare", str(old), str(new), "--json", str(target), "--markdown", str(page)]
+    for more, expected in (([], status), (["--require-decision"], strict)):
+        answer = CliRunner().invoke(app, [*words, *more])
+        assert answer.exit_code == expected
+        assert heading in " ".join(answer.output.split())
+        data = json.loads(target.read_text())
+        assert data["passed"] == heading.startswith("PASSED") and data["undecided"] == factors.count(None)
+        assert page.read_text().splitlines()[0] == f"### {escaped(heading)}"
 
 
 GOOD = run_of(case_of([[1.0]] * 9)).to_json()

@@ -23,7 +23,7 @@ from resnetx.errors import UsageError
 from tests.benchmark.test_run import FAKE
 from tests.cli.test_main import run
 from tests.support import fake_bench_worker as fake
-from tests.support.onnx_models import small_classifier
+from tests.support.onnx_models import single, small_classifier
 from tests.support.watching import Listening, interrupting
 
 QUICK = BenchOptions(providers=("cpu",), duration_s=0.02, rounds=6, warmup=1, threads=1, verify=False)
@@ -255,7 +255,7 @@ def test_traffic_and_a_limit_for_nothing_are_refused(models: list[Path], tmp_pat
 def test_a_limit_without_a_base_is_refused(
     models: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for option in (["--max-slowdown", "3%"], ["--any-machine"]):
+    for option in (["--max-slowdown", "3%"], ["--any-machine"], ["--require-decision"]):
         assert run(monkeypatch, "bench", models[0], *option) == 2
         assert "--against" in capsys.readouterr().err
 
@@ -284,6 +284,29 @@ def test_the_command_judges_and_writes(
     # The file holds what compare needs to say the same again.
     assert run(monkeypatch, "compare", base.path, tmp_path / "new.json", "--max-slowdown", limit) == status
     assert "some rows run in interleaved rounds" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("require", [False, True])
+def test_a_row_that_is_not_decided_fails_only_if_decisions_are_required(
+    models: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    require: bool,
+) -> None:
+    base = base_of(models[:1], tmp_path / "base.json", replace(QUICK, rounds=2))
+    monkeypatch.setattr(judging, "run_against", partial(run_against, worker=FAKE))
+    words = ["--provider", "cpu", "--threads", "1", "--rounds", "2", "--no-verify", "--against", base.path]
+    status = run(monkeypatch, "bench", models[0], *words, *(["--require-decision"] if require else []))
+    out = " ".join(capsys.readouterr().out.split())
+    assert status == int(require) and "UNDECIDED: 1 of 1; no row can be told" in out and "PASSED" not in out
+
+
+def test_another_network_is_not_compared(models: list[Path], tmp_path: Path) -> None:
+    base = base_of(models[:1], tmp_path / "base.json")
+    models[1].write_bytes(single("Relu", [1, 3], [1, 3]))
+    with pytest.raises(UsageError, match="are different networks"):
+        run_against(models[1:], QUICK, base, worker=FAKE)
 
 
 def test_another_machine_is_accepted_when_told(models: list[Path], tmp_path: Path) -> None:
