@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import AnyMachine, JsonFile, MaxSlowdown, parse_max_slowdown
+from resnetx.cli.options import AnyMachine, JsonFile, MaxSlowdown, Quiet, parse_max_slowdown
 
 
 def compare(
@@ -17,6 +17,7 @@ def compare(
     max_slowdown: MaxSlowdown = None,
     any_machine: AnyMachine = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the table as Markdown, for a pull request.")
     ] = None,
@@ -32,12 +33,12 @@ def compare(
     """
     import json
 
-    from resnetx.base.files import write_whole
     from resnetx.benchmark.comparison.compare import compare as compare_benchmarks
     from resnetx.benchmark.result_file import read_benchmark
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.report.comparison import render_comparison
+    from resnetx.report.markdown import render_markdown
 
     limit = parse_max_slowdown(max_slowdown)
     check_files({"--json": json_file, "--markdown": markdown}, files={"OLD.json": old, "NEW.json": new})
@@ -48,11 +49,7 @@ def compare(
         max_slowdown=limit,
         any_machine=any_machine,
     )
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
-    if markdown:
-        from resnetx.report.markdown import render_markdown
-
-        write_whole(markdown, render_markdown(result))
-    console().print(render_comparison(result))
+    write_report(json_file, lambda: json.dumps(result.to_json(), indent=2) + "\n")
+    write_report(markdown, lambda: render_markdown(result))
+    show(lambda _: render_comparison(result), reports=[json_file, markdown])
     raise typer.Exit(0 if result.passed else 1)

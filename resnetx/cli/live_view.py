@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from resnetx.benchmark.result import BenchCase
+from resnetx.cli.output import is_quiet
 from resnetx.cli.terminal import console
 from resnetx.report.bench import render_progress
 
@@ -32,8 +33,8 @@ class LiveWatch:
 
 @contextmanager
 def watch_benchmark() -> Iterator[LiveWatch]:
-    """Removed at the end; nothing is shown if stderr is not a terminal."""
+    """Removed at the end; nothing is shown with --quiet, or if stderr is not a terminal."""
     shown = console(stderr=True)
-    shown.quiet = not shown.is_terminal
+    shown.quiet = not shown.is_terminal or is_quiet()
     with Live(console=shown, auto_refresh=False, transient=True) as live:
         yield LiveWatch(live)

@@ -1,6 +1,5 @@
 """Terminal output that the commands share: a console, and progress on stderr, which keeps stdout clean."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from resnetx.cli.output import is_quiet
 from resnetx.report.console import ReportConsole
 
 MIN_WIDTH, DEFAULT_WIDTH, MAX_WIDTH = 20, 80, 110
@@ -18,11 +18,6 @@ def console(*, stderr: bool = False) -> Console:
     shown = ReportConsole(stderr=stderr)
     width = min(shown.width, MAX_WIDTH) if shown.width >= MIN_WIDTH else MIN_WIDTH if shown.width else DEFAULT_WIDTH
     return shown if width == shown.width else ReportConsole(stderr=stderr, width=width)
-
-
-def print_text(text: str) -> None:
-    """Text that is not laid out, such as JSON."""
-    sys.stdout.write(text)
 
 
 class Steps:
@@ -44,9 +39,11 @@ class Steps:
 
 @contextmanager
 def show_progress() -> Iterator[Steps]:
-    """Progress, removed at the end; nothing is shown if stderr is not a terminal."""
+    """Progress, removed at the end; nothing is shown with --quiet, or if stderr is not a terminal."""
     shown = console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     download = (BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, *download, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+    with Progress(
+        *columns, *download, console=shown, transient=True, disable=not shown.is_terminal or is_quiet()
+    ) as progress:
         yield Steps(progress)

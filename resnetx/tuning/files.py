@@ -81,7 +81,8 @@ class FileMaker:
         return MadeFile(providers=list(providers))
 
     def _half(self, providers: Sequence[str], target: Path) -> MadeFile:
-        result = convert_file(self._source, target, ConvertOptions(limits=self._options.limits), step=self._step)
+        options = ConvertOptions(limits=self._options.limits, force=True)
+        result = convert_file(self._source, target, options, step=self._step)
         problem = None if result.written else "in fp16 it does not agree with the source"
         return MadeFile(providers=list(providers), kept=len(result.kept), problem=problem)
 
@@ -95,6 +96,7 @@ class FileMaker:
                 target=preset,
                 evaluate=options.evaluate,
                 max_drop=options.max_drop,
+                force=True,
                 limits=options.limits,
             ),
             step=self._step,
