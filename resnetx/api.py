@@ -45,6 +45,7 @@ def quantize(
     exclude: Sequence[str] = (),
     evaluate: str | Path | None = None,
     max_drop: float | None = None,
+    force: bool = False,
     progress: OnProgress | None = None,
 ) -> Quantizing:
     """Quantize a float32 file to INT8, measured on samples that calibration does not see.
@@ -60,6 +61,7 @@ def quantize(
         exclude=tuple(exclude),
         evaluate=None if evaluate is None else Path(evaluate),
         max_drop=max_drop,
+        force=force,
     )
     return quantize_file(Path(source), Path(path), options, progress=progress or ignore)
 
@@ -76,6 +78,7 @@ def tune(
     calibrate: str | Path | None = None,
     evaluate: str | Path | None = None,
     max_drop: float | None = None,
+    force: bool = False,
     progress: OnProgress | None = None,
 ) -> Tuning:
     """Search for the fastest correct way to run a file on this machine, and write it into `folder`.
@@ -91,6 +94,7 @@ def tune(
         calibrate=calibrate,
         evaluate=None if evaluate is None else Path(evaluate),
         max_drop=max_drop,
+        force=force,
     )
     return tune_file(Path(source), Path(folder), options, watch=Watch(progress=progress or ignore))
 
@@ -102,11 +106,15 @@ def convert(
     exclude: Sequence[str] = (),
     images: str | Path | None = None,
     half_boundary: bool = False,
+    force: bool = False,
     progress: OnProgress | None = None,
 ) -> Conversion:
     """Convert a float32 file to float16, but for what would overflow; `written` if it agrees with the source."""
     options = ConvertOptions(
-        exclude=tuple(exclude), images=None if images is None else Path(images), half_boundary=half_boundary
+        exclude=tuple(exclude),
+        images=None if images is None else Path(images),
+        half_boundary=half_boundary,
+        force=force,
     )
     return convert_file(Path(source), Path(path), options, progress=progress or ignore)
 
@@ -132,12 +140,14 @@ def export(
     golden: str | Path | None = None,
     simplify: bool = True,
     verify: bool = True,
+    force: bool = False,
     progress: OnProgress | None = None,
 ) -> Export:
     """Write `model` to `path` as one verified ONNX file and say what was done.
 
     `model` is any module (with an `example` of its input), a config of the residual family, or None where `weights`
     says what the network is. A file that does not agree with PyTorch is not written: look at `passed` of the result.
+    An existing file of another network is replaced only with `force`.
     """
     require_torch("resnetx.export")
     from resnetx.conversion.export import ExportOptions, export_steps, export_subject
@@ -151,6 +161,7 @@ def export(
         golden=None if golden is None else Path(golden),
         simplify=simplify,
         verify=verify,
+        force=force,
     )
     steps = export_steps(progress or ignore, options)
     steps.begin("building the network" if weights is None else "loading the weights")

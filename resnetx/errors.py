@@ -26,7 +26,15 @@ class GraphError(ResnetxError):
 
 
 class RuntimeUnavailableError(ResnetxError):
-    """The runtime or provider that was asked for does not run here."""
+    """The runtime or provider that was asked for does not run here.
+
+    `problem` is why, without the provider's name and without advice; `reason` also says what to do about it.
+    """
+
+    def __init__(self, message: str, *, problem: str | None = None, advice: str | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem or message
+        self.reason = f"{self.problem}; {advice}" if advice else self.problem
 
 
 class MissingExtraError(ResnetxError):

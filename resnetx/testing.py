@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from resnetx.base.text import message
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,12 +38,12 @@ def assert_parity(
     precision: "Precision | None" = None,
     layers: bool = False,
 ) -> "Verification":
-    """Verify `model` and raise an AssertionError that shows the table if it fails.
+    """Verify `model` and raise an AssertionError that says what failed and shows the table.
 
     `truth` is a torch module, or the path of a golden bundle; the default is the network of the model card. With
     `layers` the error also shows every layer.
     """
-    from resnetx.base.text import message
+    __tracebackhide__ = True  # pytest shows the line of the test
     from resnetx.errors import ResnetxError
     from resnetx.verification.parity import Tolerance
     from resnetx.verification.verify import VerifyOptions, verify_file
@@ -67,15 +69,14 @@ def assert_parity(
         # pytest prints it as it is, and the file's names may control the terminal.
         raise type(error)(message(str(error))) from None
     if not result.passed:
-        raise ParityError("\n" + _table(result, layers=layers), result)
+        raise ParityError(_explanation(result, layers=layers), result)
     return result
 
 
-def _table(result: Any, *, layers: bool) -> str:
-    from resnetx.report.console import ReportConsole
-    from resnetx.report.verification import render_verification
+def _explanation(result: "Verification", *, layers: bool) -> str:
+    """First what failed and by how much, because that line is in a test's summary; then all tables."""
+    from resnetx.report.console import plain_text
+    from resnetx.report.verification import render_verification, verdict_in_words
 
-    console = ReportConsole(width=100, no_color=True)
-    with console.capture() as capture:
-        console.print(render_verification(result, layers=layers))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    first = message(f"{result.model}: {verdict_in_words(result)}")
+    return f"{first}\n\n{plain_text(lambda _: render_verification(result, layers=layers))}"

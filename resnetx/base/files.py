@@ -57,6 +57,12 @@ def write_whole(target: str | Path, data: bytes | str) -> None:
         temporary.write_bytes(data.encode(errors="replace") if isinstance(data, str) else data)
 
 
+def replaced_file(target: str | Path) -> Path | None:
+    """The regular file with content that writing to `target` would replace, if there is one."""
+    facts = existing(target)
+    return Path(target) if facts is not None and facts.st_size and not _is_stream(facts) else None
+
+
 def existing(path: str | Path) -> os.stat_result | None:
     """What stands at a path, links followed; None if nothing does."""
     try:

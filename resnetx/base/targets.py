@@ -27,19 +27,19 @@ def check_targets(
     options = list(given)
     for number, option in enumerate(options):
         for other in options[:number]:
-            if _same(given[option], given[other]):
+            if same_file(given[option], given[other]):
                 raise UsageError(
                     f"{other} {given[other]} and {option} {given[option]} are the same file, so one would overwrite "
                     "the other; give each a file of its own."
                 )
         for other, path in read:
-            if path != may_be.get(option) and _same(given[option], path):
+            if path != may_be.get(option) and same_file(given[option], path):
                 raise UsageError(
                     f"{option} {given[option]} would overwrite what {other} reads ({path}); write to another file."
                 )
 
 
-def _same(first: Path, second: Path) -> bool:
+def same_file(first: Path, second: Path) -> bool:
     """Whether two paths lead to one file: also by a link, or by a name in another case where that is the same."""
     try:
         ours, theirs = existing(first), existing(second)

@@ -1,7 +1,7 @@
 """Sanitizes text from files and libraries for terminals, XML, web pages and messages."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from unicodedata import combining
 
@@ -57,6 +57,14 @@ def shorten(text: str, most: int) -> str:
         return text
     tail = most // 2
     return f"{text[: most - tail - 1]}{ELLIPSIS}{text[-tail:]}"
+
+
+def grouped(reasons: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The names of each reason, from pairs of name and reason: what several have in common is said once."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    return names
 
 
 def file_size(size: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from resnetx.base.private_folder import private_folder
 from resnetx.base.progress import Steps
+from resnetx.base.text import grouped
 from resnetx.base.worker_process import ChildError
 from resnetx.benchmark.case import RunningCase
 from resnetx.benchmark.child_tasks import WORKER, computed_truths, measured_limits
@@ -181,8 +182,9 @@ def _open_all(
 def _require_one_open(cases: Sequence[RunningCase]) -> None:
     """Raise an error if every case was refused before it ran, because there is no result to show."""
     if all(case.deliberate for case in cases):
-        reasons = dict.fromkeys(f"{case.title}: {case.error}" for case in cases)
-        raise RuntimeUnavailableError(f"No case could run. {' '.join(reasons)}")
+        reasons = grouped((case.title, str(case.error)) for case in cases)
+        words = (f"{', '.join(titles)}: {reason}" for reason, titles in reasons.items())
+        raise RuntimeUnavailableError(f"No case could run. {' '.join(words)}")
 
 
 def _truths(cases: Sequence[RunningCase], folder: Path, steps: Steps) -> dict[int, Path | str]:

@@ -13,6 +13,7 @@ from resnetx.cli.options import (
     JsonFile,
     MaxSlowdown,
     ProviderOptions,
+    Quiet,
     RequireDecision,
     parse_ints,
     parse_max_slowdown,
@@ -30,7 +31,7 @@ def bench(
     models: Annotated[
         list[Path],
         typer.Argument(
-            metavar="MODEL.onnx...", help="Any ONNX image models, or folders of resnetx tune.", show_default=False
+            metavar="MODEL.onnx", help="Any ONNX image models, or folders of resnetx tune.", show_default=False
         ),
     ],
     provider: Annotated[
@@ -50,7 +51,7 @@ def bench(
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads of each case.  [default: the physical cores it may use]")
+        int | None, typer.Option(metavar="N", help="Threads of each case.  [default: the physical cores it may use]")
     ] = None,
     duration: Annotated[
         float | None,
@@ -62,16 +63,19 @@ def bench(
     rounds: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             help="Rounds of each case over all its processes; in each, it runs for a share of its duration.  "
-            "[default: 20]"
+            "[default: 20]",
         ),
     ] = None,
     processes: Annotated[
         int | None,
-        typer.Option(help="Processes of each case, one after another, which share its rounds.  [default: 10]"),
+        typer.Option(
+            metavar="N", help="Processes of each case, one after another, which share its rounds.  [default: 10]"
+        ),
     ] = None,
-    warmup: Annotated[int, typer.Option(help="Untimed runs in each process before its first round.")] = 5,
-    concurrency: Annotated[int, typer.Option(help="Threads that run the model at the same time.")] = 1,
+    warmup: Annotated[int, typer.Option(metavar="N", help="Untimed runs in each process before its first round.")] = 5,
+    concurrency: Annotated[int, typer.Option(metavar="N", help="Threads that run the model at the same time.")] = 1,
     scenario: Annotated[
         str,
         typer.Option(
@@ -138,6 +142,7 @@ def bench(
         ),
     ] = None,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
     html: HtmlFile = None,
 ) -> None:
     """Measure the speed of models on providers, and verify what was timed.
@@ -154,14 +159,15 @@ def bench(
     """
     import json
 
-    from resnetx.base.files import write_whole
+    from rich.console import Group
+
     from resnetx.benchmark.comparison.rerun import judge, run_against
     from resnetx.benchmark.options import BenchOptions
     from resnetx.benchmark.run import interrupted, passed, run_benchmark
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
+    from resnetx.cli.reports import show, write_report
     from resnetx.cli.signals import interruptible
-    from resnetx.cli.terminal import console
     from resnetx.report.bench import render_bench
     from resnetx.report.comparison import render_comparison
     from resnetx.runtime.tuned_model import model_file
@@ -196,15 +202,14 @@ def bench(
         else:
             result = run_against(models, options, earlier, watch=watch)
     comparison = None if earlier is None else judge(result, earlier)
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json()) + "\n")
+    write_report(json_file, lambda: json.dumps(result.to_json()) + "\n")
     if html:
         from resnetx.report.html.page import render_html
 
-        write_whole(html, render_html(result, comparison))
-    console().print(render_bench(result))
+        write_report(html, lambda: render_html(result, comparison))
+    show(lambda _: render_bench(result), reports=[json_file, html])
     if comparison is not None:
-        console().print("", render_comparison(comparison))
+        show(lambda _: Group("", render_comparison(comparison)), reports=[json_file, html])
     good = passed(result) and (
         not require_decision if comparison is None else comparison.acceptable(require_decision=require_decision)
     )

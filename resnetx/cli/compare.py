@@ -10,6 +10,7 @@ from resnetx.cli.options import (
     HtmlFile,
     JsonFile,
     MaxSlowdown,
+    Quiet,
     RequireDecision,
     parse_max_slowdown,
 )
@@ -25,6 +26,7 @@ def compare(
     any_machine: AnyMachine = False,
     require_decision: RequireDecision = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write the table as Markdown, for a pull request.")
     ] = None,
@@ -42,12 +44,12 @@ def compare(
     """
     import json
 
-    from resnetx.base.files import write_whole
     from resnetx.benchmark.comparison.compare import compare as compare_benchmarks
     from resnetx.benchmark.result_file import read_benchmark
     from resnetx.cli.files import check_files
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.report.comparison import render_comparison
+    from resnetx.report.markdown import render_markdown
 
     limit = parse_max_slowdown(max_slowdown)
     targets = {"--json": json_file, "--markdown": markdown, "--html": html}
@@ -59,15 +61,11 @@ def compare(
         max_slowdown=limit,
         any_machine=any_machine,
     )
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
-    if markdown:
-        from resnetx.report.markdown import render_markdown
-
-        write_whole(markdown, render_markdown(result))
+    write_report(json_file, lambda: json.dumps(result.to_json(), indent=2) + "\n")
+    write_report(markdown, lambda: render_markdown(result))
     if html:
         from resnetx.report.html.comparison_page import render_comparison_page
 
-        write_whole(html, render_comparison_page(result))
-    console().print(render_comparison(result))
+        write_report(html, lambda: render_comparison_page(result))
+    show(lambda _: render_comparison(result), reports=[json_file, markdown, html])
     raise typer.Exit(0 if result.acceptable(require_decision=require_decision) else 1)

@@ -6,7 +6,7 @@ from typing import Annotated, cast
 import typer
 
 from resnetx.base.precisions import ExportPrecision
-from resnetx.cli.options import JsonFile, MemoryLimit, TimeLimit
+from resnetx.cli.options import Force, JsonFile, MemoryLimit, Quiet, TimeLimit
 
 
 def convert(
@@ -28,7 +28,9 @@ def convert(
     ] = False,
     timeout: TimeLimit = None,
     memory_mb: MemoryLimit = None,
+    force: Force = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Convert a float32 file to float16, and verify it against the original.
 
@@ -39,10 +41,9 @@ def convert(
     """
     import json
 
-    from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.conversion.convert import ConvertOptions, convert_file
     from resnetx.report.conversion import render_conversion
     from resnetx.verification.isolated import IsolationOptions
@@ -52,12 +53,12 @@ def convert(
         exclude=tuple(exclude or ()),
         images=images,
         half_boundary=half_boundary,
+        force=force,
         limits=IsolationOptions(timeout_s=timeout, memory_mb=memory_mb),
     )
     check_files({"--out": target, "--json": json_file}, models={"IN.onnx": [source]}, images=images)
     with show_progress() as watch:
         result = convert_file(source, target, options, progress=watch.progress)
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
-    console().print(render_conversion(result))
+    write_report(json_file, lambda: json.dumps(result.to_json(), indent=2) + "\n")
+    show(lambda _: render_conversion(result), reports=[json_file])
     raise typer.Exit(0 if result.written else 1)

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from resnetx.cli.options import JsonFile, Quiet
+
 
 def doctor(
     provider: Annotated[
@@ -13,7 +15,8 @@ def doctor(
             help="Try only these providers, all of which must work.  [default: try all; cpu must work]",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with every library that was looked for.")] = False,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Find out which providers work on this machine, and how to fix the others.
 
@@ -23,15 +26,15 @@ def doctor(
     """
     import json
 
+    from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console, print_text
+    from resnetx.cli.reports import show, write_report
     from resnetx.doctor.checkup import examine
     from resnetx.report.doctor import render_checkup
 
+    check_files({"--json": json_file})
     with show_progress() as watch:
         checkup = examine(provider or (), progress=watch.progress)
-    if as_json:
-        print_text(json.dumps(checkup.to_json(), indent=2) + "\n")
-    else:
-        console().print(render_checkup(checkup))
+    write_report(json_file, lambda: json.dumps(checkup.to_json(), indent=2) + "\n")
+    show(lambda _: render_checkup(checkup), reports=[json_file])
     raise typer.Exit(0 if checkup.passed else 1)

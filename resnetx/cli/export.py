@@ -7,7 +7,7 @@ import typer
 
 from resnetx.base.precisions import ExportPrecision
 from resnetx.base.vocabulary import Exporter
-from resnetx.cli.options import MAX_SEED, JsonFile, parse_batch, parse_ints
+from resnetx.cli.options import Force, JsonFile, Quiet, checked_seed, parse_batch, parse_ints
 from resnetx.model.config import Block, Variant
 from resnetx.model.preprocessing import InputForm
 
@@ -15,7 +15,9 @@ from resnetx.model.preprocessing import InputForm
 def export(
     output_file: Annotated[
         Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="The file to write.  [default: resnet<depth>.onnx]"),
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="The file to write.  [default: what it is, such as resnet50-10.onnx]"
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -26,12 +28,14 @@ def export(
         ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(help="Depth of the network: 18, 34, 50, 101 or 152.  [default: 50]")
+        int | None, typer.Option(metavar="N", help="Depth of the network: 18, 34, 50, 101 or 152.  [default: 50]")
     ] = None,
     stages: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Number of blocks in each stage, instead of --depth.")
     ] = None,
-    width: Annotated[int | None, typer.Option(help="Number of filters in the first stage.  [default: 64]")] = None,
+    width: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of filters in the first stage.  [default: 64]")
+    ] = None,
     block: Annotated[Block | None, typer.Option(help="Kind of block, with --stages.  [default: bottleneck]")] = None,
     variant: Annotated[
         Variant | None,
@@ -44,11 +48,14 @@ def export(
     textbook_last_filters: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             help="Number of filters in the last stage's identity blocks of the textbook variant, 256 or 512.  "
-            "[default: 256]"
+            "[default: 256]",
         ),
     ] = None,
-    classes: Annotated[int | None, typer.Option(help="Number of classes.  [default: the weights', or 1000]")] = None,
+    classes: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of classes.  [default: the weights', or 1000]")
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -60,11 +67,12 @@ def export(
         typer.Option("--new-head", help="Replace the classifier of the weights by a new one with --classes outputs."),
     ] = False,
     image_size: Annotated[
-        int | None, typer.Option(help="Height and width of the images.  [default: 224; textbook: 64]")
+        int | None, typer.Option(metavar="N", help="Height and width of the images.  [default: 224; textbook: 64]")
     ] = None,
     batch: Annotated[str, typer.Option(metavar="dynamic|N", help="Size of the batch dimension.")] = "dynamic",
     opset: Annotated[
-        int | None, typer.Option(help="ONNX opset, from 13 to the newest that ONNX Runtime loads.  [default: 20]")
+        int | None,
+        typer.Option(metavar="N", help="ONNX opset, from 13 to the newest that ONNX Runtime loads.  [default: 20]"),
     ] = None,
     exporter: Annotated[
         Exporter | None, typer.Option(help="PyTorch's exporter.  [default: dynamo; torchscript below opset 18]")
@@ -78,11 +86,14 @@ def export(
     output: Annotated[
         str | None,
         typer.Option(
+            metavar="FORM",
             help="Form of the output: logits, probabilities or topK, such as top5.  "
-            "[default: logits; textbook: probabilities]"
+            "[default: logits; textbook: probabilities]",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of random weights and of a new classifier.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", callback=checked_seed, help="Seed of random weights and of a new classifier.")
+    ] = 0,
     golden: Annotated[
         Path | None,
         typer.Option(
@@ -94,18 +105,20 @@ def export(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Don't compare the file's outputs with PyTorch's.")
     ] = False,
+    force: Force = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Export a ResNet to one self-contained ONNX file, verified against PyTorch.
 
     Exit status: 0 the file was written and verified; 1 it disagrees with PyTorch and was not written; 2 the export
     could not run.
     """
-    from resnetx.base.files import write_whole
     from resnetx.base.optional_torch import require_torch
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
+    from resnetx.conversion.file_names import default_name
 
     require_torch("resnetx export")
     from resnetx.conversion.export import ExportOptions, export_steps, export_subject
@@ -130,6 +143,7 @@ def export(
         simplify=not no_simplify,
         verify=not no_verify,
         golden=golden,
+        force=force,
     )
     targets = {"--out": output_file, "--golden": golden, "--json": json_file}
     check_files(targets, files={"--labels": labels}, weights=weights)
@@ -147,11 +161,10 @@ def export(
             seed=seed,
             download=steps.download,
         )
-        path = output_file or Path(subject.default_name)
+        path = output_file or Path(default_name(subject.card, precision=precision, batch=options.batch))
         if output_file is None:
             check_files(targets | {"--out": path}, files={"--labels": labels}, weights=weights)
         result = export_subject(subject, path, options, steps=steps)
-    if json_file:
-        write_whole(json_file, export_json(result))
-    console().print(render_export(result))
+    write_report(json_file, lambda: export_json(result))
+    show(lambda _: render_export(result), reports=[json_file])
     raise typer.Exit(0 if result.passed else 1)

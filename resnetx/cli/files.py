@@ -6,9 +6,15 @@ from pathlib import Path
 
 from resnetx.base.files import existing
 from resnetx.base.targets import check_targets
+from resnetx.errors import UsageError
 
+# The target of a report that is standard output.
+STDOUT = Path("-")
+# What is written for later commands; all else are reports, which are overwritten as usual.
+PRODUCTS = ("--out", "--golden")
 # What the folder of a checkpoint is read from; a model exported into that folder is something else.
 CHECKPOINT_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth", ".h5", ".keras"}
+MODEL_SUFFIXES = CHECKPOINT_SUFFIXES | {".onnx", ".npz"}
 CHECKPOINT_FILES = {"config.json", "preprocessor_config.json", "model.safetensors.index.json"}
 
 
@@ -23,8 +29,9 @@ def check_files(
 ) -> None:
     """Refuse targets that cannot be written, that are one file, or that are read by the same command.
 
-    The keys are the options. A model is read with the files that hold its weights. `may_be` names an input that
-    an option may overwrite, because it is written at the end.
+    The keys are the options. A model is read with the files that hold its weights. `may_be` names an input that an
+    option may overwrite, because it is written at the end. A report replaces no model, as where its option is taken for
+    a flag: `--json b.onnx`.
     """
     inputs: dict[str, list[Path]] = {option: [path] for option, path in (files or {}).items() if path is not None}
     for option, paths in (models or {}).items():
@@ -34,7 +41,15 @@ def check_files(
             inputs["--weights"] = _checkpoint_files(Path(weights).expanduser())
     if images is not None:
         inputs["--images"] = _image_files(images)
-    check_targets(targets, inputs=inputs, may_be=may_be or {})
+    reports = {option: path for option, path in targets.items() if path is not None and option not in PRODUCTS}
+    printed = [option for option, path in reports.items() if path == STDOUT]
+    if len(printed) > 1:
+        raise UsageError(f"{' and '.join(printed)} cannot both be standard output (-); give one of them a file.")
+    files_only = {option: path for option, path in targets.items() if option not in printed}
+    check_targets(files_only, inputs=inputs, may_be=may_be or {})
+    for option, path in reports.items():
+        if path.suffix.lower() in MODEL_SUFFIXES and _exists(path):
+            raise UsageError(f"{option} {path} would replace a model by a report; give the report another name.")
 
 
 def _files_of(model: Path, targets: Mapping[str, Path | None]) -> list[Path]:

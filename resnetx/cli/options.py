@@ -8,13 +8,33 @@ import typer
 
 from resnetx.base.precisions import PRECISIONS, Precision
 from resnetx.base.text import readable
+from resnetx.cli.output import be_quiet
 from resnetx.errors import UsageError
 
 # What every generator of random numbers takes.
 MAX_SEED = 2**63 - 1
-JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+
+
+def checked_seed(seed: int) -> int:
+    """A seed in range; Typer's own range would stand in the help with all its digits."""
+    if not 0 <= seed <= MAX_SEED:
+        raise UsageError(f"--seed takes 0 to {MAX_SEED}; found {readable(str(seed))}.")
+    return seed
+
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - prints it in place of the text."),
+]
 HtmlFile = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Also write the report as a web page of one file.")
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", callback=be_quiet, help="Print nothing but errors and what a report of - prints."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an existing file of another network, or one that is no model.")
 ]
 ProviderOptions = Annotated[
     list[str] | None,

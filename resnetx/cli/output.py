@@ -18,6 +18,20 @@ from resnetx.errors import FileError
 WIDEST, NARROWEST = 100, 20
 
 
+_quiet = False
+
+
+def be_quiet(asked: bool) -> bool:
+    """Show nothing but errors and the reports that were asked for, until the program ends."""
+    global _quiet
+    _quiet = _quiet or asked
+    return asked
+
+
+def is_quiet() -> bool:
+    return _quiet
+
+
 class CheckedStream:
     """A text stream whose reader may leave (`| head`), whose device may be full, and whose encoding may be narrow."""
 
@@ -65,6 +79,7 @@ class CheckedStream:
 @contextmanager
 def checked_output() -> Iterator[None]:
     """Check everything that is printed; warnings and log messages of libraries become lines without control codes."""
+    global _quiet
     _fill_closed_descriptors()
     before = sys.stdout, sys.stderr, sys.unraisablehook, threading.excepthook
     fallback = logging.lastResort
@@ -85,6 +100,7 @@ def checked_output() -> Iterator[None]:
                 fallback.setFormatter(_OneLine())
             yield
     finally:
+        _quiet = False
         sys.stdout, sys.stderr, sys.unraisablehook, threading.excepthook = before
         if fallback:
             fallback.setFormatter(formatter)

@@ -7,7 +7,7 @@ import typer
 
 from resnetx.base.precisions import SessionPrecision
 from resnetx.base.vocabulary import AUTO
-from resnetx.cli.options import JsonFile, MemoryLimit, ProviderOptions, TimeLimit, parse_pairs
+from resnetx.cli.options import JsonFile, MemoryLimit, ProviderOptions, Quiet, TimeLimit, parse_pairs
 
 
 def profile(
@@ -42,6 +42,7 @@ def profile(
     timeout: TimeLimit = None,
     memory_mb: MemoryLimit = None,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write all layers as a web page.")] = None,
 ) -> None:
     """Show where the time of a run goes: what each layer takes, what it does in that time, and what limits it.
@@ -54,12 +55,11 @@ def profile(
     import json
     from dataclasses import replace
 
-    from resnetx.base.files import write_whole
     from resnetx.benchmark.profiling.options import ProfileOptions
     from resnetx.benchmark.profiling.run import profile_file
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.report.profile import render_profile
     from resnetx.runtime.tuned_model import model_file, read_tuned
 
@@ -86,11 +86,9 @@ def profile(
     check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": [model]})
     with show_progress(timed=True) as watch:
         result = profile_file(model, options, progress=watch.progress)
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json()) + "\n")
+    write_report(json_file, lambda: json.dumps(result.to_json()) + "\n")
     if html:
         from resnetx.report.html.profile_page import render_profile_page
 
-        write_whole(html, render_profile_page(result))
-    terminal = console()
-    terminal.print(render_profile(result, top=top, width=terminal.width))
+        write_report(html, lambda: render_profile_page(result))
+    show(lambda width: render_profile(result, top=top, width=width), reports=[json_file, html])

@@ -9,15 +9,10 @@ from contextlib import contextmanager
 from resnetx.base.progress import Progress
 from resnetx.base.text import clock_time
 from resnetx.benchmark.watch import Watch
+from resnetx.cli.output import is_quiet
 
 # So often a line tells what goes on within a long step.
 EVERY_S = 20.0
-_settings = {"quiet": False}
-
-
-def set_quiet(quiet: bool) -> None:
-    """Whether the commands of this process show no progress."""
-    _settings["quiet"] = quiet
 
 
 @contextmanager
@@ -26,7 +21,7 @@ def show_progress(*, timed: bool = False) -> Iterator[Watch]:
 
     While a command is `timed`, a terminal is redrawn only when there is news: a clock that ticks would disturb it.
     """
-    if _settings["quiet"]:
+    if is_quiet():
         yield Watch()
         return
     from resnetx.cli.live_view import LiveView

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile, MemoryLimit, TimeLimit
+from resnetx.cli.options import Force, JsonFile, MemoryLimit, Quiet, TimeLimit
 
 
 def quantize(
@@ -45,7 +45,9 @@ def quantize(
     ] = None,
     timeout: TimeLimit = None,
     memory_mb: MemoryLimit = None,
+    force: Force = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Quantize a float32 file to INT8, and measure it on samples that calibration did not see.
 
@@ -54,11 +56,10 @@ def quantize(
     """
     import json
 
-    from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
     from resnetx.cli.options import parse_share
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.conversion.quantization.quantize import QuantizeOptions, quantize_file
     from resnetx.report.quantization import render_quantization
     from resnetx.verification.isolated import IsolationOptions
@@ -71,13 +72,13 @@ def quantize(
         exclude=tuple(exclude or ()),
         evaluate=evaluate,
         max_drop=None if max_drop is None else parse_share(max_drop, "--max-drop"),
+        force=force,
         limits=IsolationOptions(timeout_s=timeout, memory_mb=memory_mb),
     )
     files = {"--calibrate": Path(calibrate) if calibrate and Path(calibrate).is_file() else None}
     check_files({"--out": target_file, "--json": json_file}, models={"IN.onnx": [source]}, files=files)
     with show_progress() as watch:
         result = quantize_file(source, target_file, options, progress=watch.progress)
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
-    console().print(render_quantization(result))
+    write_report(json_file, lambda: json.dumps(result.to_json(), indent=2) + "\n")
+    show(lambda _: render_quantization(result), reports=[json_file])
     raise typer.Exit(0 if result.written else 1)

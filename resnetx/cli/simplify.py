@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resnetx.cli.options import JsonFile, finite
+from resnetx.cli.options import Force, JsonFile, Quiet, finite
 
 
 def simplify(
@@ -17,19 +17,23 @@ def simplify(
     timeout: Annotated[
         float, typer.Option(metavar="S", min=1, help="Time limit in seconds, for simplifying and again for comparing.")
     ] = 120,
+    force: Force = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Simplify an ONNX file with onnxsim, and compare inputs, outputs and numbers before and after.
 
     Exit status: 0 OUT is simplified; 1 OUT is the unchanged graph, because the simplified one failed the comparison; 2
     the command could not run.
     """
-    from resnetx.base.files import write_whole
     from resnetx.base.progress import Steps
+    from resnetx.base.targets import same_file
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.conversion.checked_simplify import simplify_checked
+    from resnetx.conversion.overwriting import require_target, whole_model
+    from resnetx.graph.card import read_card
     from resnetx.graph.reading.onnx_file import read_onnx
     from resnetx.graph.simplification.simplify import serialize
     from resnetx.report.simplification import render_simplification, simplification_json
@@ -40,10 +44,12 @@ def simplify(
         steps = Steps(watch.progress, 3)
         steps.begin(f"reading {source.name}")
         model = read_onnx(source)
+        card, force = read_card(model), force or same_file(source, target)
+        require_target(target, card, force=force)
         steps.begin(f"simplifying {source.name}")
         result = simplify_checked(model, timeout_s=timeout, step=steps.begin)
-    write_whole(target, serialize(result.model))
-    if json_file:
-        write_whole(json_file, simplification_json(result, source=source, target=target))
-    console().print(render_simplification(result, source=source, target=target))
+    with whole_model(target, card, force=force) as temporary:
+        temporary.write_bytes(serialize(result.model))
+    write_report(json_file, lambda: simplification_json(result, source=source, target=target))
+    show(lambda _: render_simplification(result, source=source, target=target), reports=[json_file])
     raise typer.Exit(0 if result.applied else 1)

@@ -1,7 +1,5 @@
 """Terminal output that the commands share: a console, and text that is not laid out."""
 
-import sys
-
 from rich.console import Console
 
 from resnetx.report.console import ReportConsole
@@ -14,8 +12,3 @@ def console(*, stderr: bool = False) -> Console:
     shown = ReportConsole(stderr=stderr)
     width = min(shown.width, MAX_WIDTH) if shown.width >= MIN_WIDTH else MIN_WIDTH if shown.width else DEFAULT_WIDTH
     return shown if width == shown.width else ReportConsole(stderr=stderr, width=width)
-
-
-def print_text(text: str) -> None:
-    """Text that is not laid out, such as JSON."""
-    sys.stdout.write(text)

@@ -6,8 +6,10 @@ from typing import Annotated, cast
 import typer
 
 from resnetx.cli.options import (
+    Force,
     JsonFile,
     MemoryLimit,
+    Quiet,
     TimeLimit,
     parse_ints,
     parse_milliseconds,
@@ -34,7 +36,8 @@ def tune(
         typer.Option(metavar="NAME,NAME,...", help="Providers to try.  [default: all that run files and work here]"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Threads to use.  [default: tries some numbers, up to all processors]")
+        int | None,
+        typer.Option(metavar="N", help="Threads to use.  [default: tries some numbers, up to all processors]"),
     ] = None,
     latency_bound: Annotated[
         str | None, typer.Option(metavar="MS", help="Bound of the p95 latency, such as 15ms.")
@@ -55,7 +58,9 @@ def tune(
     restart: Annotated[bool, typer.Option("--restart", help="Don't go on with an interrupted search.")] = False,
     timeout: TimeLimit = None,
     memory_mb: MemoryLimit = None,
+    force: Force = False,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Search for the fastest correct way to run a model on this machine: file, provider, threads, streams and batch.
 
@@ -70,8 +75,8 @@ def tune(
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
+    from resnetx.cli.reports import show, write_report
     from resnetx.cli.signals import interruptible
-    from resnetx.cli.terminal import console
     from resnetx.report.html.tuning import render_tuning_page
     from resnetx.report.tuning import render_tuning
     from resnetx.tuning.folder import REPORT
@@ -90,6 +95,7 @@ def tune(
         max_drop=None if max_drop is None else parse_share(max_drop, "--max-drop"),
         duration_s=duration,
         restart=restart,
+        force=force,
         limits=IsolationOptions(timeout_s=timeout, memory_mb=memory_mb),
     )
     files = {"--calibrate": Path(calibrate) if calibrate and Path(calibrate).is_file() else None}
@@ -97,7 +103,6 @@ def tune(
     with interruptible(), show_progress(timed=True) as watch:
         result = tune_file(source, folder, options, watch=watch)
     write_whole(folder / REPORT, render_tuning_page(result))
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json()) + "\n")
-    console().print(render_tuning(result))
+    write_report(json_file, lambda: json.dumps(result.to_json()) + "\n")
+    show(lambda _: render_tuning(result), reports=[json_file])
     raise typer.Exit(0 if result.winner is not None else 1)

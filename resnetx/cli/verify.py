@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from resnetx.cli.options import (
-    MAX_SEED,
     HtmlFile,
     JsonFile,
     MemoryLimit,
     ProviderOptions,
+    Quiet,
     TimeLimit,
+    checked_seed,
     finite,
     parse_ints,
     parse_pairs,
@@ -32,7 +33,8 @@ def verify(
         Path | None, typer.Option(metavar="FILE.npz", help="Compare with a golden bundle, which needs no torch.")
     ] = None,
     reference: Annotated[
-        Path | None, typer.Option(metavar="OTHER.onnx", help="Compare with the outputs of another file.")
+        Path | None,
+        typer.Option(metavar="OTHER.onnx", help="Compare with the outputs of another file, and not with PyTorch."),
     ] = None,
     provider: Annotated[
         list[str] | None,
@@ -46,15 +48,17 @@ def verify(
         str | None, typer.Option(metavar="N,N,...", help="Batch sizes to run.  [default: 1,2,3,8,17]")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Number of distinct inputs.  [default: one of each kind]")
+        int | None, typer.Option(metavar="N", min=1, help="Number of distinct inputs.  [default: one of each kind]")
     ] = None,
     images: Annotated[Path | None, typer.Option(metavar="DIR", help="Verify on the images of this folder.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the synthetic inputs.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", callback=checked_seed, help="Seed of the synthetic inputs.")] = 0,
     atol: Annotated[
-        float | None, typer.Option(min=0, help="Absolute tolerance, instead of multiples of PyTorch's error.")
+        float | None,
+        typer.Option(metavar="X", min=0, help="Absolute tolerance, instead of multiples of the reference's error."),
     ] = None,
     rtol: Annotated[
-        float | None, typer.Option(min=0, help="Relative tolerance, instead of multiples of PyTorch's error.")
+        float | None,
+        typer.Option(metavar="X", min=0, help="Relative tolerance, instead of multiples of the reference's error."),
     ] = None,
     precision: Annotated[
         str | None,
@@ -68,6 +72,7 @@ def verify(
     timeout: TimeLimit = None,
     memory_mb: MemoryLimit = None,
     json_file: JsonFile = None,
+    quiet: Quiet = False,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE.xml", help="Also write JUnit XML for a CI system.")
     ] = None,
@@ -76,16 +81,17 @@ def verify(
     """Compare an ONNX file with its network, and each provider's results with PyTorch in float64.
 
     The file's weights, graph and inner tensors are compared with the network's; then each provider's outputs and
-    inner tensors. Errors are given in multiples of the error that PyTorch itself makes; up to 8 of them pass.
+    inner tensors. Errors are given in multiples of the error that the reference itself makes in that precision; up to 8
+    of them pass. A provider that cannot run the file is shown with the reason, and the others are verified.
 
-    Exit status: 0 the file passes on every provider; 1 it fails; 2 the verification could not run.
+    Exit status: 0 the file passes on every provider; 1 it fails on one, or is not the network; 2 the verification could
+    not run, or a provider could not run the file and all others pass.
     """
     import json
 
-    from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
-    from resnetx.cli.terminal import console
+    from resnetx.cli.reports import show, write_report
     from resnetx.report.junit import render_junit
     from resnetx.report.verification import render_verification
     from resnetx.runtime.tuned_model import model_file, read_tuned
@@ -121,13 +127,11 @@ def verify(
     with show_progress() as watch:
         limits = IsolationOptions(timeout_s=timeout, memory_mb=memory_mb)
         result = verify_isolated(model, options, limits, progress=watch.progress)
-    if json_file:
-        write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
-    if junit:
-        write_whole(junit, render_junit(result))
+    write_report(json_file, lambda: json.dumps(result.to_json(), indent=2) + "\n")
+    write_report(junit, lambda: render_junit(result))
     if html:
         from resnetx.report.html.verification_page import render_verification_page
 
-        write_whole(html, render_verification_page(result))
-    console().print(render_verification(result, layers=layers))
-    raise typer.Exit(0 if result.passed else 1)
+        write_report(html, lambda: render_verification_page(result))
+    show(lambda _: render_verification(result, layers=layers), reports=[json_file, junit, html])
+    raise typer.Exit(0 if result.passed else 1 if result.failed else 2)

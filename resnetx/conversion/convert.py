@@ -6,11 +6,12 @@ from pathlib import Path
 
 import onnx
 
-from resnetx.base.files import require_writable, whole_file
+from resnetx.base.files import require_writable
 from resnetx.base.isolation import PYTHON
 from resnetx.base.precisions import ExportPrecision
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
+from resnetx.conversion.overwriting import require_target, whole_model
 from resnetx.conversion.result import Conversion
 from resnetx.conversion.tensor_ranges import Ranges
 from resnetx.errors import UsageError
@@ -35,13 +36,14 @@ class ConvertOptions:
     """`exclude` are nodes that stay in float32, besides those that would overflow.
 
     Ranges are found on synthetic samples, or on the `images` of a folder. With `half_boundary`, inputs and outputs are
-    converted too.
+    converted too. `force`: replace an existing file, whatever network it is of.
     """
 
     precision: ExportPrecision = "fp16"
     exclude: Sequence[str] = ()
     images: Path | None = None
     half_boundary: bool = False
+    force: bool = False
     limits: IsolationOptions = field(default_factory=IsolationOptions)
 
 
@@ -53,6 +55,8 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
     steps = Steps(progress, 4)
     steps.begin(f"reading {source}")
     file = read_onnx_file(source)
+    card = read_card(file.model)
+    require_target(target, card, force=options.force)
     model = uniquely_named(file.model)
     _require_float32(source, model)
     _require_names(source, model, options.exclude)
@@ -62,12 +66,11 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
     steps.begin("converting")
     before = count_graph(model, size=file.file_bytes + file.external_bytes)
     converted = convert_precision(model, options.precision, keep=reasons, keep_boundary=not options.half_boundary)
-    card = read_card(converted)
     if card is not None:
         embed_card(converted, replace(card, precision=options.precision))
     check_structure(converted)
     data = serialize(converted)
-    with whole_file(target) as temporary:
+    with whole_model(target, card, force=options.force) as temporary:
         temporary.write_bytes(data)
         against = VerifyOptions(reference=source, images=options.images)
         steps.begin(f"verifying against {source}")

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from resnetx.base.files import require_writable, whole_file
 from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.vocabulary import Exporter
 from resnetx.conversion.checked_simplify import simplify_checked
+from resnetx.conversion.overwriting import require_golden_target, require_target, whole_model
 from resnetx.conversion.result import Export, SimplifyOutcome
 from resnetx.conversion.subject import Subject
 from resnetx.errors import GraphError, UsageError
@@ -38,7 +38,10 @@ from resnetx.verification.verdicts import Verdicts
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """The options of an export; None is the default, resolved when the export begins."""
+    """The options of an export; None is the default, resolved when the export begins.
+
+    `force`: replace existing files, whatever network they are of.
+    """
 
     batch: int | None = None
     opset: int | None = None
@@ -47,6 +50,7 @@ class ExportOptions:
     simplify: bool = True
     verify: bool = True
     golden: Path | None = None
+    force: bool = False
 
 
 def export_steps(progress: OnProgress, options: ExportOptions) -> Steps:
@@ -65,8 +69,9 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
         )
     if options.batch is not None and not 1 <= options.batch <= 4096:
         raise UsageError(f"A batch of {options.batch} cannot be exported: choose 1 to 4096, or leave it dynamic.")
-    for target in filter(None, (path, options.golden)):
-        require_writable(target)
+    require_target(path, subject.card, force=options.force)
+    if options.golden is not None:
+        require_golden_target(options.golden, subject.card, force=options.force)
     example = tuple(_of_batch(tensor, options.batch or 2) for tensor in subject.example)
     outputs = subject.outputs or _output_names(subject.module, example)
 
@@ -93,7 +98,7 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
     check_structure(model)
 
     checked = replace(subject, example=example, outputs=outputs, card=card)
-    with whole_file(path) as temporary:
+    with whole_model(path, card, force=options.force) as temporary:
         data = model.SerializeToString(deterministic=True)
         temporary.write_bytes(data)
         own, verdict = None, None
@@ -134,6 +139,7 @@ def _verify(
     verdict = verdicts.provider(runner, open_runner, options.precision)
     own = verdicts.file_after([verdict])
     if options.golden and verdict.passed and (own is None or own.passed):
+        require_golden_target(options.golden, card, force=options.force)
         write_golden(options.golden, _bundle(verdicts, subject, sampling))
     return own, verdict
 

@@ -36,11 +36,6 @@ class Subject:
     outputs: tuple[str, ...] | None
     card: ModelCard
 
-    @property
-    def default_name(self) -> str:
-        config = self.card.config
-        return f"{'plainnet' if config and config.plain else 'resnet'}{config.depth}.onnx" if config else "model.onnx"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:

@@ -14,12 +14,10 @@ from resnetx.base.isolation import PYTHON, Limits, run_isolated
 from resnetx.base.private_folder import private_folder
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
-from resnetx.doctor.fixes import CONFIGURED_BY_MODELS, Fix, Situation, fixes_for, repair_runtime
-from resnetx.doctor.installed_runtimes import runtime_wheels
 from resnetx.errors import FileError
 from resnetx.machine.facts import Machine, read_machine
-from resnetx.machine.gpus import has_nvidia_hardware
 from resnetx.runtime.catalog import BY_NAME, provider_names
+from resnetx.runtime.fixes import CONFIGURED_BY_MODELS, Fix, Situation, fixes_for, repair_runtime, situation
 
 SCHEMA = "resnetx.doctor/1"
 CHILD = (*PYTHON, "resnetx.doctor.trial_worker")
@@ -98,16 +96,8 @@ def examine(asked: Sequence[str] = (), *, progress: OnProgress = ignore, timeout
     steps.begin("checking shared libraries")
     survey = _survey(timeout_s)
     steps.begin("reading the machine")
-    machine, wheels = read_machine(), runtime_wheels()
-    at = Situation(
-        wheels=wheels,
-        imports=survey.failure is None,
-        versions=machine.versions,
-        vendor=machine.vendor,
-        architecture=machine.architecture,
-        nvidia=True if machine.gpus else has_nvidia_hardware(),
-        driver=bool(machine.gpus),
-    )
+    machine = read_machine()
+    at = situation(machine, imports=survey.failure is None)
     providers = []
     for name in names:
         steps.begin(f"testing {name}")

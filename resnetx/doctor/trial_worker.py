@@ -18,7 +18,7 @@ def try_provider(name: str) -> dict[str, Any]:
     try:
         engine = engine_of(find_provider(name))
     except RuntimeUnavailableError as error:
-        return {"problem": str(error)}
+        return {"problem": error.problem}
     problem = engine.why_not()
     return {"problem": problem} if problem else {"problem": None, "precision": engine.default_precision()}
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from resnetx.base.text import printable
 from resnetx.benchmark.result import BenchCase, Benchmark, Summary
-from resnetx.report.bench_rows import BenchRow, bench_rows, by_model, provider_in_words
+from resnetx.report.bench_rows import BenchRow, bench_rows, by_model
 from resnetx.report.kernel_words import kernels_in_words
 from resnetx.report.process_words import processes_in_words, spread_in_words
 from resnetx.report.scenario_words import bound_verdict, captions, load_notes, verdict
@@ -113,7 +113,8 @@ def _load_figures(rows: Sequence[BenchRow]) -> Table:
 
 def _provider(row: BenchRow) -> Text:
     """`!` marks a fallback; the table of costs has the space to name it."""
-    return Text(printable(f"{'*' if row.best else ' '} {row.case.provider}{'' if row.case.fallback is None else '!'}"))
+    mark, fell_back = "*" if row.best else " ", "" if row.case.fallback is None else "!"
+    return Text(printable(f"{mark} {row.case.provider}{fell_back}{row.settings}"))
 
 
 def _costs(rows: Sequence[BenchRow]) -> Table:
@@ -137,7 +138,7 @@ def _costs(rows: Sequence[BenchRow]) -> Table:
     for row in rows:
         case, known = row.case, row.summary.percentiles_ms or {}
         table.add_row(
-            Text(printable(f"  {provider_in_words(case)}")),
+            Text(printable(f"  {row.series}")),
             str(case.batch),
             *(_number(known.get(name)) for name in percentiles),
             *([spread_in_words(row.summary.process_spread) or NOTHING] if spreads else []),
@@ -168,7 +169,7 @@ def _device_costs(rows: Sequence[BenchRow]) -> list[RenderableType]:
         figures = [value(row) for _, _, value in shown]
         if any(figures):
             cells = (figure or NOTHING for figure in figures)
-            table.add_row(Text(printable(f"  {provider_in_words(row.case)}")), str(row.case.batch), *cells)
+            table.add_row(Text(printable(f"  {row.series}")), str(row.case.batch), *cells)
     return [Text(), table] if shown else []
 
 
@@ -225,7 +226,7 @@ def _ending(rows: Sequence[BenchRow]) -> Text:
             "img/s: at the median time of a run; mean: all images over the time of all runs, ± its 95 % interval"
         )
     if any(row.checks for row in rows):
-        words.append("parity in multiples of PyTorch's own error")
+        words.append("parity in multiples of the reference's own error")
     if any(row.summary.limit_fraction is not None for row in rows):
         words.append("limit: share of the machine's peak in that precision")
     if any(row.summary.process_spread is not None for row in rows):

@@ -20,20 +20,25 @@ DISTINGUISHING = {
 
 @dataclass(frozen=True, kw_only=True)
 class BenchRow:
-    """One case. `series` is its provider and what else distinguishes it; `ratio` is its throughput over torch's.
+    """One case. `settings` distinguishes it from others of its provider; `ratio` is its throughput over torch's.
 
     In an MLPerf scenario, `ratio` and `best` use the figure of merit.
     """
 
     index: int
     case: BenchCase
-    series: str
+    settings: str
     ratio: float | None
     best: bool
 
     @property
     def summary(self) -> Summary:
         return self.case.summary
+
+    @property
+    def series(self) -> str:
+        """Its provider and what else distinguishes it."""
+        return f"{provider_in_words(self.case)}{self.settings}"
 
     @property
     def label(self) -> str:
@@ -65,9 +70,7 @@ def bench_rows(benchmark: Benchmark) -> tuple[BenchRow, ...]:
         BenchRow(
             index=index,
             case=case,
-            series=", ".join(
-                [provider_in_words(case), *(DISTINGUISHING[name].format(getattr(case, name)) for name in fields)]
-            ),
+            settings="".join(f", {DISTINGUISHING[name].format(getattr(case, name))}" for name in fields),
             ratio=_ratio(_score(case), baseline.get(_setting(case))),
             best=index in best,
         )

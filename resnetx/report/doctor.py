@@ -1,6 +1,6 @@
 """A checkup as text: the machine, and each provider with what it lacks and the command that fixes it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from rich.console import Group, RenderableType
@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from resnetx.doctor.checkup import Checkup, Diagnosis, Finding, Version
-from resnetx.doctor.fixes import Fix
 from resnetx.machine.facts import Machine
 from resnetx.machine.gpus import Gpu
+from resnetx.runtime.fixes import Fix
 
 # The display names of instruction sets.
 DISPLAY_NAMES = {
@@ -43,7 +43,7 @@ NAMED_VERSIONS = ("resnetx", "torch", "onnx")
 def render_checkup(checkup: Checkup) -> RenderableType:
     """Fits in 80 columns."""
     parts: list[RenderableType] = [_machine(checkup.machine), Text()]
-    parts += [_provider(provider, checkup.versions) for provider in checkup.providers]
+    parts += _providers(checkup)
     parts += [_finding(finding) for finding in checkup.findings]
     return Group(*parts, _verdict(checkup))
 
@@ -92,18 +92,38 @@ def _software(versions: dict[str, str]) -> list[str]:
     return [f"{name} {versions[name]}" for name in names]
 
 
-def _provider(provider: Diagnosis, versions: Sequence[Version]) -> RenderableType:
+def _providers(checkup: Checkup) -> Iterator[RenderableType]:
+    """Each provider; the reason and the fixes that an earlier one has too are said once."""
+    reasons: dict[tuple[str | None, tuple[str, ...]], str] = {}
+    fixes: dict[tuple[Fix, ...], str] = {}
+    for provider in checkup.providers:
+        same = reasons.setdefault((provider.problem, provider.missing), provider.name)
+        fixed = fixes.setdefault(provider.fixes, provider.name)
+        yield from _provider(provider, checkup.versions, same=same, fixed=fixed)
+
+
+def _provider(provider: Diagnosis, versions: Sequence[Version], *, same: str, fixed: str) -> Iterator[RenderableType]:
+    """`same` and `fixed` are the first providers with the same reason and with the same fixes."""
     mark = Text("works", "green") if provider.works else Text("does not work", "red")
     head = Text.assemble((f"{provider.name:<{LABEL + 2}}", "bold"), mark)
     if provider.works:
-        return Text.assemble(head, (f", in {provider.precision}", "dim")) if provider.precision else head
+        yield Text.assemble(head, (f", in {provider.precision}", "dim")) if provider.precision else head
+        return
+    first = same == provider.name
+    yield head if first else Text.assemble(head, f", for the reason of {same}")
     rows = _grid(INDENT)
-    rows.add_row("why", Text(provider.problem or ""))
-    if provider.missing:
+    if first:
+        rows.add_row("why", Text(provider.problem or ""))
+    if first and provider.missing:
         relevant = [each for each in versions if each.library in {library.name for library in provider.libraries}]
         for version in relevant:
             rows.add_row(version.name, _version(version))
-    return Group(head, Padding(rows, (0, 0, 0, INDENT)), *map(_fix, provider.fixes))
+    if fixed != provider.name:
+        rows.add_row("to fix", Text(f"as {fixed}"))
+    if rows.row_count:
+        yield Padding(rows, (0, 0, 0, INDENT))
+    if fixed == provider.name:
+        yield from map(_fix, provider.fixes)
 
 
 def _version(version: Version) -> Text:

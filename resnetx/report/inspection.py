@@ -14,6 +14,7 @@ from rich.text import Text
 from resnetx.base.text import ELLIPSIS, file_size, printable
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo
 from resnetx.graph.inspection.macs import Shape
+from resnetx.report.console import LONGEST_NAME, WHOLE
 
 # Tables are cut after this many rows; --json has everything.
 MOST_TYPES = 12
@@ -73,7 +74,11 @@ def render_layers(inspection: Inspection, *, width: int) -> RenderableType:
 
 
 def shown(text: str, limit: int) -> str:
-    """Text from a file on one line: non-printable characters become `?`, and the middle of a long text is cut."""
+    """Text from a file on one line: non-printable characters become `?`, and the middle of a long text is cut.
+
+    Without a terminal, which limits the width, only what is no honest name is cut.
+    """
+    limit = max(limit, LONGEST_NAME) if WHOLE.get() else limit
     if len(text) > 2 * limit:
         text = text[:limit] + ELLIPSIS + text[-limit:]
     text = printable(text)

@@ -1,6 +1,8 @@
 """A verification as JUnit XML, which CI systems show: a suite for the file and one for each provider."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from xml.etree import ElementTree
 
 from resnetx.base.text import message
@@ -13,14 +15,17 @@ Case = tuple[str, str | None]
 
 
 def render_junit(result: Verification) -> str:
-    root = ElementTree.Element("testsuites", name="resnetx verify")
     fault = result.wrong_layer
     first = "" if fault is None else f"; the first wrong layer is {fault}"
+    suites = []
     if result.file is not None:
-        root.append(_suite(result.model, "file", _file_cases(result.file), first))
+        suites.append(_suite(result, "file", _file_cases(result.file), seconds=result.file.seconds, first=first))
     for verdict in result.verdicts:
-        name = f"{result.model} on {verdict.provider} ({verdict.precision})"
-        root.append(_suite(name, verdict.provider, _provider_cases(verdict), first))
+        name = f"{verdict.provider} ({verdict.precision})"
+        suites.append(_suite(result, name, _provider_cases(verdict), seconds=verdict.seconds, first=first))
+    suites += [_suite(result, each.provider, [("runs", each.reason)], kind="error") for each in result.not_run]
+    root = ElementTree.Element("testsuites", name="resnetx verify")
+    root.extend(suites)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -56,14 +61,40 @@ def _listed(problems: Sequence[str]) -> str | None:
     return "; ".join(problems[:3]) or None
 
 
-def _suite(name: str, kind: str, cases: Iterable[Case], first: str) -> ElementTree.Element:
-    rows = list(cases)
-    failures = sum(reason is not None for _, reason in rows)
-    suite = ElementTree.Element(
-        "testsuite", name=message(name), tests=str(len(rows)), failures=str(failures), errors="0", skipped="0"
-    )
-    for case, reason in rows:
-        element = ElementTree.SubElement(suite, "testcase", classname=message(f"resnetx.{kind}"), name=message(case))
+def _unique(cases: Iterable[Case]) -> list[Case]:
+    """CI systems know cases by their names, and a batch size may be run several times, with samples in other places."""
+    seen: Counter[str] = Counter()
+    named = []
+    for name, reason in cases:
+        seen[name] += 1
+        named.append((name if seen[name] == 1 else f"{name}, run {seen[name]} in another order", reason))
+    return named
+
+
+def _suite(
+    result: Verification,
+    name: str,
+    cases: Iterable[Case],
+    *,
+    seconds: float = 0.0,
+    first: str = "",
+    kind: str = "failure",
+) -> ElementTree.Element:
+    """`kind` is what a case with a reason is: a failure, or an error if it could not run."""
+    rows = _unique(cases)
+    count = str(sum(reason is not None for _, reason in rows))
+    counts = {"tests": str(len(rows)), "failures": "0", "errors": "0", "skipped": "0", f"{kind}s": count}
+    where = message(f"{result.model}: {name}")
+    suite = ElementTree.Element("testsuite", counts, name=where, time=f"{seconds:.3f}")
+    for number, (case, reason) in enumerate(rows):
+        element = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=message(f"resnetx.{Path(result.model).stem}.{name.partition(' ')[0]}"),
+            name=message(case),
+            # Cases are measured together, and readers of the file add up their times.
+            time=f"{0.0 if number else seconds:.3f}",
+        )
         if reason is not None:
-            ElementTree.SubElement(element, "failure", message=message(f"{reason}{first}"))
+            ElementTree.SubElement(element, kind, message=message(f"{reason}{first}"))
     return suite

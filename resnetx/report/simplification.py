@@ -49,9 +49,9 @@ def render_simplification(result: Simplification, *, source: Path, target: Path)
 
 def _table(before: GraphCounts, after: GraphCounts) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("nodes", overflow="fold", max_width=36)
+    table.add_column("nodes", overflow="fold")
     for heading in ("before", "after", "change"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, old, new in changed_types(before, after):
         table.add_row(Text(readable(name)), *_numbers(old, new))
     table.add_row("all nodes", *_numbers(before.total_nodes, after.total_nodes), style="bold")

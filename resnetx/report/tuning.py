@@ -57,16 +57,16 @@ def _trials(result: Tuning) -> Table:
 def _finalists(rows: list[FinalistRow]) -> Table:
     table = _table(
         "Finalists, in one interleaved run; * is the winner, = as fast within the intervals",
-        *(("", False), ("file", False), ("provider", False), ("thr", True), ("str", True), ("batch", True)),
-        *(("median\nms", True), ("95 % ci\nof median", True), ("img/s\nmedian", True), ("img/s\nmean", True)),
-        *(("top-1", True), ("dB", True), ("parity", False)),
+        *(("", False), ("file", False), ("provider", False), ("prec", False), ("thr", True), ("str", True)),
+        *(("batch", True), ("median\nms", True), ("95 % ci\nof median", True), ("img/s\nmedian", True)),
+        *(("img/s\nmean", True), ("top-1", True), ("dB", True), ("parity", False)),
     )
     for row in rows:
         each, summary, agreement = row.finalist.candidate, row.case.summary, row.finalist.agreement
         interval = summary.ci95_ms
         passed = row.case.parity is not None and row.case.parity.passed
         table.add_row(
-            *(row.mark, printable(each.file), each.provider),
+            *(row.mark, printable(each.file), each.provider, printable(row.case.effective_precision)),
             *(str(each.threads), str(each.streams), str(each.batch)),
             NOTHING if summary.median_ms is None else f"{summary.median_ms:.4g}",
             NOTHING if interval is None else f"{interval[0]:.4g}..{interval[1]:.4g}",

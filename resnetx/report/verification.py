@@ -1,11 +1,12 @@
 """A verification's result as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from resnetx.base.text import grouped
 from resnetx.verification.coverage_result import Coverage
 from resnetx.verification.float_agreement import FloatAgreement
 from resnetx.verification.layers import LayerParity
@@ -21,13 +22,64 @@ MOST_UNCOVERED = 3
 def render_verification(result: Verification, *, layers: bool = False) -> RenderableType:
     """The verdict: the file, a table for each provider, and with `layers` every layer that was compared."""
     head = Text.assemble((result.model, "bold"), f"  {result.architecture}")
-    parts: list[RenderableType] = [head, Text(f"against {result.reference}, {result.samples} samples", "dim")]
+    parts: list[RenderableType] = [head, Text(f"against {result.reference}, {_inputs(result)}", "dim")]
     if result.file is not None:
         parts += [Text(), *_file(result.file, layers=layers)]
+    owners = grouped((verdict.provider, note) for verdict in result.verdicts for note in verdict.notes)
     for verdict in result.verdicts:
-        parts += [Text(), *_provider(verdict, layers=layers)]
-    parts.append(Text("\nPASSED", "bold green") if result.passed else Text("\nFAILED", "bold red"))
+        notes = [note for note in verdict.notes if len(owners[note]) == 1]
+        parts += [Text(), *_provider(verdict, notes, layers=layers)]
+    shared = [f"{', '.join(names)}: {note}" for note, names in owners.items() if len(names) > 1]
+    parts += [Text(), *_lines(shared, "yellow")] if shared else []
+    for reason, names in grouped((each.provider, each.reason) for each in result.not_run).items():
+        parts += [Text(), Text.assemble((", ".join(names), "bold"), ("  NOT RUN", "bold red")), Text(reason, "red")]
+    style = "bold green" if result.passed else "bold red" if result.failed else "bold yellow"
+    parts.append(Text(f"\n{verdict_in_words(result)}", style))
     return Group(*parts)
+
+
+def verdict_in_words(result: Verification) -> str:
+    """PASSED, or what failed first, and by how much."""
+    absent = ", ".join(each.provider for each in result.not_run)
+    if result.failed:
+        return f"FAILED: {next(_failures(result))}{f'; {absent} could not run the file' if absent else ''}"
+    return f"NOT RUN on {absent}; the others passed" if absent else "PASSED"
+
+
+def _failures(result: Verification) -> Iterator[str]:
+    """What is wrong, in the order in which it shows: in the file, then on each provider."""
+    file = result.file
+    if file is not None:
+        yield from (f"the file: {difference}" for difference in (file.structure.differences if file.structure else ()))
+        yield from _failed_checks("the file in float64", file.parity)
+        yield from _failed_layer("the file", file.first_fault)
+        yield from (f"the card: {problem}" for problem in file.problems)
+    for verdict in result.verdicts:
+        yield from _failed_checks(f"{verdict.provider} in {verdict.precision}", verdict.parity)
+        yield from _failed_checks(f"{verdict.provider}, compared with the graph", verdict.graph)
+        if verdict.agreement is not None and verdict.agreement.reason:
+            yield f"{verdict.provider}, beside the float network: {verdict.agreement.reason}"
+        yield from _failed_layer(verdict.provider, verdict.first_fault)
+    yield "nothing was compared"
+
+
+def _failed_checks(where: str, parity: Parity | None) -> Iterator[str]:
+    for check in () if parity is None else parity.checks:
+        if not check.passed:
+            yield f"{where}: {check.output}, batch {check.batch}: {check.reason}"
+
+
+def _failed_layer(where: str, fault: LayerParity | None) -> Iterator[str]:
+    if fault is not None:
+        yield f"{where}: the layer {fault.name} is off by {fault.multiple:.3g} times the noise"
+
+
+def _inputs(result: Verification) -> str:
+    images = result.images
+    if images is None:
+        return f"{result.samples} samples"
+    left_out = "" if images.used == images.found else f", the first of {images.found:,} in the folder"
+    return f"on {images.used:,} photographs{left_out}"
 
 
 def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
@@ -52,12 +104,12 @@ def file_remarks(file: FileVerdict) -> list[Text]:
     ]
 
 
-def provider_remarks(verdict: ProviderVerdict) -> list[Text]:
+def provider_remarks(verdict: ProviderVerdict, notes: Sequence[str]) -> list[Text]:
     """What a provider's tables do not show, each in its colour."""
     return [
         *([] if verdict.agreement is None else _agreement(verdict.agreement)),
         *([] if verdict.deterministic else [Text("two runs of the same input differ in rounding", "yellow")]),
-        *_lines(verdict.notes, "yellow"),
+        *_lines(notes, "yellow"),
     ]
 
 
@@ -83,7 +135,7 @@ def _coverage(coverage: Coverage) -> list[Text]:
     return [*parts, *_lines([each.describe() for each in coverage.uncovered], "dim", most=MOST_UNCOVERED)]
 
 
-def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]:
+def _provider(verdict: ProviderVerdict, notes: Sequence[str], *, layers: bool) -> list[RenderableType]:
     placement = ", ".join(f"{count} nodes on {name}" for name, count in verdict.placement)
     parts: list[RenderableType] = [
         Text.assemble((verdict.provider, "bold"), f" in {verdict.precision}  ", (placement, "dim")),
@@ -92,7 +144,7 @@ def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]
     if verdict.graph is not None and not verdict.graph.passed:
         parts.append(Text("compared with the file's own graph in float64:"))
         parts += _checks(verdict.graph)
-    parts += provider_remarks(verdict)
+    parts += provider_remarks(verdict, notes)
     parts += _layers(verdict.layers, verdict.first_fault, shown=layers)
     return parts
 
@@ -117,13 +169,14 @@ def _checks(parity: Parity) -> list[RenderableType]:
     """One row for each output and batch size, that of the worst batch."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("output", overflow="fold")
-    for name in ("batch", "max error", "x PyTorch's", "SQNR dB", "cosine", "top-1", "top-5"):
+    for name in ("batch", "max error", "x noise", "SQNR dB", "cosine", "top-1", "top-5"):
         table.add_column(name, justify="right")
     table.add_column("")
     worst = worst_checks(parity)
     for check in worst:
         table.add_row(*_row(check))
-    reasons = [f"{check.output}, batch {check.batch}: {check.reason}" for check in worst if check.reason]
+    failed = grouped((f"{check.output}, batch {check.batch}", check.reason) for check in worst if check.reason)
+    reasons = [f"{'; '.join(names)}: {reason}" for reason, names in failed.items()]
     explained = sum(check.explained for check in parity.checks)
     ties = [f"{explained} elements differ because a rounding decides a tie"] if explained else []
     return [table, *_lines(reasons, "red"), *_lines(ties, "dim")]

@@ -13,6 +13,7 @@ from resnetx.base.text import readable
 from resnetx.base.vocabulary import AUTO
 from resnetx.errors import ResnetxError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.cudnn.provider import CudnnProvider
+from resnetx.runtime.fixes import unavailable
 from resnetx.runtime.openvino.provider import OpenVINOProvider
 from resnetx.runtime.ort.nvidia_providers import (
     CUDNN,
@@ -29,12 +30,10 @@ from resnetx.runtime.ort.tensorrt_cache import checked_engine_options
 from resnetx.runtime.pytorch.provider import TorchProvider
 from resnetx.runtime.runner import Engine, Opening, Provider, Runner, Source
 
-NVIDIA_DRIVER = "with an NVIDIA driver of 580 or newer"
 CUDA = ExecutionProvider(
     name="cuda",
     native="CUDAExecutionProvider",
     gpu=True,
-    install=f"pip install 'resnetx[cuda]' (CUDA 13, cuDNN 9), {NVIDIA_DRIVER}",
     extras=("cuda",),
     problem=cuda_problem,
     opens=(CUDNN,),
@@ -60,7 +59,6 @@ CATALOG: tuple[Provider, ...] = (
     ExecutionProvider(
         name="openvino-ep",
         native="OpenVINOExecutionProvider",
-        install="pip install 'resnetx[openvino-ep]', on a machine with an Intel processor",
         extras=("openvino-ep",),
         package="onnxruntime-ep-openvino",
         vendors=("Intel",),
@@ -81,16 +79,15 @@ CATALOG: tuple[Provider, ...] = (
         streams_key="NUM_STREAMS",
         moves_roundings=True,
     ),
-    OpenVINOProvider(name="openvino", install="pip install openvino", moves_roundings=True, streams_key="NUM_STREAMS"),
+    OpenVINOProvider(name="openvino", moves_roundings=True, streams_key="NUM_STREAMS"),
     CUDA,
-    CudnnProvider(name="cudnn", install=f"pip install torch (the build for CUDA 13), {NVIDIA_DRIVER}"),
+    CudnnProvider(name="cudnn"),
     ExecutionProvider(
         name="tensorrt",
         native="TensorrtExecutionProvider",
         gpu=True,
         builds_for_minutes=True,
         moves_roundings=True,
-        install=f"pip install 'resnetx[cuda,tensorrt]' (TensorRT 10, CUDA 13), {NVIDIA_DRIVER}",
         extras=("cuda", "tensorrt"),
         newest=(("tensorrt-cu13", 10),),
         links_driver=False,
@@ -113,10 +110,9 @@ CATALOG: tuple[Provider, ...] = (
         environment=((TF32_OVERRIDE, "0"),),
         keeps_engines=True,
     ),
-    TorchProvider(name="torch", install="pip install torch", baseline=True, times_layers=True),
+    TorchProvider(name="torch", baseline=True, times_layers=True),
     TorchProvider(
         name="torch-compile",
-        install="pip install torch, with a C++ compiler such as g++",
         compiled=True,
         compiles_each_batch=True,
     ),
@@ -144,9 +140,9 @@ def engine_of(provider: Provider) -> Engine:
     try:
         return _load_engine(provider)
     except ImportError as error:
-        raise RuntimeUnavailableError(
-            f"The library of the provider {provider.name} cannot be imported: {error}; to fix it: {provider.install}."
-        ) from error
+        imports = provider.engine != CPU.engine  # without ONNX Runtime nothing else works either
+        problem = f"its library cannot be imported: {error}"
+        raise unavailable(provider, problem, imports=imports) from error
 
 
 def _load_engine(provider: Provider) -> Engine:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from resnetx.errors import ResnetxError
+from resnetx.errors import ResnetxError, RuntimeUnavailableError
 from resnetx.runtime.runner import Engine, Opening
 
 CHANNELS, SIZE = 16, 8
@@ -51,6 +51,8 @@ def problem_with(engine: Engine) -> str | None:
     try:
         with closing(engine.open(one_convolution(), Opening())) as runner:
             right = survives(lambda array: runner.run({"x": array})["y"], EXACT_IN["bf16"])
+    except RuntimeUnavailableError as error:
+        return error.problem
     except ResnetxError as error:
         return str(error)
     return None if right else "a convolution that should return its input returns something else"

@@ -147,7 +147,6 @@ class Provider:
     engine: ClassVar[str]
 
     name: str
-    install: str
     needs_card: bool = False
     gpu: bool = False
     compiles_each_batch: bool = False

@@ -85,7 +85,7 @@ class FileMaker:
         return MadeFile(providers=list(providers))
 
     def _half(self, providers: Sequence[str], target: Path) -> MadeFile:
-        options = ConvertOptions(limits=self._options.limits)
+        options = ConvertOptions(limits=self._options.limits, force=True)
         result = convert_file(self._source, target, options, progress=self._within(target))
         problem = None if result.written else "in fp16 it does not agree with the source"
         return MadeFile(providers=list(providers), kept=len(result.kept), problem=problem)
@@ -100,6 +100,7 @@ class FileMaker:
                 target=preset,
                 evaluate=options.evaluate,
                 max_drop=options.max_drop,
+                force=True,
                 limits=options.limits,
             ),
             progress=self._within(target),

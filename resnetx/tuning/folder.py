@@ -9,6 +9,9 @@ from pathlib import Path
 
 from resnetx.base.files import write_whole
 from resnetx.base.locks import lock
+from resnetx.base.regular_file import read_limited
+from resnetx.base.text import readable
+from resnetx.base.validation import object_of, parse_json
 from resnetx.benchmark.plan import BenchModel
 from resnetx.errors import FileError, UsageError
 from resnetx.runtime.tuned_model import MODEL, SETTINGS, TunedModel
@@ -16,15 +19,19 @@ from resnetx.tuning.journal import JOURNAL
 from resnetx.tuning.result import Tuning
 
 CANDIDATES, RESULT, REPORT = "candidates", "tuning.json", "report.html"
+# Of a result, with all samples.
+MAX_BYTES = 2**30
 # What a search leaves in its folder, or works with there.
 OWN = {CANDIDATES, RESULT, REPORT, JOURNAL, MODEL, SETTINGS}
 
 
 @contextmanager
-def search_folder(folder: Path, source: Path) -> Iterator[Path]:
+def search_folder(folder: Path, source: Path, *, force: bool = False) -> Iterator[Path]:
     """The folder of the candidates, in `folder`, which no other search uses; removed when the search has ended."""
     candidates = folder / CANDIDATES
     _check_folder(folder, source)
+    if not force:
+        _check_result(folder, source)
     try:
         candidates.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
@@ -55,6 +62,22 @@ def _check_folder(folder: Path, source: Path) -> None:
         raise UsageError(f"{folder} has other files, such as {others[0][:60]!r}; give a folder of its own with -o.")
     if source.parent.resolve() == folder.resolve():
         raise UsageError(f"{source} is in the folder that would be written; give another one with -o.")
+
+
+def _check_result(folder: Path, source: Path) -> None:
+    """Refuse to replace what a search for another file found."""
+    if not (folder / RESULT).exists():
+        return
+    try:
+        result = parse_json(read_limited(folder / RESULT, MAX_BYTES, "the result of a search").decode())
+        found = str(object_of(result)["source"])
+    except (ValueError, KeyError, FileError):
+        found = "a file that its result does not name"
+    if Path(found).absolute() != source.absolute():
+        raise UsageError(
+            f"{folder} has what a search for {readable(found)} found, and {source} is another file. It was not "
+            "replaced: give another folder with -o, or replace it with --force."
+        )
 
 
 def write_result(result: Tuning, models: Mapping[str, BenchModel], folder: Path) -> None:

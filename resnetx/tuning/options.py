@@ -22,7 +22,8 @@ class TuneOptions:
     """What to search for; None is the default. `providers` restricts the search, by default to all that work here.
 
     With `calibrate`, as for `resnetx quantize`, INT8 files are tried too. `max_drop` is the share of samples whose best
-    class may change, `latency_bound_ms` the bound of the p95 latency. `duration_s` is that of each finalist.
+    class may change, `latency_bound_ms` the bound of the p95 latency. `duration_s` is that of each finalist. `force`:
+    replace what a search for another file found.
     """
 
     objective: Objective = "latency"
@@ -35,6 +36,7 @@ class TuneOptions:
     max_drop: float | None = None
     duration_s: float = DURATION_S
     restart: bool = False
+    force: bool = False
     limits: IsolationOptions = field(default_factory=IsolationOptions)
 
 

@@ -22,6 +22,7 @@ from resnetx.inputs.calibration import SYNTHETIC
 from resnetx.machine.facts import read_machine
 from resnetx.machine.threads import allowed_cpus, default_threads
 from resnetx.runtime.catalog import CATALOG, engine_of, find_provider, provider_names
+from resnetx.runtime.fixes import unavailable
 from resnetx.runtime.runner import Provider
 from resnetx.tuning.agreement_worker import CHILD, AgreementOrder, Agreements, RunnerOrder
 from resnetx.tuning.candidates import SOURCE, Candidate, Space, thread_counts
@@ -55,8 +56,9 @@ def tune_file(
     rows = _working(options.providers)
     batches = _batches(model, options)
     machine = read_machine().to_json()
-    wanted = asdict(replace(options, restart=False)) | {"digest": digest, "providers": [row.name for row in rows]}
-    with search_folder(folder, source) as candidates:
+    wanted = asdict(replace(options, restart=False, force=False))
+    wanted |= {"digest": digest, "providers": [row.name for row in rows]}
+    with search_folder(folder, source, force=options.force) as candidates:
         journal = Journal(folder, wanted, machine, restart=options.restart)
         maker = FileMaker(source, candidates, [row.name for row in rows], options, steps)
         made, models = maker.make(journal.entries.files, journal.keep_file)
@@ -81,12 +83,10 @@ def _working(asked: Sequence[str] | None) -> list[Provider]:
     if asked is not None:
         rows = [find_provider(name) for name in dict.fromkeys(provider_names(asked))]
         for row in rows:
-            problem = engine_of(row).why_not()
+            engine = engine_of(row)
+            problem = engine.why_not()
             if problem is not None:
-                raise RuntimeUnavailableError(
-                    f"The provider {row.name} was asked for, and it does not work here: {problem}. To fix it: "
-                    f"{row.install}; or leave it out."
-                )
+                raise unavailable(row, problem, [library for library, found in engine.libraries() if not found])
         return rows
     return [row for row in CATALOG if not row.needs_card and _works(row)]
 

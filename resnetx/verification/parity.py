@@ -177,11 +177,13 @@ def _failure(
         )
         return words if beyond.any() else None
     if found is not None and not found.sample <= allowed:
-        return f"its error is {found.sample:.3g} times PyTorch's own {precision} error, and {allowed:g} are allowed"
+        return (
+            f"its error is {found.sample:.3g} times the reference's own {precision} error, and {allowed:g} are allowed"
+        )
     if found is not None and not found.element <= found.allowed_element:
         return (
-            f"the error of its element {list(found.place)} is {found.element:.3g} times PyTorch's own {precision} "
-            f"error, and {found.allowed_element:.3g} are allowed"
+            f"the error of its element {list(found.place)} is {found.element:.3g} times the reference's own "
+            f"{precision} error, and {found.allowed_element:.3g} are allowed"
         )
     if precision == "int8" and metrics.sqnr_db < INT8_MIN_SQNR_DB:
         return f"its SQNR is {metrics.sqnr_db:.1f} dB, and {INT8_MIN_SQNR_DB:g} dB are required"
@@ -200,7 +202,7 @@ def judge_top_k(output: str, *, truth: np.ndarray, indices: np.ndarray, k: int, 
     best = -np.sort(-truth, axis=1)[:, :k]
     wrong = int((np.abs(np.take_along_axis(truth, indices, axis=1) - best) > tolerance).sum())
     if wrong:
-        return _refused(output, batch, f"{wrong} of its {indices.size} classes are not among PyTorch's {k} best")
+        return _refused(output, batch, f"{wrong} of its {indices.size} classes are not among the reference's {k} best")
     return Check(output=output, batch=batch, passed=True)
 
 

@@ -10,8 +10,24 @@ from resnetx.verification.layers import LayerParity, first_fault
 from resnetx.verification.parity import Parity, json_safe
 from resnetx.verification.structure.result import StructureComparison
 
-# Version 2 adds `file`, and `graph` and layers to every verdict.
-SCHEMA = "resnetx.verify/2"
+# Version 2 adds `file`, and `graph` and layers to every verdict; version 3 `not_run`, `images` and the seconds.
+SCHEMA = "resnetx.verify/3"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """How many of the user's photographs were verified on, and how many there are."""
+
+    used: int
+    found: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotRun:
+    """A provider that could not run the file, and why."""
+
+    provider: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +37,7 @@ class FileVerdict:
     `coverage` says which channels of the network no input reaches.
     `left_out` are nodes whose tensors were not compared, and why. `problems` are claims of the card that the file
     contradicts, `unshown` those that it can neither show nor contradict; `notes` say what could not be compared.
-    `wrong_layer` is the first that is wrong by its numbers, its weights or its place.
+    `wrong_layer` is the first that is wrong by its numbers, its weights or its place. `seconds` is what it took.
     """
 
     structure: StructureComparison | None = None
@@ -33,6 +49,7 @@ class FileVerdict:
     unshown: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     wrong_layer: str | None = None
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -49,7 +66,8 @@ class FileVerdict:
 class ProviderVerdict:
     """One provider: `parity` with the reference, and `graph` and `layers` with the file's own graph in float64.
 
-    `agreement` is that of an INT8 file with the float network. `notes` are remarks for the user.
+    `agreement` is that of an INT8 file with the float network. `notes` are remarks for the user, `seconds` what it
+    took.
     """
 
     provider: str
@@ -62,6 +80,7 @@ class ProviderVerdict:
     agreement: FloatAgreement | None = None
     layers: tuple[LayerParity, ...] = ()
     notes: tuple[str, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def passed(self) -> bool:
@@ -80,7 +99,11 @@ class ProviderVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """A file compared with its reference, on every requested provider. `file` is None if no network is known."""
+    """A file compared with its reference, on every requested provider.
+
+    `samples` is the number of runs of a sample. `file` is None if no network is known. `not_run` are the providers that
+    could not run it: without them, nothing is passed.
+    """
 
     model: str
     model_sha256: str
@@ -90,17 +113,26 @@ class Verification:
     samples: int
     file: FileVerdict | None
     verdicts: tuple[ProviderVerdict, ...]
+    not_run: tuple[NotRun, ...] = ()
+    images: Images | None = None
 
     @property
     def passed(self) -> bool:
-        file = self.file is None or self.file.passed
-        return file and bool(self.verdicts) and all(verdict.passed for verdict in self.verdicts)
+        return bool(self.verdicts) and not self.failed and not self.not_run
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that was compared is wrong, however many providers could not run."""
+        return not all(part.passed for part in self._parts)
 
     @property
     def wrong_layer(self) -> str | None:
         """The first wrong layer of the file or, if that is right, of a provider."""
-        parts = (*(() if self.file is None else (self.file,)), *self.verdicts)
-        return next((part.wrong_layer for part in parts if part.wrong_layer is not None), None)
+        return next((part.wrong_layer for part in self._parts if part.wrong_layer is not None), None)
+
+    @property
+    def _parts(self) -> tuple[FileVerdict | ProviderVerdict, ...]:
+        return (*(() if self.file is None else (self.file,)), *self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
         data = asdict(self)

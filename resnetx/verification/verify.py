@@ -1,10 +1,11 @@
 """Verifies a file: is it the network, does each provider compute it, and do its outputs agree with the reference?"""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -15,11 +16,12 @@ from resnetx.errors import UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.inputs.batch_dimension import batched_shape
-from resnetx.inputs.image_folder import read_images
+from resnetx.inputs.image_folder import image_paths, read_images
 from resnetx.inputs.random_feeds import FREE_SIZE
 from resnetx.inputs.sampling import Sampling, batch_sizes
 from resnetx.runtime.catalog import open_runner, provider_names, scoped_options
 from resnetx.runtime.runner import Runner
+from resnetx.verification.attempts import Attempts
 from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
 from resnetx.verification.parity import Tolerance
@@ -31,11 +33,12 @@ from resnetx.verification.references import (
     own_truth,
     torch_truth,
 )
-from resnetx.verification.result import Verification
+from resnetx.verification.result import Images, ProviderVerdict, Verification
 from resnetx.verification.verdicts import Verdicts
 
 # Reading, the reference, and the comparison with the network; then each provider is a step.
 STEPS = 3
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +67,32 @@ class VerifyOptions:
 
 
 def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ignore) -> Verification:
-    """Verify a file on every provider. An unavailable provider is an error; a wrong output is a result."""
+    """Verify a file on every provider. A wrong output is a result; so is a provider that cannot run the file.
+
+    It is an error if no provider can run it.
+    """
     sources = (options.module, options.weights, options.golden, options.reference)
     if sum(source is not None for source in sources) > 1:
         raise UsageError("Give one of --weights, --golden and --reference: there is one reference at a time.")
-    names = provider_names(options.providers)
+    names = list(dict.fromkeys(provider_names(options.providers)))
     scoped = scoped_options(options.provider_options, names)
     steps = Steps(progress, STEPS + len(names))
     steps.begin(f"reading {path}")
     file = read_onnx_file(path)
     card = read_card(file.model)
-    if isinstance(options.images, Path):
-        options = replace(options, images=read_images(options.images, card, path))
-    openers: list[Reopen] = [
-        partial(open_runner, provider=name, options=scoped[name], precision=options.session) for name in names
-    ]
-    runners = [opener(file.source) for opener in openers]
-    precisions = [options.precision or runner.effective_precision for runner in runners]
+    folder = options.images if isinstance(options.images, Path) else None
+    if folder is not None:
+        options = replace(options, images=read_images(folder, card, path))
+    attempts = Attempts()
+    opened: list[tuple[Reopen, Runner]] = []
+    for name in names:
+        opener = partial(open_runner, provider=name, options=scoped[name], precision=options.session)
+        with attempts.of(name):
+            opened.append((opener, opener(file.source)))
+    attempts.require_one(opened)
+    precisions = [options.precision or runner.effective_precision for _, runner in opened]
     steps.begin("computing the reference")
-    truth = reference_for(path, card, runners[0], options, precisions, model=file.model)
+    truth = reference_for(path, card, opened[0][1], options, precisions, model=file.model)
     verdicts = Verdicts(
         model=file.model,
         card=card,
@@ -92,11 +102,17 @@ def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ig
         inner=options.layers,
     )
     steps.begin("comparing the file with the network")
-    own = verdicts.file
-    providers = []
-    for runner, reopen, precision in zip(runners, openers, precisions, strict=True):
+    own, seconds = _timed(lambda: verdicts.file)
+    providers: list[ProviderVerdict] = []
+    for (reopen, runner), precision in zip(opened, precisions, strict=True):
         steps.begin(f"verifying on {runner.provider}")
-        providers.append(verdicts.provider(runner, reopen, precision))
+        with attempts.of(runner.provider):
+            verdict, took = _timed(lambda: verdicts.provider(runner, reopen, precision))  # noqa: B023  # called at once
+            providers.append(replace(verdict, seconds=took))
+    attempts.require_one(providers)
+    if own is not None:
+        own, took = _timed(lambda: verdicts.file_after(providers))
+        own = None if own is None else replace(own, seconds=seconds + took)
     return Verification(
         model=str(path),
         model_sha256=file.sha256,
@@ -104,9 +120,21 @@ def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ig
         reference=truth.description,
         seed=options.seed,
         samples=sum(len(samples) for _, samples in truth.samples.arrangement),
-        file=None if own is None else verdicts.file_after(providers),
+        file=own,
         verdicts=tuple(providers),
+        not_run=attempts.failed,
+        images=None if options.images is None else _counted(options.images, folder),
     )
+
+
+def _timed(compute: Callable[[], T]) -> tuple[T, float]:
+    begin = time.perf_counter()
+    return compute(), time.perf_counter() - begin
+
+
+def _counted(images: np.ndarray | Path, folder: Path | None) -> Images:
+    assert not isinstance(images, Path)
+    return Images(used=len(images), found=len(images) if folder is None else len(image_paths(folder)))
 
 
 def reference_for(

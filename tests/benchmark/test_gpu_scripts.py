@@ -41,7 +41,7 @@ def test_parity_knows_right_from_wrong(models: Path, tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "wrong.onnx")
     wrong = list(gpu_parity.rows(tmp_path / "wrong.onnx", ["cpu"], [1], paths))
     assert [row.as_expected for row in wrong] == [False, False]
-    assert "times PyTorch's own fp32 error, and 8 are allowed" in wrong[0].line()
+    assert "times the reference's own fp32 error, and 8 are allowed" in wrong[0].line()
 
 
 def test_images_get_more_channels_and_the_answer_stays(models: Path) -> None:

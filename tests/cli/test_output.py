@@ -30,14 +30,16 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-@pytest.mark.parametrize("arguments", ["--help", "export --help", "--version", "doctor --provider cpu --json"])
+@pytest.mark.parametrize("arguments", ["--help", "export --help", "--version", "doctor --provider cpu --json -"])
 def test_a_reader_that_leaves_is_no_error(arguments: str) -> None:
     done = shell(f"resnetx {arguments} | head -c 1")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.parametrize("arguments", ["--help", "--version", "doctor --provider cpu --json", "doctor --provider cpu"])
+@pytest.mark.parametrize(
+    "arguments", ["--help", "--version", "doctor --provider cpu --json -", "doctor --provider cpu"]
+)
 def test_output_that_cannot_be_written_is_an_error(arguments: str) -> None:
     done = shell(f"resnetx {arguments} > /dev/full")
     assert done.returncode == 2

@@ -14,17 +14,20 @@ import pytest
 from rich.console import Console
 
 from resnetx.cli.main import main
-from resnetx.doctor import checkup, fixes, trial_worker
+from resnetx.doctor import checkup, trial_worker
 from resnetx.doctor.checkup import Checkup, Diagnosis, Finding, Library, Version, examine
-from resnetx.doctor.fixes import Fix, Situation
-from resnetx.doctor.installed_runtimes import Wheel
-from resnetx.errors import FileError, UsageError
+from resnetx.errors import FileError, RuntimeUnavailableError, UsageError
 from resnetx.machine.facts import read_machine
 from resnetx.machine.gpus import DRIVER, Gpu
+from resnetx.report.console import plain_text
 from resnetx.report.doctor import render_checkup
+from resnetx.runtime import fixes
 from resnetx.runtime.catalog import BY_NAME, CATALOG, engine_of
+from resnetx.runtime.fixes import Fix, Situation
+from resnetx.runtime.installed_runtimes import Wheel
 from resnetx.runtime.ort import nvidia_versions
 from resnetx.runtime.ort.shared_libraries import provider_library
+from resnetx.tuning.tune import _working
 
 SAMPLE = Situation(
     wheels=(Wheel(name="onnxruntime-gpu", version="1.31.1"),),
@@ -113,7 +116,7 @@ def test_a_broken_runtime_is_a_diagnosis_and_not_a_crash(tmp_path: Path, body: s
     (tmp_path / "onnxruntime").mkdir()
     (tmp_path / "onnxruntime" / "__init__.py").write_text(body)
     ended = subprocess.run(
-        [sys.executable, "-m", "resnetx", "doctor", "--provider", "cpu", "--json"],
+        [sys.executable, "-m", "resnetx", "doctor", "--provider", "cpu", "--json", "-"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -279,6 +282,45 @@ def test_the_report_fits_80_columns_and_takes_no_markup_from_names() -> None:
     assert flat.endswith("NOT WORKING: tensorrt")
 
 
+def test_what_providers_have_in_common_is_said_once() -> None:
+    def diagnosis(name: str, problem: str, note: str) -> Diagnosis:
+        fixes = (Fix(command=None, note=note),)
+        return Diagnosis(name=name, works=False, precision=None, problem=problem, fixes=fixes, libraries=())
+
+    rows = (
+        diagnosis("cuda", "a library is missing", "buy a GPU"),
+        diagnosis("tensorrt", "a library is missing", "buy a GPU"),
+        diagnosis("cudnn", "there is no GPU", "buy a GPU"),
+    )
+    text = plain_text(lambda _: render_checkup(dataclasses.replace(worst_case(), providers=rows)))
+    assert text.count("a library is missing") == text.count("there is no GPU") == text.count("buy a GPU") == 1
+    assert "does not work, for the reason of cuda" in text and text.count("as cuda") == 2
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_errors_give_the_doctor_s_advice(name: str) -> None:
+    """Of each provider that does not work here, as the user of a command meets it."""
+    (provider,) = examine([name]).providers
+    if provider.works:
+        pytest.skip("it works here")
+    with pytest.raises(RuntimeUnavailableError) as caught:
+        _working([name])
+    for fix in provider.fixes:
+        assert (fix.command or fix.note or "") in str(caught.value)
+    assert str(caught.value).count("nothing to install") <= 1
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("nvidia", [True, False])
+def test_advice_is_in_words_and_never_twice(name: str, nvidia: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fixes, "has_nvidia_hardware", lambda: nvidia)
+    advice = fixes.advice_for(BY_NAME[name], fixes.NO_GPU)
+    assert advice and advice.count(fixes.NO_GPU) == 0 and not advice.endswith(".")
+    error = fixes.unavailable(BY_NAME[name], "it is broken")
+    assert error.problem == "it is broken" and error.reason.startswith("it is broken; ")
+    assert str(error) == f"The provider {name} was asked for, and it does not work here: {error.reason}."
+
+
 def test_a_long_command_stays_in_one_piece() -> None:
     long = "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
     for command in (long, "pip install torch"):
@@ -298,7 +340,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def test_exit_status_and_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(monkeypatch, "--provider", "cpu", "--json") == 0
+    assert run(monkeypatch, "--provider", "cpu", "--json", "-") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["schema"], result["passed"], result["asked"]) == ("resnetx.doctor/1", True, ["cpu"])
     assert result["machine"]["cores"] >= 1 and result["providers"][0]["precision"] == "fp32"

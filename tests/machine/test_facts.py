@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnetx.doctor import installed_runtimes
 from resnetx.machine import gpus
 from resnetx.machine.facts import (
     INSTRUCTION_SETS,
@@ -22,6 +21,7 @@ from resnetx.machine.facts import (
     read_turbo,
     usable_memory_mb,
 )
+from resnetx.runtime import installed_runtimes
 
 INTEL = """processor\t: 0
 vendor_id\t: GenuineIntel

@@ -111,7 +111,7 @@ def sample_parity(batch: int, *, passed: bool) -> Verdict:
             flips=0,
             unexplained_flips=0,
         ),
-        reason=None if passed else "its error is 412 times PyTorch's own fp32 error, and 8 are allowed",
+        reason=None if passed else "its error is 412 times the reference's own fp32 error, and 8 are allowed",
     )
     return Verdict(reference="PyTorch in float64", precision="fp32", checks=(check,))
 

@@ -6,14 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnetx.base.files import require_writable, whole_file
+from resnetx.base.files import require_writable
 from resnetx.base.isolation import PYTHON
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
 from resnetx.base.vocabulary import AUTO
+from resnetx.conversion.overwriting import require_target, whole_model
 from resnetx.conversion.quantization.messages import Quantized, QuantizeOrder
 from resnetx.conversion.quantization.ranges import METHODS
 from resnetx.errors import UsageError
+from resnetx.graph.card import read_card
 from resnetx.graph.quantization.presets import PRESETS
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.inputs.calibration import SAMPLES, SYNTHETIC
@@ -38,6 +40,7 @@ class QuantizeOptions:
     """`calibrate` is a folder of images, an .npz file, or `synthetic`; `max_drop` a share of samples, such as 0.005.
 
     `evaluate` is a folder with a folder for each class, or a CSV file; with it, the drop is that of labelled accuracy.
+    `force`: replace an existing file, whatever network it is of.
     """
 
     calibrate: str | Path | None = None
@@ -47,6 +50,7 @@ class QuantizeOptions:
     exclude: Sequence[str] = ()
     evaluate: Path | None = None
     max_drop: float | None = None
+    force: bool = False
     limits: IsolationOptions = field(default_factory=IsolationOptions)
 
 
@@ -89,12 +93,14 @@ def quantize_file(source: Path, target: Path, options: QuantizeOptions, *, progr
     steps = Steps(progress, STEPS + (options.max_drop is not None))
     steps.begin(f"reading {source}")
     file = read_onnx_file(source)
+    card = read_card(file.model)
+    require_target(target, card, force=options.force)
     provider = chosen if engine_of(find_provider(chosen)).why_not() is None else ALWAYS
     memory_mb = options.limits.memory_mb or memory_for([file, file], batch=COUNTED_BATCH, providers=[provider])
     timeout_s = options.limits.timeout_s or TIMES_A_VERIFICATION * time_for(
         file, batch=LARGEST_BATCH, providers=[provider]
     )
-    with whole_file(target) as temporary:
+    with whole_model(target, card, force=options.force) as temporary:
         order = QuantizeOrder(
             path=str(source.absolute()),
             out=str(temporary.absolute()),

@@ -130,7 +130,7 @@ def _provider_part(place: int, verdict: ProviderVerdict, reach: tuple[float, flo
         wrong_layers=sum(not layer.passed for layer in verdict.layers),
         first_fault=verdict.first_fault,
         left_out=[],
-        remarks=_coloured(provider_remarks(verdict)),
+        remarks=_coloured(provider_remarks(verdict, verdict.notes)),
     )
 
 

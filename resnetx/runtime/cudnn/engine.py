@@ -5,6 +5,7 @@ from pathlib import Path
 from resnetx.machine.gpus import has_nvidia_hardware
 from resnetx.runtime.convolution_probe import problem_with
 from resnetx.runtime.cudnn.provider import CudnnProvider
+from resnetx.runtime.fixes import NO_GPU
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
 
 
@@ -16,7 +17,7 @@ class Cudnn(Engine):
 
     def why_not(self) -> str | None:
         if has_nvidia_hardware() is False:  # `auto` asks on every machine, and PyTorch takes seconds to load
-            return "this machine has no NVIDIA GPU"
+            return NO_GPU
         return problem_with(self)
 
     def default_precision(self) -> str:

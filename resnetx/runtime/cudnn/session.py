@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from resnetx.base.precisions import coarsest
-from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.errors import GraphError, UsageError
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.runtime.cudnn.network import Network
 from resnetx.runtime.cudnn.provider import CudnnProvider
 from resnetx.runtime.file_boundary import batch_name, dimension, real_inputs
 from resnetx.runtime.file_precision import parse_graph, stored_precision
+from resnetx.runtime.fixes import unavailable
 from resnetx.runtime.pytorch.runner import DEVICES, allow_tf32, cuda_problem, process_settings
 from resnetx.runtime.runner import Call, Facts, Feeds, Opening, Runner, TensorInfo
 
@@ -130,9 +131,7 @@ def open_session(provider: CudnnProvider, source: Path | bytes, opening: Opening
     options = _options(provider, opening)
     problem = cuda_problem()
     if problem:
-        raise RuntimeUnavailableError(
-            f"The provider {provider.name} was requested, and {problem}; to fix it: {provider.install}."
-        )
+        raise unavailable(provider, problem)
     graph = read_onnx(source).graph if isinstance(source, Path) else parse_graph(source)
     device, tf32 = DEVICES["cuda"], options["tf32"] == "1"
     try:

@@ -10,11 +10,10 @@ import onnx
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.ort.device_session import DeviceSession, records_graph
 from resnetx.runtime.ort.profile import open_profiled
-from resnetx.runtime.ort.provider_probe import provider_precision, why_not
+from resnetx.runtime.ort.provider_probe import libraries_of, provider_precision, why_not
 from resnetx.runtime.ort.providers import CPU, ExecutionProvider
 from resnetx.runtime.ort.session import open_session
 from resnetx.runtime.ort.session_options import resolve_settings
-from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, provider_library
 from resnetx.runtime.ort.tensorrt_cache import with_engine_cache
 from resnetx.runtime.runner import Engine, Opening, Runner, Source
 
@@ -26,13 +25,7 @@ class OnnxRuntime(Engine):
         self._provider = provider
 
     def libraries(self) -> list[tuple[str, bool]]:
-        provider = self._provider
-        path = provider.library() if provider.library else provider_library(provider.name)
-        if path is None:
-            return []
-        # Libraries in the same folder are found through the library's own search path, not by name.
-        missing = {each for each in missing_libraries(path, provider.opens) if not (path.parent / each).is_file()}
-        return [(each, each not in missing) for each in (*needed_libraries(path), *provider.opens)]
+        return libraries_of(self._provider)
 
     def why_not(self) -> str | None:
         return why_not(self._provider)

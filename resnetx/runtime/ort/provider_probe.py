@@ -10,6 +10,7 @@ from resnetx.runtime.ort.native_session import OpeningError, open_native
 from resnetx.runtime.ort.node_placement import fallback_reason, placed_nodes
 from resnetx.runtime.ort.providers import ExecutionProvider
 from resnetx.runtime.ort.session_options import Settings, resolve_settings
+from resnetx.runtime.ort.shared_libraries import missing_libraries, needed_libraries, provider_library
 
 
 @cache
@@ -29,6 +30,16 @@ def why_not(provider: ExecutionProvider) -> str | None:
     except Exception as error:  # the runtime raises its own types, which share no base below Exception
         return f"it cannot run one convolution: {str(error).strip()[:300]}"
     return problem
+
+
+def libraries_of(provider: ExecutionProvider) -> list[tuple[str, bool]]:
+    """The shared libraries that the provider needs, and whether each can be loaded."""
+    path = provider.library() if provider.library else provider_library(provider.name)
+    if path is None:
+        return []
+    # Libraries in the same folder are found through the library's own search path, not by name.
+    missing = {each for each in missing_libraries(path, provider.opens) if not (path.parent / each).is_file()}
+    return [(each, each not in missing) for each in (*needed_libraries(path), *provider.opens)]
 
 
 def provider_precision(provider: ExecutionProvider, settings: Settings, reported: Mapping[str, str]) -> str:

@@ -78,7 +78,6 @@ class ExecutionProvider(Provider):
 CPU = ExecutionProvider(
     name="cpu",
     native="CPUExecutionProvider",
-    install="pip install --force-reinstall onnxruntime-gpu",
     problem=lambda: None,
     precision=lambda options: "fp32",
     native_options=None,

@@ -15,10 +15,11 @@ from resnetx.base.precisions import coarsest
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.runtime.file_boundary import batch_name
 from resnetx.runtime.file_precision import parse_graph, stored_precision
+from resnetx.runtime.fixes import advice_for
 from resnetx.runtime.ort.library import ort
 from resnetx.runtime.ort.native_session import OpeningError, first_line, open_native, quiet, refuse_configured_models
 from resnetx.runtime.ort.node_placement import count_placement, fallback_reason, placed_nodes
-from resnetx.runtime.ort.provider_probe import provider_precision, why_not
+from resnetx.runtime.ort.provider_probe import libraries_of, provider_precision, why_not
 from resnetx.runtime.ort.providers import CPU, ExecutionProvider
 from resnetx.runtime.ort.session_options import Settings, resolve_settings
 from resnetx.runtime.ort.tensorrt_cache import engine_origin, named_folders
@@ -96,7 +97,8 @@ def open_session(
     if reason and not opening.allow_fallback:
         raise RuntimeUnavailableError(
             f"The provider {provider.name} was requested, but it does not run the model: {reason}. "
-            "Choose another provider; there is no automatic fallback."
+            "Choose another provider; there is no automatic fallback.",
+            problem=reason,
         )
     if native is None:
         settings = replace(settings, native={})
@@ -127,7 +129,7 @@ def _open(
     """A session, and why it does not run on the provider; no session if the provider does not work."""
     problem = provider.problem()
     if problem:
-        return None, f"{problem}; to fix it: {provider.install}"
+        return None, _advised(provider, problem)
     try:
         native = open_native(provider, model, settings)
     except OpeningError as error:
@@ -136,13 +138,18 @@ def _open(
             raise UsageError(f"The provider {provider.name} refuses the option {refused[:80]!r}: {error}") from error
         problem = why_not(provider)
         if problem:
-            return None, f"{problem}; to fix it: {provider.install}"
+            return None, _advised(provider, problem)
         raise GraphError(f"ONNX Runtime could not load the model on {provider.name}: {error}") from error
     reason = fallback_reason(native, placed_nodes(native, provider), provider)
     if reason and provider.native not in native.get_providers():
         problem = why_not(provider)
-        reason = f"{reason}: {problem}; to fix it: {provider.install}" if problem else reason
+        reason = f"{reason}: {_advised(provider, problem)}" if problem else reason
     return native, reason
+
+
+def _advised(provider: ExecutionProvider, problem: str) -> str:
+    missing = [library for library, found in libraries_of(provider) if not found]
+    return f"{problem}; {advice_for(provider, problem, missing)}"
 
 
 def _notes(provider: ExecutionProvider, opening: Opening, computed: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from contextlib import closing
 import numpy as np
 import torch
 
-from resnetx.errors import ResnetxError
+from resnetx.errors import ResnetxError, RuntimeUnavailableError
 from resnetx.runtime.pytorch.profile import open_profiled
 from resnetx.runtime.pytorch.provider import TorchProvider
 from resnetx.runtime.pytorch.runner import open_torch
@@ -24,6 +24,8 @@ class PyTorch(Engine):
     def why_not(self) -> str | None:
         try:
             answer = self._convolved()
+        except RuntimeUnavailableError as error:
+            return error.problem
         except ResnetxError as error:
             return str(error)
         if not np.allclose(answer, FEED, rtol=1e-2):

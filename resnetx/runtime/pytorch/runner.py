@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
+from resnetx.errors import GraphError, UsageError
 from resnetx.machine.threads import default_threads
+from resnetx.runtime.fixes import unavailable
 from resnetx.runtime.pytorch.provider import TorchProvider
 from resnetx.runtime.runner import Call, Facts, Feeds, Opening, Runner
 
@@ -20,7 +21,6 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
 DEVICES = {name: torch.device(name) for name in ("cpu", "cuda")}
-CUDA_INSTALL = "install the build of PyTorch for CUDA 13, with an NVIDIA driver of 580 or newer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,7 @@ class TorchRunner(Runner):
     def __init__(
         self, module: nn.Module, provider: TorchProvider, options: TorchOptions, opening: Opening, begin: float
     ) -> None:
+        self._row = provider
         threads = opening.threads or default_threads()
         self._dtype = DTYPES[options.precision]
         self._layout = LAYOUTS[options.memory_format]
@@ -81,7 +82,6 @@ class TorchRunner(Runner):
         self._finish: Callable[[], object] = torch.cuda.synchronize if options.device == "cuda" else _nothing
         own = module.to(device=self._device, dtype=self._dtype).eval()
         own.to(memory_format=self._layout)  # type: ignore[call-overload]  # torch's stub lacks this form
-        self._compiled = provider.compiled
         self._call: Callable[..., Any] = own
         if provider.compiled:
             # A graph break would silently run a part of the network in Python: it is an error instead.
@@ -145,10 +145,10 @@ class TorchRunner(Runner):
 
     def _explain(self, error: Exception) -> NoReturn:
         message = next(iter(str(error).split("\n")), "").strip()[:300] or type(error).__name__
-        if self._compiled:
+        if self._row.compiled:
             problem = compile_problem()
             if problem:
-                raise RuntimeUnavailableError(f"The provider {self.provider} does not work here: {problem}") from error
+                raise unavailable(self._row, problem) from error
         raise GraphError(f"PyTorch could not run the model ({self.provider}): {message}") from error
 
     def _arrays(self, results: Sequence[Tensor]) -> dict[str, np.ndarray]:
@@ -171,9 +171,7 @@ def torch_options(provider: TorchProvider, opening: Opening) -> TorchOptions:
     options = TorchOptions.parse(own | dict(opening.options), provider=provider)
     problem = cuda_problem() if options.device == "cuda" else None
     if problem:
-        raise RuntimeUnavailableError(
-            f"The provider {provider.name} was asked to run on CUDA, and {problem}; to fix it: {CUDA_INSTALL}."
-        )
+        raise unavailable(replace(provider, gpu=True), problem)
     return options
 
 

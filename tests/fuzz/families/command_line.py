@@ -101,8 +101,8 @@ OPTIONS = {
         *("-o", "--objective", "--batch", "--provider", "--threads", "--latency-bound", "--calibrate", "--evaluate"),
         *("--max-drop", "--duration", "--timeout", "--memory-mb", "--json"),
     ),
-    "inspect": ("--input-shape",),
-    "doctor": ("--provider",),
+    "inspect": ("--input-shape", "--json"),
+    "doctor": ("--provider", "--json"),
 }
 
 
@@ -180,7 +180,7 @@ def targets(setting: Setting) -> list[str]:
         ),
         *("out/link", "out/null", "out/circle", "out/full", "out/folder", "out/hard", "out/soft", "out/pipe", "out/r"),
         *("old.json", "./new.json", "out/../old.json", "out/no/r", "/proc/version", "out/" + "x" * 300, "out/r\x1b[2J"),
-        *("out/R", "out/./r", "out/\udcff", "/", ".", "..", "out/new.json/x", "out/" + "ü" * 120),
+        *("-", "out/R", "out/./r", "out/\udcff", "/", ".", "..", "out/new.json/x", "out/" + "ü" * 120),
     )
     setting.stdout = rng.choice([None, None, "/dev/null", "/dev/full"])
     chosen = [part for option in ("--json", "--markdown") for part in (option, rng.choice(places)) if rng.random() < 2]

@@ -34,7 +34,7 @@ def run(setting: Setting, model: onnx.ModelProto | bytes, *, only: tuple[str, ..
     command = setting.rng.choice(only or ("inspect", "inspect", "verify", "golden", "simplify", "convert", "quantize"))
     match command:
         case "inspect":
-            return ["inspect", path, *setting.rng.choice([[], ["--json"], ["--layers"]])]
+            return ["inspect", path, *setting.rng.choice([[], ["--json", "-"], ["--layers"]])]
         case "golden":
             return ["verify", path, "--golden", str(setting.corpus.golden)]
         case "verify":

@@ -437,7 +437,7 @@ def test_the_command_prints_json_and_nothing_else(
     path = tmp_path / "m.onnx"
     model = graph([conv()], [weight("w", 4, 3, 3, 3)], shape=("n", 3, "h", "w_"))
     onnx.save(model, path, save_as_external_data=True, location="m.data", size_threshold=0)
-    assert run(monkeypatch, path, "--json", "--input-shape", "1x3x8x8") == 0
+    assert run(monkeypatch, path, "--json", "-", "--input-shape", "1x3x8x8") == 0
     data = json.loads(capsys.readouterr().out)
     assert data["macs"] == CONV_MACS
     assert data["file_bytes"] == sum(item.stat().st_size for item in tmp_path.iterdir())

@@ -1,11 +1,13 @@
-"""Fixes for providers that do not work: commands where possible."""
+"""Fixes for providers that do not work, commands where possible: the one source for errors and for the doctor."""
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resnetx.doctor.installed_runtimes import GPU_WHEEL, PLAIN_WHEEL, Wheel, right_wheel
-from resnetx.machine.gpus import DRIVER
+from resnetx.errors import RuntimeUnavailableError
+from resnetx.machine.facts import Machine, read_machine
+from resnetx.machine.gpus import DRIVER, has_nvidia_hardware
+from resnetx.runtime.installed_runtimes import GPU_WHEEL, PLAIN_WHEEL, Wheel, right_wheel, runtime_wheels
 from resnetx.runtime.runner import Provider
 
 CONFIGURED_BY_MODELS = "ORT_LOAD_CONFIG_FROM_MODEL"
@@ -19,7 +21,7 @@ class Fix:
     note: str | None = None
 
 
-NO_GPU = Fix(command=None, note="nothing to install: this machine has no NVIDIA GPU")
+NO_GPU = "this machine has no NVIDIA GPU"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,36 @@ class Situation:
     driver: bool
 
 
+def situation(machine: Machine, *, imports: bool = True) -> Situation:
+    """What is installed in this environment, on this machine."""
+    return Situation(
+        wheels=runtime_wheels(),
+        imports=imports,
+        versions=machine.versions,
+        vendor=machine.vendor,
+        architecture=machine.architecture,
+        nvidia=True if machine.gpus else has_nvidia_hardware(),
+        driver=bool(machine.gpus),
+    )
+
+
+def advice_for(provider: Provider, problem: str, missing: Sequence[str] = (), *, imports: bool = True) -> str:
+    """The fixes in words, for an error in the process that needed the provider."""
+    fixes = fixes_for(provider, problem, missing, situation(read_machine(), imports=imports))
+    commands = [fix.command + (f" ({fix.note})" if fix.note else "") for fix in fixes if fix.command]
+    notes = [fix.note for fix in fixes if fix.note and not fix.command]
+    return "; ".join([*([f"to fix it: {', then '.join(commands)}"] if commands else []), *notes])
+
+
+def unavailable(
+    provider: Provider, problem: str, missing: Sequence[str] = (), *, imports: bool = True
+) -> RuntimeUnavailableError:
+    """The error for a provider that does not work here, with the doctor's advice."""
+    advice = advice_for(provider, problem, missing, imports=imports)
+    message = f"The provider {provider.name} was asked for, and it does not work here: {problem}; {advice}."
+    return RuntimeUnavailableError(message, problem=problem, advice=advice)
+
+
 def fixes_for(provider: Provider, problem: str, missing: Sequence[str], at: Situation) -> tuple[Fix, ...]:
     """The fixes for the provider, in order; `missing` are the libraries that it lacks."""
     # Without ONNX Runtime nothing works here; with two packages of it, other engines still do.
@@ -43,7 +75,7 @@ def fixes_for(provider: Provider, problem: str, missing: Sequence[str], at: Situ
     if not at.imports or (len(at.wheels) != 1 and not other_engine):
         return (repair_runtime(at.wheels),)
     if other_engine:
-        return _engine_fixes(provider, at)
+        return _engine_fixes(provider, problem, at)
     if provider.package:
         return _plugin_fixes(provider.package, provider, at)
     if provider.gpu:
@@ -58,9 +90,13 @@ def repair_runtime(wheels: Sequence[Wheel]) -> Fix:
     return Fix(command=f"{remove}pip install {right_wheel()}")
 
 
-def _engine_fixes(provider: Provider, at: Situation) -> tuple[Fix, ...]:
+def _no_gpu(problem: str) -> Fix:
+    return Fix(command=None, note="nothing to install" if NO_GPU in problem else f"nothing to install: {NO_GPU}")
+
+
+def _engine_fixes(provider: Provider, problem: str, at: Situation) -> tuple[Fix, ...]:
     if provider.gpu and at.nvidia is False:
-        return (NO_GPU,)
+        return (_no_gpu(problem),)
     if provider.package not in at.versions:
         return (Fix(command=f"pip install {provider.package}"),)
     if provider.gpu:
@@ -84,7 +120,7 @@ def _gpu_fixes(provider: Provider, problem: str, missing: Sequence[str], at: Sit
     if right_wheel() != GPU_WHEEL:
         return (Fix(command=None, note="nothing to install: ONNX Runtime has no GPU build for this platform"),)
     if at.nvidia is False:
-        return (NO_GPU,)
+        return (_no_gpu(problem),)
     fixes = [repair_runtime(at.wheels)] if at.wheels[0].name == PLAIN_WHEEL else []
     if fixes or any(library != DRIVER for library in missing):
         too_new = [(name, major) for name, major in provider.newest if _major(at.versions.get(name)) > major]
