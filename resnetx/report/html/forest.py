@@ -7,7 +7,8 @@ from markupsafe import Markup
 from resnetx.base.text import shorten
 from resnetx.benchmark.comparison.compare import ComparedRow, Comparison
 from resnetx.report.comparison import change_in_words, interval_in_words
-from resnetx.report.html.drawing import WIDTH, Scale, element, in_parts, interval, path, svg, text
+from resnetx.report.html.drawing import WIDTH, Scale, in_parts, interval, path, svg, text
+from resnetx.report.html.markup import element
 
 # Ratios of new to old time at which a line may stand.
 TICKS = (0.1, 0.2, 0.33, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -40,9 +41,9 @@ def _axis(comparison: Comparison) -> Scale:
 
 def _chart(name: str, rows: Sequence[ComparedRow], axis: Scale, limit: float) -> Markup:
     bottom = LINE * len(rows) + 4
-    ticks = [tick for tick in TICKS if axis.low <= tick <= axis.high]
+    ticks = _ticks(axis)
     parts = [path("grid", f"M{axis.at(tick):g},2V{bottom}") for tick in ticks]
-    parts += _tick_labels(ticks, axis, bottom + 16)
+    parts += [text(_label_place(tick, axis), bottom + 16, _tick_label(tick), "middle") for tick in ticks]
     parts.append(path("zero", f"M{axis.at(1):g},2V{bottom}"))
     if axis.low <= limit <= axis.high:
         parts.append(path("limit", f"M{axis.at(limit):g},2V{bottom}"))
@@ -53,17 +54,22 @@ def _chart(name: str, rows: Sequence[ComparedRow], axis: Scale, limit: float) ->
     return svg(name, bottom + 42, "New time over old time", alt, parts)
 
 
-def _tick_labels(ticks: Sequence[float], axis: Scale, y: float) -> list[Markup]:
-    """Those that have room, from the middle outwards."""
-    parts: list[Markup] = []
-    taken: list[float] = []
-    for tick in sorted(ticks, key=lambda tick: (tick != 1.0, max(tick, 1 / tick))):
-        place = min(max(axis.at(tick), LEFT + 14), RIGHT - 14)
-        if all(abs(place - other) >= 44 for other in taken):
-            taken.append(place)
-            words = "0" if tick == 1.0 else f"x{tick:g}" if tick >= 2 else f"{100 * (tick - 1):+.0f} %"
-            parts.append(text(place, y, words, "middle"))
-    return parts
+def _ticks(axis: Scale) -> list[float]:
+    """Those whose labels have room, from the middle outwards."""
+    found: list[float] = []
+    for tick in sorted(TICKS, key=lambda tick: max(tick, 1 / tick)):
+        place = _label_place(tick, axis)
+        if axis.low <= tick <= axis.high and all(abs(place - _label_place(other, axis)) >= 44 for other in found):
+            found.append(tick)
+    return found
+
+
+def _label_place(tick: float, axis: Scale) -> float:
+    return min(max(axis.at(tick), LEFT + 14), RIGHT - 14)
+
+
+def _tick_label(tick: float) -> str:
+    return "0" if tick == 1.0 else f"x{tick:g}" if tick >= 2 else f"{100 * (tick - 1):+.0f} %"
 
 
 def _row(row: ComparedRow, top: float, axis: Scale) -> list[Markup]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from resnetx.base.text import shorten
-from resnetx.report.html.drawing import WIDTH, Scale, element, log_ticks, path, rows_grid, svg, text
-from resnetx.report.html.markup import number
+from resnetx.report.html.drawing import WIDTH, Scale, log_ticks, path, rows_grid, svg, text
+from resnetx.report.html.markup import element, number
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import MAX_MULTIPLE
 

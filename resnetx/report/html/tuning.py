@@ -66,7 +66,7 @@ def pareto_chart(rows: list[FinalistRow]) -> Markup | None:
     ]
     if len(known) < 2:
         return None
-    across_ticks, up_ticks = (nice_ticks(max(figures[which] for figures in known)) for which in (1, 2))
+    across_ticks, up_ticks = nice_ticks(max(ms for _, ms, _ in known)), nice_ticks(max(rate for *_, rate in known))
     across = Scale(low=0, high=across_ticks[-1], start=LEFT, end=RIGHT)
     up = Scale(low=0, high=up_ticks[-1], start=BOTTOM, end=TOP)
     parts = [*rows_grid(up_ticks, up, LEFT, RIGHT), *columns_grid(across_ticks, across, BOTTOM, BOTTOM + 4)]

@@ -141,9 +141,9 @@ def _summary(parity: Parity | None, layers: Sequence[LayerParity]) -> list[tuple
     top1 = [check.metrics.top1 for check in checks if check.metrics and check.metrics.top1 is not None]
     good = sum(layer.passed for layer in layers)
     return [
-        *([("times PyTorch's error", _counted(max(multiples)))] if multiples else []),
+        *([("× PyTorch's error", _counted(max(multiples)))] if multiples else []),
         *([("top-1 agreement", f"{100 * min(top1):.4g} %")] if top1 else []),
-        *([("layers within the noise", f"{good} of {len(layers)}")] if layers else []),
+        *([("right layers", f"{good} of {len(layers)}")] if layers else []),
     ]
 
 
