@@ -53,6 +53,7 @@ class LiveView:
         if event.detail is not None:
             parts.append(Text(f"  {readable(event.detail)}"))
         if event.share is not None:
-            parts.append(ProgressBar(total=1.0, completed=min(max(event.share, 0.0), 1.0), width=BAR_WIDTH))
+            # The text ends the line of the bar.
+            parts += [ProgressBar(total=1.0, completed=min(max(event.share, 0.0), 1.0), width=BAR_WIDTH), Text()]
         # Last, because a terminal that is too small for all cuts off the end.
         return Group(*parts, *([self._table] if self._table is not None else []))
