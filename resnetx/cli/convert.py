@@ -35,7 +35,8 @@ def convert(
     The file first runs on samples of every kind. A layer that writes or reads a tensor that comes within a factor of
     two of the largest float16 stays in float32.
 
-    Exit status: 0 OUT was written; 1 it disagrees with the original, and was not written; 2 the command could not run.
+    Exit status: 0 OUT was written; 1 it disagrees with the original, and was not written; 2 the command could not run,
+    or nothing could be proven.
     """
     import json
 
@@ -59,4 +60,4 @@ def convert(
     if json_file:
         write_whole(json_file, json.dumps(result.to_json(), indent=2) + "\n")
     console().print(render_conversion(result))
-    raise typer.Exit(0 if result.written else 1)
+    raise typer.Exit(0 if result.written else 2 if result.verification.agrees else 1)

@@ -99,7 +99,7 @@ def export(
     """Export a ResNet to one self-contained ONNX file, verified against PyTorch.
 
     Exit status: 0 the file was written and verified; 1 it disagrees with PyTorch and was not written; 2 the export
-    could not run.
+    could not run, or nothing could be proven.
     """
     from resnetx.base.files import write_whole
     from resnetx.cli.files import check_files
@@ -148,4 +148,4 @@ def export(
     if json_file:
         write_whole(json_file, export_json(result))
     console().print(render_export(result))
-    raise typer.Exit(0 if result.passed else 1)
+    raise typer.Exit(0 if result.passed else 2 if result.agrees else 1)

@@ -69,12 +69,12 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, step: S
         temporary.write_bytes(data)
         against = VerifyOptions(reference=source, images=options.images)
         verification = verify_isolated(temporary, against, options.limits, step=step)
-        if not verification.passed:
+        if not verification.usable:
             temporary.unlink()
     return Conversion(
         source=source,
         target=target,
-        written=verification.passed,
+        written=verification.usable,
         kept=reasons,
         undefined=tuple(ranges.undefined),
         samples=ranges.samples,

@@ -1,6 +1,6 @@
 """A verification's result as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -26,8 +26,16 @@ def render_verification(result: Verification, *, layers: bool = False) -> Render
         parts += [Text(), *_file(result.file, layers=layers)]
     for verdict in result.verdicts:
         parts += [Text(), *_provider(verdict, layers=layers)]
-    parts.append(Text("\nPASSED", "bold green") if result.passed else Text("\nFAILED", "bold red"))
-    return Group(*parts)
+    remarks = _lines(result.remarks, "yellow")
+    return Group(*parts, *([Text(), *remarks] if remarks else []), Text(), _ending(result))
+
+
+def _ending(result: Verification) -> Text:
+    if not result.agrees:
+        return Text("FAILED", "bold red")
+    if result.unproven is not None:
+        return Text(f"NOTHING COULD BE PROVEN: {result.unproven}", "bold yellow")
+    return Text("PASSED", "bold green")
 
 
 def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
@@ -41,10 +49,7 @@ def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
     parts += _lines([f"the file cannot show {claim}" for claim in file.unshown], "dim", most=MOST_UNCOVERED)
     if file.coverage is not None:
         parts += _coverage(file.coverage)
-    parts += _layers(file.layers, file.first_fault, shown=layers)
-    if layers and file.left_out:
-        parts.append(Text(f"{len(file.left_out)} nodes were left out: {', '.join(file.left_out)}", "dim"))
-    return parts
+    return [*parts, *_layers(file, shown=layers)]
 
 
 def _structure(structure: StructureComparison) -> list[RenderableType]:
@@ -85,8 +90,7 @@ def _provider(verdict: ProviderVerdict, *, layers: bool) -> list[RenderableType]
     if not verdict.deterministic:
         parts.append(Text("two runs of the same input differ in rounding", "yellow"))
     parts += _lines(verdict.notes, "yellow")
-    parts += _layers(verdict.layers, verdict.first_fault, shown=layers)
-    return parts
+    return [*parts, *_layers(verdict, shown=layers)]
 
 
 def _agreement(found: FloatAgreement) -> list[RenderableType]:
@@ -153,17 +157,26 @@ def _lines(sentences: Sequence[str], style: str, *, most: int = MOST_LINES) -> l
     return [*lines, Text(f"and {len(sentences) - most} more", style)] if len(sentences) > most else lines
 
 
-def _layers(layers: Sequence[LayerParity], fault: LayerParity | None, *, shown: bool) -> list[RenderableType]:
-    if not layers:
+def _layers(verdict: FileVerdict | ProviderVerdict, *, shown: bool) -> list[RenderableType]:
+    layers, left_out, fault = verdict.layers, verdict.left_out, verdict.first_fault
+    if not layers and not left_out:
         return []
-    parts: list[RenderableType] = [Text(), _table(layers)] if shown else []
-    if fault is None:
-        return [*parts, Text(f"{len(layers)} layers stay within the noise floor", "green")]
-    name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
-    return [*parts, Text(f"the first wrong layer is {name} ({fault.multiple:.3g} times the noise)", "bold red")]
+    parts: list[RenderableType] = [Text(), _table(layers, left_out)] if shown else []
+    verb = "is" if len(left_out) == 1 else "are"
+    others = f"; {len(left_out)} {verb} not comparable" if left_out else ""
+    if fault is not None:
+        name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
+        words = f"the first wrong layer is {name} ({fault.multiple:.3g} times the noise){others}"
+        return [*parts, Text(words, "bold red")]
+    if len(left_out) > len(layers):
+        count = len(layers) + len(left_out)
+        words = f"only {len(layers)} of {count} layers are comparable; they stay within the noise floor"
+        few = f"none of {count} layers is comparable" if not layers else words
+        return [*parts, Text(f"{few}: the other nodes compute no tensor of the reference", "yellow")]
+    return [*parts, Text(f"{len(layers)} layers stay within the noise floor{others}", "green")]
 
 
-def _table(layers: Sequence[LayerParity]) -> Table:
+def _table(layers: Sequence[LayerParity], left_out: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("layer", overflow="fold")
     table.add_column("original name", overflow="fold")
@@ -175,4 +188,6 @@ def _table(layers: Sequence[LayerParity]) -> Table:
         mark = Text("ok", "green") if layer.passed else Text("FAILED", "bold red")
         original = Text(layer.original or "", "dim")
         table.add_row(Text(layer.name), original, layer.op, f"{layer.error:.1e}", f"{layer.multiple:.3g}", mark)
+    for name in left_out:
+        table.add_row(Text(name), "", "", "", "", Text("not comparable", "yellow"))
     return table

@@ -21,6 +21,7 @@ from resnetx.runtime.catalog import open_runner, provider_names, scoped_options
 from resnetx.runtime.runner import Runner
 from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
+from resnetx.verification.movement import movements, remarks, why_nothing_is_proven
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.references import (
     Truth,
@@ -94,6 +95,7 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
     for runner, reopen, precision in zip(runners, openers, precisions, strict=True):
         step(f"verifying on {runner.provider}")
         providers.append(verdicts.provider(runner, reopen, precision))
+    moving = movements(truth.samples, truth.outputs, tolerance=options.tolerance)
     return Verification(
         model=str(path),
         model_sha256=file.sha256,
@@ -103,6 +105,8 @@ def verify_file(path: Path, options: VerifyOptions, *, step: Step = lambda _: No
         samples=sum(len(samples) for _, samples in truth.samples.arrangement),
         file=None if own is None else verdicts.file_after(providers),
         verdicts=tuple(providers),
+        unproven=why_nothing_is_proven(moving, tolerance=options.tolerance),
+        remarks=remarks(moving, file.model),
     )
 
 
