@@ -48,6 +48,7 @@ from resnetx.runtime.runner import Feeds, Opening, Runner, Source, TensorInfo
 from resnetx.verification.checks import run_batches
 from resnetx.verification.golden import read_golden
 from resnetx.verification.judge import HiddenLogits, file_logits, judge
+from resnetx.verification.movement import movements, why_nothing_is_proven
 from resnetx.verification.references import Truth
 
 Opener = Callable[[CaseOrder, ModelCard | None], Runner]
@@ -156,6 +157,10 @@ class Worker:
         parity, _, _ = judge(
             self._runner, truth, self._card, precision=precision, hidden_logits=self._hidden_logits, run=self._run()
         )
+        unproven = why_nothing_is_proven(movements(truth.samples, truth.outputs)) if parity.passed else None
+        if unproven is not None:
+            reason = f"nothing could be proven: {unproven}"
+            return Verified(verdict=Verdict(reference=reference, precision=precision, reason=reason))
         return Verified(verdict=Verdict(reference=reference, precision=precision, checks=parity.checks))
 
     def _run(self) -> Callable[[Feeds], dict[str, np.ndarray]]:

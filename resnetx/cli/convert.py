@@ -37,7 +37,8 @@ def convert(
     The file first runs on samples of every kind. A layer that writes or reads a tensor that comes within a factor of
     two of the largest float16 stays in float32.
 
-    Exit status: 0 OUT was written; 1 it disagrees with the original, and was not written; 2 the command could not run.
+    Exit status: 0 OUT was written; 1 it disagrees with the original, and was not written; 2 the command could not run,
+    or nothing could be proven.
     """
     import json
 
@@ -61,4 +62,4 @@ def convert(
         result = convert_file(source, target, options, progress=watch.progress)
     write_report(json_file, lambda: json.dumps(result.to_json(), indent=2) + "\n")
     show(lambda _: render_conversion(result), reports=[json_file])
-    raise typer.Exit(0 if result.written else 1)
+    raise typer.Exit(0 if result.written else 2 if result.verification.agrees else 1)

@@ -112,7 +112,7 @@ def export(
     """Export a ResNet to one self-contained ONNX file, verified against PyTorch.
 
     Exit status: 0 the file was written and verified; 1 it disagrees with PyTorch and was not written; 2 the export
-    could not run.
+    could not run, or nothing could be proven.
     """
     from resnetx.base.optional_torch import require_torch
     from resnetx.cli.files import check_files
@@ -167,4 +167,4 @@ def export(
         result = export_subject(subject, path, options, steps=steps)
     write_report(json_file, lambda: export_json(result))
     show(lambda _: render_export(result), reports=[json_file])
-    raise typer.Exit(0 if result.passed else 1)
+    raise typer.Exit(0 if result.passed else 2 if result.agrees else 1)

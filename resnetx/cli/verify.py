@@ -85,7 +85,8 @@ def verify(
     of them pass. A provider that cannot run the file is shown with the reason, and the others are verified.
 
     Exit status: 0 the file passes on every provider; 1 it fails on one, or is not the network; 2 the verification could
-    not run, or a provider could not run the file and all others pass.
+    not run, a provider could not run the file and all others pass, or nothing could be proven, because no output of
+    the reference depends on the inputs.
     """
     import json
 

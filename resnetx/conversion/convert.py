@@ -75,12 +75,12 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
         against = VerifyOptions(reference=source, images=options.images)
         steps.begin(f"verifying against {source}")
         verification = verify_isolated(temporary, against, options.limits, progress=steps.within)
-        if not verification.passed:
+        if not verification.usable:
             temporary.unlink()
     return Conversion(
         source=source,
         target=target,
-        written=verification.passed,
+        written=verification.usable,
         kept=reasons,
         undefined=tuple(ranges.undefined),
         samples=ranges.samples,

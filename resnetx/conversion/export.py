@@ -29,8 +29,9 @@ from resnetx.runtime.catalog import open_runner
 from resnetx.runtime.ort.engine import newest_opset
 from resnetx.runtime.runner import Runner
 from resnetx.verification.golden import Golden, GoldenAbout, GoldenLayers, write_golden
+from resnetx.verification.movement import movements, why_nothing_is_proven
 from resnetx.verification.references import Truth, deployed_truth, module_truth, with_precision
-from resnetx.verification.result import FileVerdict, ProviderVerdict
+from resnetx.verification.result import FileVerdict, ProviderVerdict, shows_anything
 from resnetx.verification.runtime_check import GraphAnswers
 from resnetx.verification.structure.module_structure import parameter_sketch
 from resnetx.verification.verdicts import Verdicts
@@ -101,17 +102,17 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
     with whole_model(path, card, force=options.force) as temporary:
         data = model.SerializeToString(deterministic=True)
         temporary.write_bytes(data)
-        own, verdict = None, None
+        own, verdict, unproven = None, None, None
         if options.verify or options.golden:
             steps.begin("verifying against PyTorch in float64")
-            own, verdict = _verify(temporary, model, checked, options)
+            own, verdict, unproven = _verify(temporary, model, checked, options)
             suffix = parity_suffix(verdict.parity.to_json())
             data += suffix
             with temporary.open("ab") as stream:
                 stream.write(suffix)
         exported = Export(
             path=path,
-            written=all(part is None or part.passed for part in (own, verdict)),
+            written=True,
             size_bytes=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
             nodes=len(model.graph.node),
@@ -120,16 +121,21 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
             simplification=outcome,
             file=own,
             verdict=verdict,
+            unproven=unproven,
         )
-        if not exported.written:
+        if not exported.passed:
             temporary.unlink()
+            exported = replace(exported, written=False)
     return exported
 
 
 def _verify(
     path: Path, model: onnx.ModelProto, subject: Subject, options: ExportOptions
-) -> tuple[FileVerdict | None, ProviderVerdict]:
-    """Compare the file that was just written with the module; write the golden bundle if it passes."""
+) -> tuple[FileVerdict | None, ProviderVerdict, str | None]:
+    """Compare the file that was just written with the module; write the golden bundle if it passes.
+
+    The third is why the outputs prove nothing, if they do not.
+    """
     card = subject.card
     if card.output == "probabilities" and softmax_input(model) is None:
         raise GraphError("Probabilities were requested, but the exported graph has no Softmax.")
@@ -138,10 +144,11 @@ def _verify(
     verdicts = Verdicts(model=model, card=card, truth=truth, precision=options.precision)
     verdict = verdicts.provider(runner, open_runner, options.precision)
     own = verdicts.file_after([verdict])
-    if options.golden and verdict.passed and (own is None or own.passed):
+    unproven = why_nothing_is_proven(movements(truth.samples, truth.outputs))
+    if options.golden and verdict.passed and (own is None or own.passed) and shows_anything(own, unproven):
         require_golden_target(options.golden, card, force=options.force)
         write_golden(options.golden, _bundle(verdicts, subject, sampling))
-    return own, verdict
+    return own, verdict, unproven
 
 
 def _truth(subject: Subject, runner: Runner, options: ExportOptions) -> tuple[Truth, Sampling]:

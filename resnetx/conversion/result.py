@@ -8,9 +8,10 @@ from typing import Any
 from resnetx.graph.card import ModelCard
 from resnetx.graph.counts import GraphCounts
 from resnetx.verification.parity import Parity
-from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
+from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification, shows_anything
 
-SCHEMA = "resnetx.export/1"
+# Version 2 adds `unproven`.
+SCHEMA = "resnetx.export/2"
 CONVERT_SCHEMA = "resnetx.convert/1"
 
 
@@ -27,6 +28,7 @@ class Export:
     """An exported file, which was not written if the verification failed.
 
     `file` says whether it is the network, `verdict` whether the cpu provider computes it; both are None without one.
+    `unproven` is why the outputs prove nothing; such a file is written only if it was compared inside.
     """
 
     path: Path
@@ -39,6 +41,7 @@ class Export:
     simplification: SimplifyOutcome | None
     file: FileVerdict | None
     verdict: ProviderVerdict | None
+    unproven: str | None = None
 
     @property
     def parity(self) -> Parity | None:
@@ -46,6 +49,11 @@ class Export:
 
     @property
     def passed(self) -> bool:
+        return self.agrees and shows_anything(self.file, self.unproven)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is wrong, even if that proves nothing."""
         return all(part is None or part.passed for part in (self.file, self.verdict))
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +68,7 @@ class Export:
             "card": json.loads(self.card.to_json()),
             "simplification": self.simplification and asdict(self.simplification),
             "parity": self.parity and self.parity.to_json(),
+            "unproven": self.unproven,
         }
 
 

@@ -56,6 +56,27 @@ def _makes_bfloat16(node: onnx.NodeProto) -> bool:
     return node.op_type == "Cast" and any(attribute.i == onnx.TensorProto.BFLOAT16 for attribute in node.attribute)
 
 
+def unused_inputs(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The graph's inputs that none of its outputs depends on."""
+    producers = {name: node for node in model.graph.node for name in node.output if name}
+    needed: set[str] = set()
+    rest = [output.name for output in model.graph.output]
+    while rest:
+        name = rest.pop()
+        if name not in needed:
+            needed.add(name)
+            rest += _names_in(producers[name]) if name in producers else []
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return tuple(value.name for value in model.graph.input if value.name not in needed | constants)
+
+
+def _names_in(node: onnx.NodeProto) -> list[str]:
+    """Every tensor that a node or its subgraphs name."""
+    graphs = [graph for each in node.attribute for graph in (each.g, *each.graphs)]
+    outputs = [value.name for graph in graphs for value in graph.output]
+    return [*node.input, *outputs, *(name for graph in graphs for each in graph.node for name in _names_in(each))]
+
+
 def softmax_input(model: onnx.ModelProto) -> str | None:
     """The tensor that the last Softmax of a graph normalizes: a classifier's logits."""
     return next((node.input[0] for node in reversed(model.graph.node) if node.op_type == "Softmax"), None)

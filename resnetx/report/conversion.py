@@ -29,7 +29,8 @@ def render_conversion(result: Conversion) -> RenderableType:
         parts.append(Text(f"no tensor overflows float16 on {result.samples} samples", "green"))
     parts += [Text(), render_verification(result.verification)]
     if not result.written:
-        parts.append(Text(printable(f"{result.target} was not written: it disagrees with {result.source}."), "red"))
+        why = "nothing could be proven" if result.verification.agrees else f"it disagrees with {result.source}"
+        parts.append(Text(printable(f"{result.target} was not written: {why}."), "red"))
     return Group(*parts)
 
 

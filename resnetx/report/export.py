@@ -38,7 +38,8 @@ def render_export(export: Export) -> RenderableType:
 
 def _headline(export: Export) -> Text:
     if not export.written:
-        return Text(f"{export.path} was NOT written: the graph disagrees with PyTorch", "bold red")
+        why = "nothing could be proven" if export.agrees else "the graph disagrees with PyTorch"
+        return Text(f"{export.path} was NOT written: {why}", "bold red")
     facts = (
         f"{file_size(export.size_bytes)}, {export.nodes} nodes, opset {export.card.opset}, "
         f"IR {export.ir_version}, {export.card.precision}"
@@ -85,6 +86,9 @@ def _verdict(export: Export) -> Text:
     for part in (file, verdict):
         if part is not None and part.wrong_layer is not None:
             lines.append(Text(f"the first wrong layer is {part.wrong_layer}", "bold red"))
+    if export.unproven is not None:
+        inside = "weights and inner tensors are those of the network, but " if export.written else ""
+        lines.append(Text(f"{inside}end to end nothing is proven: {export.unproven}", "bold yellow"))
     batches = ", ".join(map(str, parity.batches))
     lines.append(Text(f"on distinct images in batches of {batches}, against float64", "dim"))
     return Text("\n").join(lines)

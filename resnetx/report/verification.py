@@ -1,6 +1,6 @@
 """A verification's result as tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -30,7 +30,8 @@ def render_verification(result: Verification, *, layers: bool = False) -> Render
         notes = [note for note in verdict.notes if len(owners[note]) == 1]
         parts += [Text(), *_provider(verdict, notes, layers=layers)]
     shared = [f"{', '.join(names)}: {note}" for note, names in owners.items() if len(names) > 1]
-    parts += [Text(), *_lines(shared, "yellow")] if shared else []
+    remarks = [*shared, *result.remarks]
+    parts += [Text(), *_lines(remarks, "yellow")] if remarks else []
     for reason, names in grouped((each.provider, each.reason) for each in result.not_run).items():
         parts += [Text(), Text.assemble((", ".join(names), "bold"), ("  NOT RUN", "bold red")), Text(reason, "red")]
     style = "bold green" if result.passed else "bold red" if result.failed else "bold yellow"
@@ -43,6 +44,8 @@ def verdict_in_words(result: Verification) -> str:
     absent = ", ".join(each.provider for each in result.not_run)
     if result.failed:
         return f"FAILED: {next(_failures(result))}{f'; {absent} could not run the file' if absent else ''}"
+    if result.unproven is not None:
+        return f"NOTHING COULD BE PROVEN: {result.unproven}"
     return f"NOT RUN on {absent}; the others passed" if absent else "PASSED"
 
 
@@ -86,11 +89,7 @@ def _file(file: FileVerdict, *, layers: bool) -> list[RenderableType]:
     parts: list[RenderableType] = [Text.assemble(("the file", "bold"), ", compared with the network")]
     if file.parity is not None:
         parts += _checks(file.parity)
-    parts += file_remarks(file)
-    parts += _layers(file.layers, file.first_fault, shown=layers)
-    if layers and file.left_out:
-        parts.append(Text(f"{len(file.left_out)} nodes were left out: {', '.join(file.left_out)}", "dim"))
-    return parts
+    return [*parts, *file_remarks(file), *_layers(file, shown=layers)]
 
 
 def file_remarks(file: FileVerdict) -> list[Text]:
@@ -144,9 +143,7 @@ def _provider(verdict: ProviderVerdict, notes: Sequence[str], *, layers: bool) -
     if verdict.graph is not None and not verdict.graph.passed:
         parts.append(Text("compared with the file's own graph in float64:"))
         parts += _checks(verdict.graph)
-    parts += provider_remarks(verdict, notes)
-    parts += _layers(verdict.layers, verdict.first_fault, shown=layers)
-    return parts
+    return [*parts, *provider_remarks(verdict, notes), *_layers(verdict, shown=layers)]
 
 
 def _agreement(found: FloatAgreement) -> list[Text]:
@@ -220,17 +217,26 @@ def _lines(sentences: Sequence[str], style: str, *, most: int = MOST_LINES) -> l
     return [*lines, Text(f"and {len(sentences) - most} more", style)] if len(sentences) > most else lines
 
 
-def _layers(layers: Sequence[LayerParity], fault: LayerParity | None, *, shown: bool) -> list[RenderableType]:
-    if not layers:
+def _layers(verdict: FileVerdict | ProviderVerdict, *, shown: bool) -> list[RenderableType]:
+    layers, left_out, fault = verdict.layers, verdict.left_out, verdict.first_fault
+    if not layers and not left_out:
         return []
-    parts: list[RenderableType] = [Text(), _table(layers)] if shown else []
-    if fault is None:
-        return [*parts, Text(f"{len(layers)} layers stay within the noise floor", "green")]
-    name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
-    return [*parts, Text(f"the first wrong layer is {name} ({fault.multiple:.3g} times the noise)", "bold red")]
+    parts: list[RenderableType] = [Text(), _table(layers, left_out)] if shown else []
+    verb = "is" if len(left_out) == 1 else "are"
+    others = f"; {len(left_out)} {verb} not comparable" if left_out else ""
+    if fault is not None:
+        name = fault.name if fault.original in (None, fault.name) else f"{fault.name} / {fault.original}"
+        words = f"the first wrong layer is {name} ({fault.multiple:.3g} times the noise){others}"
+        return [*parts, Text(words, "bold red")]
+    if len(left_out) > len(layers):
+        count = len(layers) + len(left_out)
+        words = f"only {len(layers)} of {count} layers are comparable; they stay within the noise floor"
+        few = f"none of {count} layers is comparable" if not layers else words
+        return [*parts, Text(f"{few}: the other nodes compute no tensor of the reference", "yellow")]
+    return [*parts, Text(f"{len(layers)} layers stay within the noise floor{others}", "green")]
 
 
-def _table(layers: Sequence[LayerParity]) -> Table:
+def _table(layers: Sequence[LayerParity], left_out: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("layer", overflow="fold")
     table.add_column("original name", overflow="fold")
@@ -242,4 +248,6 @@ def _table(layers: Sequence[LayerParity]) -> Table:
         mark = Text("ok", "green") if layer.passed else Text("FAILED", "bold red")
         original = Text(layer.original or "", "dim")
         table.add_row(Text(layer.name), original, layer.op, f"{layer.error:.1e}", f"{layer.multiple:.3g}", mark)
+    for name in left_out:
+        table.add_row(Text(name), "", "", "", "", Text("not comparable", "yellow"))
     return table

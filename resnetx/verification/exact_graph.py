@@ -84,7 +84,7 @@ class ExactGraph:
             array = tensor.numpy()
             if name in self.watched:
                 self.values[name, id(feeds[0])] = array.copy()
-            if array.dtype.kind == "f" and array.ndim:
+            if array.dtype.kind == "f" and array.ndim and array.size:
                 sketches.append(NamedSketch(name=name, sketch=sketch(array)))
 
         evaluator = Evaluator(self.model, steps=steps, arithmetic=arithmetic)

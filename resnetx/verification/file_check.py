@@ -81,9 +81,9 @@ def compare_exactly(
         tensors,
         _counterparts([run[1] for run in exact], [run[1] for run in moved]),
         outputs_agree=parity.passed,
-        proved=proved,
         originals=originals,
-        precision=precision,
+        floor=EPSILON.get(precision, EPSILON["fp32"]) / 2,
+        loose=proved,
     )
     return FileVerdict(parity=parity, layers=layers, left_out=left_out)
 

@@ -28,7 +28,10 @@ ALIKE = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class LayerParity:
-    """A layer's worst sample or channel, as a relative error and in multiples of the expected noise."""
+    """A layer's worst sample or channel, as a relative error and in multiples of the expected noise.
+
+    `moves`: its tensor differs between samples; a constant says little of what made it.
+    """
 
     name: str
     op: str
@@ -38,6 +41,7 @@ class LayerParity:
     noise: float
     multiple: float
     passed: bool
+    moves: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,18 +146,17 @@ def compare_file(
     network: Sequence[Counterpart],
     *,
     outputs_agree: bool,
-    proved: bool,
     originals: Mapping[str, str | None],
-    precision: str,
+    floor: float,
+    loose: bool,
 ) -> tuple[tuple[LayerParity, ...], dict[str, str]]:
-    """Compare a file's inner tensors with the network's, both in float64; also return what was left out, and why.
+    """Compare a file's inner tensors with the network's; also return which are not comparable, and why.
 
     A tensor's counterpart is the network's tensor that is nearest to it in value, whatever their names. What has none
     is a step that the network does not have; if what follows is right again, it is not wrong. If the outputs are wrong,
-    a tensor must be that of the module which the node is named after. `proved`: weights and wiring are known to be the
-    network's.
+    a tensor must be that of the module which the node is named after, unless another node computes that one.
     """
-    measure = partial(deviation, floor=EPSILON.get(precision, EPSILON["fp32"]) / 2, loose=proved)
+    measure = partial(deviation, floor=floor, loose=loose)
     by_form: dict[tuple[int, int, int], list[int]] = {}
     named: dict[str, list[int]] = {}
     for number, each in enumerate(network):
@@ -168,17 +171,19 @@ def compare_file(
         if (best := nearest[name := node.name]) is not None
     }
     good = {node.tensor for node in nodes if node.name in deviations and deviations[node.name].small}
+    computed = {nearest[node.name] for node in nodes if node.tensor in good}
     followed = _followed_by(model, good)
     rows: list[LayerParity] = []
     anonymous: list[LayerParity] = []
     left_out: dict[str, str] = {}
     for node in nodes:
         own, measured = found[node.tensor], deviations.get(node.name)
-        namesakes = named.get(node.name) or named.get(_base(node.name), [])
+        namesakes = named.get(node.name) or named.get(node.tensor) or named.get(_base(node.name), [])
         if measured is not None and measured.small:
             best = nearest[node.name]
             assert best is not None
-            if not outputs_agree and namesakes and not _plausible(node, best, namesakes, network):
+            renamed = any(number in computed for number in namesakes)
+            if not outputs_agree and namesakes and not renamed and not _plausible(node, best, namesakes, network):
                 other = _nearest(own, network, [number for number in namesakes if number != best] or namesakes)
                 assert other is not None
                 measured = measure(own, network[_normalized(other, network)].expected)
@@ -259,4 +264,5 @@ def _row(node: LayerNode, measured: Deviation, own: Sketch, originals: Mapping[s
         noise=measured.noise,
         multiple=measured.multiple,
         passed=measured.small,
+        moves=own.moves,
     )

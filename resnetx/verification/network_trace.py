@@ -72,10 +72,14 @@ class _Recorder(OperatorMode):  # type: ignore[no-untyped-call]
         convolves = func is torch.ops.aten.convolution.default
         result = by_sample(func, *args) if convolves else func(*args, **(kwargs or {}))
         first = result[0] if isinstance(result, tuple | list) and result else result
-        if isinstance(first, Tensor) and first.is_floating_point() and first.dim() and len(first) == self._batch:
+        if isinstance(first, Tensor) and self._is_batch(first):
             # Views of a tensor are that tensor; an operator that changes its input in place is recorded after it.
             self._record(func.__name__.partition(".")[0].strip("_"), first.detach())
         return result
+
+    def _is_batch(self, tensor: Tensor) -> bool:
+        floats = tensor.is_floating_point() and tensor.numel() > 0
+        return floats and tensor.dim() > 0 and len(tensor) == self._batch
 
 
 @contextmanager

@@ -145,12 +145,17 @@ class _Errors:
     def __init__(self, error: np.ndarray, noise: Noise, allowed: float) -> None:
         samples = rms_per_row(error) / noise.samples
         elements = error / noise.elements
-        self.spread = max(1.0, float(np.sqrt(2 * np.log(max(2, error.size)))) / ELEMENT_SPREAD)
+        self.spread = element_spread(error.size)
         self.sample = float(samples.max(initial=0.0))
         self.element = float(elements.max(initial=0.0))
         self.place = tuple(int(i) for i in np.unravel_index(int(elements.argmax()), error.shape)) if error.size else ()
         self.allowed_element = allowed * self.spread
         self.worst = max(self.sample, self.element / self.spread)
+
+
+def element_spread(count: int) -> float:
+    """How much farther than a sample the farthest of so many elements may be off."""
+    return max(1.0, float(np.sqrt(2 * np.log(max(2, count)))) / ELEMENT_SPREAD)
 
 
 def _wrong_infinities(actual: np.ndarray, truth: np.ndarray, like: np.ndarray) -> int:

@@ -151,11 +151,12 @@ def with_precision(truth: Truth, precision: str, rows: Sequence[int]) -> Samples
     The other rows have the float32 outputs: INT8 chooses its ranges by the whole batch, and extremes would spoil them.
     """
     samples, network = truth.samples, truth.original
-    rows = [row for row in rows if row < len(samples.groups[0][0])]
+    count = len(samples.groups[0][0])
+    rows = [row for row in rows if row < count]
     noisy = [list(outputs) for outputs in samples.outputs.noisy["fp32"]]
     answers = network.outputs([each[rows] for each in samples.groups[0]], precision)  # type: ignore[union-attr]
     for index, answer in enumerate(answers):
-        if noisy[0][index].shape[1:] == answer.shape[1:] and answer.dtype.kind == "f":
+        if answer.ndim and noisy[0][index].shape == (count, *answer.shape[1:]) and answer.dtype.kind == "f":
             noisy[0][index] = noisy[0][index].copy()
             noisy[0][index][rows] = answer
     outputs = replace(samples.outputs, noisy=samples.outputs.noisy | {precision: noisy})

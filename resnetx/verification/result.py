@@ -10,7 +10,8 @@ from resnetx.verification.layers import LayerParity, first_fault
 from resnetx.verification.parity import Parity, json_safe
 from resnetx.verification.structure.result import StructureComparison
 
-# Version 2 adds `file`, and `graph` and layers to every verdict; version 3 `not_run`, `images` and the seconds.
+# Version 2 adds `file`, and `graph` and layers to every verdict; version 3 `unproven` and `remarks`, the `left_out`
+# layers of every verdict, whether the tensor of a layer `moves` with the inputs, `not_run`, `images` and the seconds.
 SCHEMA = "resnetx.verify/3"
 
 
@@ -35,7 +36,7 @@ class FileVerdict:
     """Whether the file is the network: its weights and graph, and its outputs and inner tensors in float64.
 
     `coverage` says which channels of the network no input reaches.
-    `left_out` are nodes whose tensors were not compared, and why. `problems` are claims of the card that the file
+    `left_out` are layers that are not comparable, and why. `problems` are claims of the card that the file
     contradicts, `unshown` those that it can neither show nor contradict; `notes` say what could not be compared.
     `wrong_layer` is the first that is wrong by its numbers, its weights or its place. `seconds` is what it took.
     """
@@ -61,13 +62,24 @@ class FileVerdict:
     def first_fault(self) -> LayerParity | None:
         return first_fault(self.layers)
 
+    @property
+    def shows_inside(self) -> bool:
+        """Whether all weights, or an inner tensor that moves with the inputs, were compared with the network's."""
+        proved = self.structure is not None and self.structure.complete and bool(self.structure.proved)
+        return proved or any(layer.moves for layer in self.layers)
+
+
+def shows_anything(file: FileVerdict | None, unproven: str | None) -> bool:
+    """Whether the outputs prove something or, where they do not, the file was compared inside."""
+    return unproven is None or (file is not None and file.shows_inside)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderVerdict:
     """One provider: `parity` with the reference, and `graph` and `layers` with the file's own graph in float64.
 
-    `agreement` is that of an INT8 file with the float network. `notes` are remarks for the user, `seconds` what it
-    took.
+    `agreement` is that of an INT8 file with the float network. `left_out` are layers that are not comparable, and why.
+    `notes` are remarks for the user, `seconds` what it took.
     """
 
     provider: str
@@ -79,6 +91,7 @@ class ProviderVerdict:
     graph: Parity | None = None
     agreement: FloatAgreement | None = None
     layers: tuple[LayerParity, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
@@ -102,7 +115,9 @@ class Verification:
     """A file compared with its reference, on every requested provider.
 
     `samples` is the number of runs of a sample. `file` is None if no network is known. `not_run` are the providers that
-    could not run it: without them, nothing is passed.
+    could not run it: without them, nothing is passed. `unproven` is why agreement of the outputs with the reference
+    would prove nothing: a file that agrees has then neither passed nor failed. `remarks` are on single outputs of the
+    reference.
     """
 
     model: str
@@ -115,15 +130,27 @@ class Verification:
     verdicts: tuple[ProviderVerdict, ...]
     not_run: tuple[NotRun, ...] = ()
     images: Images | None = None
+    unproven: str | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return bool(self.verdicts) and not self.failed and not self.not_run
+        return self.agrees and not self.not_run and self.unproven is None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is wrong, even if that proves nothing, however many providers could not run."""
+        return bool(self.verdicts) and all(part.passed for part in self._parts)
 
     @property
     def failed(self) -> bool:
-        """Whether something that was compared is wrong, however many providers could not run."""
-        return not all(part.passed for part in self._parts)
+        """Whether something that was compared is wrong."""
+        return not self.agrees
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing is wrong and, where the outputs prove nothing, the file was compared inside."""
+        return self.agrees and shows_anything(self.file, self.unproven)
 
     @property
     def wrong_layer(self) -> str | None:

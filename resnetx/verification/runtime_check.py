@@ -1,18 +1,29 @@
 """Does the runtime compute the file? Its outputs and inner tensors, compared with the same graph in float64."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx
 
+from resnetx.base.precisions import EPSILON
+from resnetx.errors import ResnetxError
 from resnetx.graph.layers import LayerNode, expose, layer_nodes
 from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.runner import Runner
 from resnetx.verification.checks import run_batches, verify_module
 from resnetx.verification.exact_graph import ExactGraph
+from resnetx.verification.golden import Golden
 from resnetx.verification.judge import Reopen
-from resnetx.verification.layers import Expected, LayerParity, compare_runtime, expected
+from resnetx.verification.layers import (
+    Counterpart,
+    Expected,
+    LayerParity,
+    compare_file,
+    compare_runtime,
+    expected,
+)
 from resnetx.verification.parity import Parity
 from resnetx.verification.reference_outputs import Feeds, Outputs, References, first_feeds, first_samples
 from resnetx.verification.sketch import Sketch, sketch
@@ -86,25 +97,74 @@ def compare_inner(
 ) -> tuple[LayerParity, ...]:
     """Compare the inner tensors of which it is known what they should be."""
     nodes = [node for node in layer_nodes(model) if node.tensor in wanted]
+    actual = _inner(model, nodes, wanted, feeds, reopen)
+    return compare_runtime(nodes, actual, wanted, originals=originals, precision=precision)
+
+
+def compare_with_bundle(
+    model: onnx.ModelProto,
+    bundle: Golden,
+    *,
+    outputs_agree: bool,
+    precision: str,
+    reopen: Reopen,
+    originals: Mapping[str, str | None],
+) -> tuple[tuple[LayerParity, ...], dict[str, str], str | None]:
+    """Compare a runtime's inner tensors with those of a golden bundle.
+
+    The bundle was made with a file whose nodes may have been fused or renamed since; the second says which are not
+    comparable, and why. The third is why none is.
+    """
+    known = bundle.layers
+    if known is None:
+        why = "the golden bundle is of version 1: it contains neither layers nor weights, which were not compared"
+        return (), {}, why
+    if precision == "int8":
+        return (), {}, "a golden bundle knows the layers before quantization only; they were not compared"
+    nodes = layer_nodes(model)
+    try:
+        actual = _inner(model, nodes, known.tensors, [known.feeds], reopen)
+    except ResnetxError:  # a tensor of a type that no runner returns
+        nodes = tuple(node for node in nodes if node.tensor in known.tensors)
+        actual = _inner(model, nodes, known.tensors, [known.feeds], reopen)
+    rows, left_out = compare_file(
+        model,
+        nodes,
+        actual,
+        [Counterpart(name=name, op="", expected=each) for name, each in known.tensors.items()],
+        outputs_agree=outputs_agree,
+        originals=originals,
+        floor=EPSILON.get(precision, EPSILON["fp32"]),
+        loose=True,
+    )
+    return rows, left_out, None
+
+
+def _inner(
+    model: onnx.ModelProto, nodes: Sequence[LayerNode], wanted: Mapping[str, Expected], feeds: Feeds, reopen: Reopen
+) -> dict[str, Sketch]:
+    """The inner floating tensors of a runtime, by name."""
     actual: dict[str, Sketch] = {}
     for group in _groups(nodes, wanted):
         tensors = [node.tensor for node in group]
         actual |= _sketches(reopen(expose(model, *tensors).SerializeToString()), tensors, feeds)
-    return compare_runtime(nodes, actual, wanted, originals=originals, precision=precision)
+    return actual
 
 
 def _sketches(inner: Runner, tensors: Sequence[str], feeds: Feeds) -> dict[str, Sketch]:
     run = run_batches(inner, feeds)[0]
     inner.close()
-    return {name: sketch(run[name]) for name in tensors if run[name].dtype.kind == "f"}
+    return {name: sketch(run[name]) for name in tensors if run[name].dtype.kind == "f" and run[name].size}
 
 
 def _groups(nodes: Sequence[LayerNode], wanted: Mapping[str, Expected]) -> Iterator[list[LayerNode]]:
-    """Nodes whose tensors fit in memory together."""
+    """Nodes whose tensors fit in memory together; a tensor of unknown size is taken to be as large as the largest."""
     group: list[LayerNode] = []
     elements = 0
+    sizes = {name: math.prod(each.exact.shape) for name, each in wanted.items()}
+    largest = max(sizes.values(), default=0)
     for node in nodes:
-        size = int(np.prod(wanted[node.tensor].exact.shape, dtype=np.int64))
+        size = sizes.get(node.tensor, largest)
         if group and elements + size > MOST_ELEMENTS:
             yield group
             group, elements = [], 0

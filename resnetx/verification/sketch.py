@@ -13,6 +13,8 @@ import numpy as np
 # The squared difference of two sketches of a channel estimates that of the channels themselves, with so many degrees
 # of freedom; a sketch of a ResNet-50's tensors for one image takes 3 MB, the tensors 300.
 PROJECTIONS = 4
+# Float32 rounds by 6e-8, and a sum of projections by a few of these.
+ROUNDINGS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,13 @@ class Sketch:
     @property
     def form(self) -> tuple[int, int, int]:
         return canonical_shape(self.shape)
+
+    @property
+    def moves(self) -> bool:
+        """Whether any sample differs from the first by more than roundings."""
+        values = np.nan_to_num(self.values, nan=0.0, posinf=0.0, neginf=0.0)
+        change = np.abs(values - values[:1]).max(initial=0.0)
+        return bool(change > ROUNDINGS * np.abs(values).max(initial=0.0))
 
     def first(self, count: int) -> "Sketch":
         """The sketch of the first samples."""

@@ -21,7 +21,6 @@ from resnetx.verification.evaluation.unsupported import UnsupportedGraph
 from resnetx.verification.exact_graph import ExactGraph
 from resnetx.verification.file_check import compare_exactly
 from resnetx.verification.float_agreement import Rehearsal, compare_with_float, rehearse
-from resnetx.verification.golden import Golden
 from resnetx.verification.judge import Reopen, file_logits, judge
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Tolerance
@@ -29,7 +28,7 @@ from resnetx.verification.quantization_steps import compare_steps
 from resnetx.verification.reference_outputs import Feeds, Trace, are_batches, first_feeds, first_samples
 from resnetx.verification.references import Truth
 from resnetx.verification.result import FileVerdict, ProviderVerdict
-from resnetx.verification.runtime_check import GraphAnswers, compare_inner, compare_with_graph
+from resnetx.verification.runtime_check import GraphAnswers, compare_with_bundle, compare_with_graph
 from resnetx.verification.structure.reference_file import compare_with_file
 from resnetx.verification.structure.result import StructureComparison, without_rearrangements
 from resnetx.verification.structure.sketch import compare_with_sketch
@@ -197,6 +196,7 @@ class Verdicts:
         )
         graph, bundle = None, truth.bundle
         layers: tuple[LayerParity, ...] = ()
+        left_out: dict[str, str] = {}
         notes = list(runner.facts.notes)
         if isinstance(self.answers, GraphAnswers):
             graph, layers = compare_with_graph(
@@ -209,8 +209,15 @@ class Verdicts:
         elif self.answers:
             notes.append(self.answers)
         elif bundle is not None and self.inner and self.tolerance is None:
-            layers, note = self._golden_layers(bundle, reopen, precision)
-            notes += note
+            layers, left_out, why = compare_with_bundle(
+                self.model,
+                bundle,
+                outputs_agree=parity.passed,
+                precision=precision,
+                reopen=reopen,
+                originals=self.originals,
+            )
+            notes += [] if why is None else [why]
         agreement, known = None, truth.original is not None or bundle is not None
         if precision == "int8" and found and self.tolerance is None and known:
             agreement = compare_with_float(truth.samples, found, self.rehearsal)
@@ -224,6 +231,7 @@ class Verdicts:
             agreement=agreement,
             deterministic=same,
             layers=layers,
+            left_out=left_out,
             notes=tuple(notes),
         )
 
@@ -247,26 +255,6 @@ class Verdicts:
         feeds = self.answers.feeds[0]
         exact, moved = truth.original.exact(feeds)[0], truth.original.perturbed(feeds, "int8")[0]
         return rehearse(graph, logits, feeds, exact, moved)
-
-    def _golden_layers(
-        self, bundle: Golden, reopen: Reopen, precision: str
-    ) -> tuple[tuple[LayerParity, ...], list[str]]:
-        """The layers that the bundle knows by name; INT8 has steps that it does not know."""
-        if bundle.layers is None:
-            return (), [
-                "the golden bundle is of version 1: it contains neither layers nor weights, which were not compared"
-            ]
-        if precision == "int8":
-            return (), ["a golden bundle knows the layers before quantization only; they were not compared"]
-        rows = compare_inner(
-            self.model,
-            bundle.layers.tensors,
-            [bundle.layers.feeds],
-            precision=precision,
-            reopen=reopen,
-            originals=self.originals,
-        )
-        return rows, [] if rows else ["no layer of the golden bundle is in the file"]
 
     @cached_property
     def graph(self) -> ExactGraph:

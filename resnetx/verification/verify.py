@@ -24,6 +24,7 @@ from resnetx.runtime.runner import Runner
 from resnetx.verification.attempts import Attempts
 from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
+from resnetx.verification.movement import movements, remarks, why_nothing_is_proven
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.references import (
     Truth,
@@ -113,6 +114,7 @@ def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ig
     if own is not None:
         own, took = _timed(lambda: verdicts.file_after(providers))
         own = None if own is None else replace(own, seconds=seconds + took)
+    moving = movements(truth.samples, truth.outputs, tolerance=options.tolerance)
     return Verification(
         model=str(path),
         model_sha256=file.sha256,
@@ -124,6 +126,8 @@ def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ig
         verdicts=tuple(providers),
         not_run=attempts.failed,
         images=None if options.images is None else _counted(options.images, folder),
+        unproven=why_nothing_is_proven(moving, tolerance=options.tolerance),
+        remarks=remarks(moving, file.model),
     )
 
 

@@ -33,7 +33,7 @@ def test_export_says_what_it_wrote_and_from_what(
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert "seed 3: NOT TRAINED" in shown and "times PyTorch's own fp32 error" in shown
     result = json.loads(report.read_text())
-    assert result["schema"] == "resnetx.export/1" and result["parity"]["passed"] and result["written"]
+    assert result["schema"] == "resnetx.export/2" and result["parity"]["passed"] and result["written"]
     assert result["size_bytes"] == path.stat().st_size
     assert result["card"]["config"]["stages"] == [1, 1]
 

@@ -13,6 +13,8 @@ from resnetx.runtime.runner import Runner
 Share = float
 # Of a normal distribution, 95 % lie within so many deviations.
 DEVIATIONS = 1.959964
+# Scores that differ by less than this, relative to the largest, are the same in float32.
+ROUNDINGS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,12 @@ def scores(runner: Runner, feeds: Iterable[np.ndarray], step: Callable[[int], No
 
 
 def compare_scores(before: Scores, after: Scores) -> Agreement:
+    numbers = before.numbers
+    if len(numbers) > 1 and np.ptp(numbers, axis=0).max() <= ROUNDINGS * np.abs(numbers).max():
+        raise UsageError(
+            f"Nothing could be proven: the scores of the float network are the same for all {len(numbers)} samples, so "
+            "any INT8 file with that constant would agree. Take a network with trained weights."
+        )
     first = before.best[:, :1]
     return Agreement(
         samples=len(first),
