@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnetx.api.parameters import names_parameters
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -19,6 +21,7 @@ class ParityError(AssertionError):
         self.result = result
 
 
+@names_parameters
 def assert_parity(
     model: str | Path,
     truth: "nn.Module | str | Path | None" = None,
@@ -65,7 +68,7 @@ def assert_parity(
         result = verify_file(Path(model), options)
     except ResnetxError as error:
         # pytest prints it as it is, and the file's names may control the terminal.
-        raise type(error)(message(str(error))) from None
+        raise type(error)(message(error.message)) from None
     if not result.passed:
         raise ParityError("\n" + _table(result, layers=layers), result)
     return result

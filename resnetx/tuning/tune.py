@@ -50,6 +50,11 @@ def tune_file(
     check_options(options)
     look.step(f"reading {source}")
     model, digest = look_into(source), read_onnx_file(source).digest
+    if len(model.inputs) != 1:
+        raise UsageError(
+            f"{source} has {len(model.inputs)} inputs, and tune compares candidates on samples of one input; use "
+            "resnetx bench, which takes such files."
+        )
     rows = _working(options.providers)
     batches = _batches(model, options)
     machine = read_machine().to_json()

@@ -51,7 +51,7 @@ class Truth:
     `probes` are batches that contain each distinct sample once, for the comparison of inner tensors with `original`,
     if that is known; `fixed`: the file takes batches of one size only. `module` is the torch module, typed as Any
     because torch is optional. `bundle` is the golden bundle that all this was read from, `origin` what
-    the network's checkpoint says itself.
+    the network's checkpoint says itself. `other_sizes` is the same for inputs of other sizes, with words for these.
     """
 
     description: str
@@ -63,6 +63,7 @@ class Truth:
     bundle: Golden | None = None
     fixed: bool = False
     origin: Origin | None = None
+    other_sizes: tuple[tuple[str, "Truth"], ...] = ()
 
     @property
     def feeds(self) -> Feeds:
