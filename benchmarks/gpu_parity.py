@@ -73,7 +73,7 @@ def truths(model: Path, card: ModelCard | None, batches: Sequence[int], folder: 
     order = TruthOrder(
         model=str(model),
         card=None if card is None else card.to_json(),
-        input_name=graph.input[0].name,
+        inputs=[value.name for value in graph.input],
         batches=list(batches),
         precisions=precisions,
         folder=str(folder),

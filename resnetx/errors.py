@@ -1,8 +1,24 @@
 """The one error tree: every deliberate error says what was asked, what was found and what to do."""
 
+from collections.abc import Sequence
+
 
 class ResnetxError(Exception):
-    """Something could not be done; the message is one paragraph a user can act on. The CLI exits with 2."""
+    """Something could not be done; the message is one paragraph a user can act on. The CLI exits with 2.
+
+    `code` are lines of Python that would do it, shown below the message.
+    """
+
+    def __init__(self, message: str = "", *, code: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.code = tuple(code)
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        return "\n    ".join((self.message, *self.code))
 
 
 class UsageError(ResnetxError):

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnetx.api.parameters import names_parameters
 from resnetx.base.text import message
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class ParityError(AssertionError):
         self.result = result
 
 
+@names_parameters
 def assert_parity(
     model: str | Path,
     truth: "nn.Module | str | Path | None" = None,
@@ -67,7 +69,7 @@ def assert_parity(
         result = verify_file(Path(model), options)
     except ResnetxError as error:
         # pytest prints it as it is, and the file's names may control the terminal.
-        raise type(error)(message(str(error))) from None
+        raise type(error)(message(error.message)) from None
     if not result.passed:
         raise ParityError(_explanation(result, layers=layers), result)
     return result

@@ -25,6 +25,7 @@ HEAVY = {
         "model",
         "weights",
         "graph/export.py",
+        "graph/exporter_error.py",
         "runtime/cudnn",
         "runtime/pytorch",
         "verification/activity.py",

@@ -1,8 +1,11 @@
-"""Silences the loggers of libraries for a while."""
+"""Silences the loggers of libraries, and what they print to standard error, for a while."""
 
 import logging
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -17,3 +20,25 @@ def silenced(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """Nothing that this thread prints to standard error; other threads may show the progress there."""
+    if sys.stderr is None:
+        yield
+        return
+    muted: Any = _Muted(sys.stderr)
+    with redirect_stderr(muted):
+        yield
+
+
+class _Muted:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        return len(text) if threading.get_ident() == self._thread else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -12,9 +12,11 @@ from resnetx.base.worker_process import Child, ChildError
 from resnetx.benchmark.case import case_environment
 from resnetx.benchmark.memory import truth_memory_mb
 from resnetx.benchmark.messages import BestProvider, BestProviderOrder, LimitsDone, LimitsOrder, TruthDone, TruthOrder
+from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.plan import BenchModel
 from resnetx.benchmark.result import Limits
 from resnetx.errors import RuntimeUnavailableError
+from resnetx.machine.threads import default_threads
 
 T = TypeVar("T")
 WORKER = (*PYTHON, "resnetx.benchmark.worker")
@@ -43,22 +45,22 @@ def computed_truths(
     batches: Sequence[int],
     precisions: Sequence[str],
     folder: Path,
-    *,
-    threads: int,
-    memory_mb: int | None,
+    options: BenchOptions,
 ) -> dict[int, Path] | str:
     """A golden file in `folder` for each batch size, or why there is none."""
     order = TruthOrder(
         model=str(model.path.absolute()),
         card=model.card.to_json() if model.card is not None and model.has_reference else None,
-        input_name=model.inputs[0].name,
+        inputs=[value.name for value in model.inputs],
         batches=list(batches),
         precisions=list(precisions),
         folder=str(folder),
+        golden=options.golden,
+        reference=options.reference,
     )
+    memory_mb = options.memory_mb or truth_memory_mb(model, max(batches), options.reference)
     try:
-        memory_mb = memory_mb or truth_memory_mb(model, max(batches))
-        done = ask_helper("truths", order, TruthDone, threads=threads, memory_mb=memory_mb)
+        done = ask_helper("truths", order, TruthDone, threads=options.threads or default_threads(), memory_mb=memory_mb)
     except ChildError as error:
         return f"the reference could not be computed: {error}"
     return done.problem or {batch: Path(file) for batch, file in done.files.items()}

@@ -85,14 +85,16 @@ class Verified:
 
 @dataclass(frozen=True, kw_only=True)
 class TruthOrder:
-    """Compute the reference outputs of the network of `card` in PyTorch, or without a card of the file itself."""
+    """Take the reference outputs from a golden bundle, another file, the network of `card`, or else the file itself."""
 
     model: str
     card: str | None
-    input_name: str
+    inputs: list[str]
     batches: list[Positive]
     precisions: list[str]
     folder: str
+    golden: str | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

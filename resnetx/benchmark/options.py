@@ -33,6 +33,7 @@ class BenchOptions:
     `memory_mb` limits each process; by default, the sizes of the file and its inputs do.
     `target_qps` and `latency_bound_ms` are for the server scenario; without `target_qps`, it searches for the highest
     rate within the bound. `precision` is that of float32 layers: each provider's fast default, true float32, or bf16.
+    `golden` and `reference` are files to verify every row against, instead of the network of its model card.
     """
 
     providers: tuple[str, ...] = (AUTO,)
@@ -50,6 +51,8 @@ class BenchOptions:
     target_qps: Number | None = None
     latency_bound_ms: Number | None = None
     verify: Flag = True
+    golden: str | None = None
+    reference: str | None = None
     provider_options: Mapping[str, str] = field(default_factory=dict)
     allow_fallback: Flag = False
     timeout_s: Number = 300.0
@@ -78,6 +81,11 @@ def resolved(options: BenchOptions) -> BenchOptions:
                 f"{name} is for --scenario server only; the scenario is {options.scenario}. Leave {name} out, or use "
                 "--scenario server."
             )
+    given = [name for name, file in (("--golden", options.golden), ("--reference", options.reference)) if file]
+    if len(given) > 1:
+        raise UsageError("Give one of --golden and --reference: there is one reference at a time.")
+    if given and not options.verify:
+        raise UsageError(f"{given[0]} is for the verification, which --no-verify turns off. Leave one of them out.")
     if options.rounds is not None and options.traffic:
         raise UsageError(
             f"--rounds is for --scenario latency only; {options.scenario} runs for --duration without a pause. "

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnetx.base.text import readable
 from resnetx.benchmark.loadgen.options import DEFAULT_BATCHES, check_batches
 from resnetx.benchmark.options import BenchOptions
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.inspection.inspect import Inspection, ValueInfo, inspect_model
 from resnetx.graph.reading.onnx_file import read_onnx_file
+from resnetx.inputs.batch_dimension import batched_shape
 from resnetx.runtime.catalog import find_provider, provider_names, scoped_options
 from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.memory_limit import float_bytes
 from resnetx.runtime.tuned_model import model_file, read_tuned
+from resnetx.verification.golden import read_golden
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,7 @@ def plan_cases(models: Sequence[Path], options: BenchOptions) -> list[PlannedCas
     chosen = scoped_options(options.provider_options, providers)
     tuned = {path: _tuned_case(path, options) for path in models if path.is_dir()}
     looked = {path: look_into(path) for path in files}
+    _check_reference(options, [*looked.values(), *(case.model for case in tuned.values())])
     return [
         case
         for path in models
@@ -115,16 +119,30 @@ def _refuse_how_to_run(folder: Path, options: BenchOptions) -> None:
         )
 
 
+def _check_reference(options: BenchOptions, models: Sequence[BenchModel]) -> None:
+    """Read the reference, so that one that cannot be read, or is of other inputs, is an error before minutes pass."""
+    if options.reference is not None:
+        inputs = [value.name for value in inspect_model(read_onnx_file(Path(options.reference)).model).inputs]
+    elif options.golden is not None:
+        inputs = list(read_golden(Path(options.golden)).inputs)
+    else:
+        return
+    for model in models:
+        own = [value.name for value in model.inputs]
+        if own != inputs:
+            raise UsageError(
+                f"{options.reference or options.golden} cannot be the reference of {model.path}: its inputs are "
+                f"{readable(', '.join(inputs))}, and the model's are {readable(', '.join(own))}."
+            )
+
+
 def look_into(path: Path) -> BenchModel:
-    """Read a model file; a model that does not have exactly one input is refused."""
+    """Read a model file; a model without inputs is refused."""
     file = read_onnx_file(path)
     model = file.model
     inspection = inspect_model(model)
-    if len(inspection.inputs) != 1:
-        names = ", ".join(value.name[:60] for value in inspection.inputs) or "none"
-        raise UsageError(
-            f"{path} has {len(inspection.inputs)} inputs ({names}); bench needs a model with one input, the images."
-        )
+    if not inspection.inputs:
+        raise UsageError(f"{path} has no inputs, so its outputs are constants: there is nothing to measure.")
     return BenchModel(
         path=path,
         sha256=None if file.external_bytes else file.sha256,
@@ -140,9 +158,10 @@ def look_into(path: Path) -> BenchModel:
 
 
 def _fixed_batch(path: Path, inspection: Inspection) -> int | None:
-    shape = inspection.inputs[0].shape
-    if shape == ():
-        raise GraphError(f"The input of {path} is a scalar; bench needs a model whose input is a batch of images.")
+    shapes = [value.shape for value in inspection.inputs]
+    if not any(shape is None or shape for shape in shapes):
+        raise GraphError(f"The inputs of {path} are scalars; bench needs a model with batches as inputs.")
+    shape = batched_shape([shape or () for shape in shapes])
     return shape[0] if shape and isinstance(shape[0], int) else None
 
 

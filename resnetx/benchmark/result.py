@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from resnetx.base.precisions import SessionPrecision
+from resnetx.base.text import readable
 from resnetx.base.validation import Count, Facts, Large, Number, Positive
 from resnetx.base.vocabulary import Boundary
 from resnetx.benchmark.loadgen.result import LoadResult
@@ -214,6 +215,27 @@ class Benchmark:
     limits_problem: str | None = None
     interleaved_with: str | None = None
     against: AgainstRun | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case finished, passed verification if that was enabled, and kept its latency bound."""
+        return all(
+            case.status == "ok"
+            and (not self.settings.verify or (case.parity is not None and case.parity.passed))
+            and (case.load is None or case.load.kept)
+            for case in self.cases
+        )
+
+    def __repr__(self) -> str:
+        rows = f"{len(self.cases)} row{'' if len(self.cases) == 1 else 's'}"
+        verdict = "FAILED" if not self.passed else "passed" if self.settings.verify else "not verified"
+        timed = [case for case in self.cases if case.summary.images_per_s]
+        best = max(timed, key=lambda case: case.summary.images_per_s or 0.0, default=None)
+        if best is None:
+            return f"<Benchmark of {rows}: {verdict}>"
+        where = f"{readable(best.model, 60)} on {best.provider}, batch {best.batch}"
+        figures = f"{best.summary.median_ms:.3g} ms, {best.summary.images_per_s:,.4g} images/s"
+        return f"<Benchmark of {rows}: {verdict}, fastest {where}: {figures}>"
 
     def to_json(self) -> dict[str, Any]:
         data: dict[str, Any] = {"schema": SCHEMA, **vars(self)}

@@ -134,13 +134,7 @@ def _with_stability(case: BenchCase) -> BenchCase:
 
 
 def passed(benchmark: Benchmark) -> bool:
-    """Whether every case finished, passed verification if that was enabled, and kept its latency bound."""
-    return all(
-        case.status == "ok"
-        and (not benchmark.settings.verify or (case.parity is not None and case.parity.passed))
-        and (case.load is None or case.load.kept)
-        for case in benchmark.cases
-    )
+    return benchmark.passed
 
 
 def interrupted(benchmark: Benchmark) -> bool:
@@ -202,8 +196,7 @@ def _truths(cases: Sequence[RunningCase], folder: Path, steps: Steps) -> dict[in
             sorted({cases[number].plan.batch for number in numbers}),
             sorted({opened.effective_precision for number in numbers if (opened := cases[number].opened)}),
             own,
-            threads=cases[numbers[0]].options.threads or default_threads(),
-            memory_mb=cases[numbers[0]].options.memory_mb,
+            cases[numbers[0]].options,
         )
         truths |= {
             number: golden if isinstance(golden, str) else golden[cases[number].plan.batch] for number in numbers

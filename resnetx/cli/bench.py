@@ -115,6 +115,12 @@ def bench(
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Don't compare the outputs of what was timed with a reference.")
     ] = False,
+    golden: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="Verify against a golden bundle, which needs no torch.")
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="OTHER.onnx", help="Verify against the outputs of another file.")
+    ] = None,
     provider_option: ProviderOptions = None,
     allow_fallback: Annotated[
         bool,
@@ -151,6 +157,9 @@ def bench(
     process has a speed of its own, and in rounds that are interleaved with those of the other cases. With --against,
     each model of the earlier run whose file is unchanged runs again in the same rounds; for the others the stored
     samples are compared.
+
+    What was timed is compared with the network of its model card, or with what --golden or --reference name, as in
+    verify; a file without any of them with itself, not optimized.
 
     Exit status: 0 every case ran and its outputs agree with the reference; 1 one did not, or could not be verified, is
     slower than the earlier run, or doesn't keep the latency bound, or with --require-decision it can't be told whether
@@ -189,13 +198,19 @@ def bench(
         target_qps=target_qps,
         latency_bound_ms=latency_bound,
         verify=not no_verify,
+        golden=None if golden is None else str(golden),
+        reference=None if reference is None else str(reference),
         provider_options=parse_pairs(provider_option or [], "--provider-option"),
         allow_fallback=allow_fallback,
         timeout_s=timeout,
         memory_mb=memory_mb,
     )
     read = [model_file(path) for path in models]
-    check_files({"--json": json_file, "--html": html}, models={"MODEL.onnx": read}, files={"--against": against})
+    check_files(
+        {"--json": json_file, "--html": html},
+        models={"MODEL.onnx": read, "--reference": [] if reference is None else [reference]},
+        files={"--against": against, "--golden": golden},
+    )
     with interruptible() as ending, show_progress(timed=True) as watch:
         if earlier is None:
             result = run_benchmark(models, options, watch=watch)

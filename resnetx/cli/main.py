@@ -58,7 +58,7 @@ def _failed(error: BaseException) -> int:
     if debugging():
         print_traceback(error)
     if isinstance(error, ResnetxError):
-        print_error(str(error))
+        print_error(error.message, code=error.code)
     elif isinstance(error, BrokenPipeError):
         return 0  # the reader of our output left: `| head`
     elif isinstance(error, typer.BadParameter.__mro__[1]):  # Typer makes public only one of the errors about options

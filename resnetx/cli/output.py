@@ -7,7 +7,7 @@ import textwrap
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO
 from typing import Any, TextIO
@@ -106,8 +106,8 @@ def checked_output() -> Iterator[None]:
             fallback.setFormatter(formatter)
 
 
-def print_error(text: str) -> None:
-    """One paragraph on stderr. It may contain text from files, so nothing in it controls the terminal."""
+def print_error(text: str, *, code: Sequence[str] = ()) -> None:
+    """One paragraph on stderr, and lines of code. Both may contain text from files: nothing controls the terminal."""
     columns = 0
     with suppress(OSError):
         columns = os.get_terminal_size(2).columns
@@ -116,6 +116,8 @@ def print_error(text: str) -> None:
         textwrap.fill(f"resnetx: {message(text)}", width, break_long_words=False, break_on_hyphens=False),
         file=sys.stderr,
     )
+    for line in code:
+        print(f"    {printable(line)}", file=sys.stderr)
 
 
 def print_traceback(error: BaseException) -> None:

@@ -26,30 +26,16 @@ def simplify(
     Exit status: 0 OUT is simplified; 1 OUT is the unchanged graph, because the simplified one failed the comparison; 2
     the command could not run.
     """
-    from resnetx.base.progress import Steps
-    from resnetx.base.targets import same_file
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress
     from resnetx.cli.reports import show, write_report
-    from resnetx.conversion.checked_simplify import simplify_checked
-    from resnetx.conversion.overwriting import require_target, whole_model
-    from resnetx.graph.card import read_card
-    from resnetx.graph.reading.onnx_file import read_onnx
-    from resnetx.graph.simplification.simplify import serialize
+    from resnetx.conversion.simplify import simplify_file
     from resnetx.report.simplification import render_simplification, simplification_json
 
     finite(timeout, "--timeout")
     check_files({"--out": target, "--json": json_file}, models={"IN.onnx": [source]}, may_be={"--out": source})
     with show_progress() as watch:
-        steps = Steps(watch.progress, 3)
-        steps.begin(f"reading {source.name}")
-        model = read_onnx(source)
-        card, force = read_card(model), force or same_file(source, target)
-        require_target(target, card, force=force)
-        steps.begin(f"simplifying {source.name}")
-        result = simplify_checked(model, timeout_s=timeout, step=steps.begin)
-    with whole_model(target, card, force=force) as temporary:
-        temporary.write_bytes(serialize(result.model))
+        result = simplify_file(source, target, timeout_s=timeout, force=force, progress=watch.progress)
     write_report(json_file, lambda: simplification_json(result, source=source, target=target))
     show(lambda _: render_simplification(result, source=source, target=target), reports=[json_file])
     raise typer.Exit(0 if result.applied else 1)

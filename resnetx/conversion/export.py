@@ -1,25 +1,23 @@
 """Exports a network to a verified file: all stages of an export in order."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
-import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import Tensor
 
 from resnetx.base.precisions import EXPORT_PRECISIONS, ExportPrecision
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.vocabulary import Exporter
 from resnetx.conversion.checked_simplify import simplify_checked
 from resnetx.conversion.overwriting import require_golden_target, require_target, whole_model
+from resnetx.conversion.own_module import outputs_of_run
 from resnetx.conversion.result import Export, SimplifyOutcome
 from resnetx.conversion.subject import Subject
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.card import embed_card, parity_suffix
-from resnetx.graph.export import DEFAULT_OPSET, Signature, choose_exporter, export_module
+from resnetx.graph.export import BATCH, DEFAULT_OPSET, Signature, choose_exporter, export_module
 from resnetx.graph.float16 import convert_precision
 from resnetx.graph.layers import check_structure, softmax_input
 from resnetx.inputs.sampling import Sampling, batch_sizes, natural_samples
@@ -30,6 +28,7 @@ from resnetx.runtime.ort.engine import newest_opset
 from resnetx.runtime.runner import Runner
 from resnetx.verification.golden import Golden, GoldenAbout, GoldenLayers, write_golden
 from resnetx.verification.movement import movements, why_nothing_is_proven
+from resnetx.verification.other_sizes import Sizes, truth_at_sizes
 from resnetx.verification.references import Truth, deployed_truth, module_truth, with_precision
 from resnetx.verification.result import FileVerdict, ProviderVerdict, shows_anything
 from resnetx.verification.runtime_check import GraphAnswers
@@ -74,10 +73,13 @@ def export_subject(subject: Subject, path: Path, options: ExportOptions, *, step
     if options.golden is not None:
         require_golden_target(options.golden, subject.card, force=options.force)
     example = tuple(_of_batch(tensor, options.batch or 2) for tensor in subject.example)
-    outputs = subject.outputs or _output_names(subject.module, example)
+    outputs = subject.outputs if isinstance(subject.module, Deployed) else outputs_of_run(subject, example)
+    assert outputs is not None
 
     steps.begin(f"exporting {subject.card.architecture} (opset {opset}, {exporter})")
-    signature = Signature(inputs=subject.inputs, outputs=outputs, dynamic_batch=options.batch is None)
+    batch = {0: BATCH} if options.batch is None else {}
+    free = tuple({**batch, **own} for own in subject.free or ({} for _ in example))
+    signature = Signature(inputs=subject.inputs, outputs=outputs, free=free)
     model = export_module(subject.module, example, signature=signature, opset=opset, exporter=exporter)
     outcome = None
     if options.simplify:
@@ -157,9 +159,19 @@ def _truth(subject: Subject, runner: Runner, options: ExportOptions) -> tuple[Tr
     sampling = Sampling(sizes=batch_sizes(options.batch, pixels=pixels))
     if isinstance(module, Deployed):
         return deployed_truth(module, card, sampling, precisions=[options.precision]), sampling
-    assert subject.outputs is not None
-    feeds = feeds_like([tensor.numpy() for tensor in subject.example], runner.inputs, sampling)
-    return module_truth(module, subject.outputs, feeds, sampling, precisions=[options.precision]), sampling
+    outputs = subject.outputs
+    assert outputs is not None
+
+    def truth_at(sampling: Sampling, sizes: Sizes) -> Truth:
+        feeds = feeds_like([tensor.numpy() for tensor in subject.example], runner.inputs, sampling, sizes=sizes)
+        return module_truth(module, outputs, feeds, sampling, precisions=[options.precision])
+
+    sizes = {
+        name: tensor.shape[axis]
+        for tensor, free in zip(subject.example, subject.free, strict=False)
+        for axis, name in free.items()
+    }
+    return truth_at_sizes(truth_at, sampling, sizes, required=True), sampling
 
 
 def _bundle(verdicts: Verdicts, subject: Subject, sampling: Sampling) -> Golden:
@@ -168,7 +180,7 @@ def _bundle(verdicts: Verdicts, subject: Subject, sampling: Sampling) -> Golden:
     about = GoldenAbout(
         architecture=subject.card.architecture,
         weights_sha256=subject.card.weights.sha256,
-        input=subject.card.input,
+        input=None if subject.card.config is None else subject.card.input,
         natural=natural_samples(sampling),
     )
     layers = None
@@ -189,10 +201,3 @@ def _of_batch(tensor: Tensor, batch: int) -> Tensor:
     """The example repeated to `batch`; tracing with a single image would fix the batch to one."""
     repeats = -(-batch // max(len(tensor), 1))
     return tensor.repeat(repeats, *[1] * (tensor.dim() - 1))[:batch].contiguous()
-
-
-def _output_names(module: nn.Module, example: Sequence[Tensor]) -> tuple[str, ...]:
-    with torch.no_grad():
-        result = module(*example)
-    count = sum(isinstance(leaf, Tensor) for leaf in pytree.tree_leaves(result))
-    return ("output",) if count == 1 else tuple(f"output{index}" for index in range(count))

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from resnetx.base.text import file_size, readable
 from resnetx.graph.card import ModelCard
 from resnetx.graph.counts import GraphCounts
 from resnetx.verification.parity import Parity
-from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification, shows_anything
+from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification, error_words, shows_anything
 
 # Version 2 adds `unproven`.
 SCHEMA = "resnetx.export/2"
@@ -56,6 +57,17 @@ class Export:
         """Whether nothing is wrong, even if that proves nothing."""
         return all(part is None or part.passed for part in (self.file, self.verdict))
 
+    def __repr__(self) -> str:
+        what = f"{self.card.architecture} to {readable(str(self.path), 60)}"
+        if not self.passed:
+            failed = self.parity and self.parity.first_failed
+            why = f", {failed.output}: {readable(failed.reason or '', 120)}" if failed else ""
+            return f"<Export of {what}: FAILED and not written{why}>"
+        largest = self.parity and self.parity.largest
+        figure = f", {error_words(largest)}" if largest else ""
+        verdict = "not verified" if self.parity is None else "passed"
+        return f"<Export of {what}: {verdict}, {file_size(self.size_bytes)}{figure}>"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,
@@ -88,6 +100,11 @@ class Conversion:
     before: GraphCounts
     after: GraphCounts
     verification: Verification
+
+    def __repr__(self) -> str:
+        verdict = "passed" if self.written else "FAILED and not written"
+        files = f"{readable(str(self.source), 60)} to {readable(str(self.target), 60)}"
+        return f"<Conversion of {files}: {verdict}, {len(self.kept)} nodes in float32>"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,8 +1,7 @@
 """The subject of an export: a network in deployed form, an example input, and its card."""
 
-import copy
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +27,18 @@ MAX_IMAGE_SIZE = 8192
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A module in evaluation mode on the CPU, in float32."""
+    """A module in evaluation mode on the CPU, in float32.
+
+    `outputs` are None where a run of the module is to name them. `free` are the names of each input's free dimensions,
+    apart from the batch; empty if no input has any.
+    """
 
     module: nn.Module
     example: tuple[Tensor, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] | None
     card: ModelCard
+    free: tuple[Mapping[int, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,29 +171,6 @@ def resnet_subject(
         inputs=("input",),
         outputs=output_names(output),
         card=card,
-    )
-
-
-def module_subject(module: nn.Module, example: Tensor | Sequence[Tensor] | None) -> Subject:
-    """A module of the user with an example of its inputs; the module itself is not changed."""
-    if example is None:
-        raise UsageError(
-            f"{type(module).__name__} is not one of resnetx's own networks, so an example of its input is needed: "
-            "export(module, path, example=torch.zeros(2, 3, 224, 224))."
-        )
-    tensors = (example,) if isinstance(example, Tensor) else tuple(example)
-    if not tensors or not all(isinstance(tensor, Tensor) and tensor.dim() for tensor in tensors):
-        raise UsageError("The example must be a tensor with a batch dimension, or a sequence of such tensors.")
-    own = copy.deepcopy(module).cpu().float().eval()
-    names = ("input",) if len(tensors) == 1 else tuple(f"input{index}" for index in range(len(tensors)))
-    return Subject(
-        module=own,
-        example=tuple(tensor.detach().cpu() for tensor in tensors),
-        inputs=names,
-        outputs=None,
-        card=ModelCard(
-            architecture=type(module).__name__, weights=Weights(sha256=weights_sha256(own)), tools=tool_versions()
-        ),
     )
 
 

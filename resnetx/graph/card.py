@@ -50,7 +50,7 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """`config` is None for a module that is not of the residual family."""
+    """`config` is None for a module that is not of the residual family; then `input` and `output` say nothing."""
 
     schema: Literal["resnetx.card/1"] = SCHEMA
     architecture: Name
@@ -70,7 +70,10 @@ class ModelCard:
     tools: dict[Name, Name] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        data = asdict(self)
+        if self.config is None:
+            del data["input"], data["output"]
+        text = json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return text.encode(errors="replace").decode()  # protobuf takes no lone surrogates, which a file name may have
 
     @classmethod

@@ -3,21 +3,24 @@
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
+from unittest.mock import patch
 
 import onnx
 import torch
 from torch import Tensor, nn
 
-from resnetx.base.loggers import silenced
+from resnetx.base.loggers import silenced, without_stderr
 from resnetx.base.telemetry import without_telemetry
 from resnetx.base.vocabulary import EXPORTERS, Exporter
 from resnetx.errors import GraphError, UsageError
+from resnetx.graph.exporter_error import depends_on_values, explain
 from resnetx.graph.node_names import ModuleTree, name_nodes
 from resnetx.model.deploy import Deployed
+from resnetx.model.results import named_tensors
 
 DEFAULT_OPSET = 20
 # torch 2.13: the dynamo exporter writes 18 if less is requested; the TorchScript one supports up to 23.
@@ -25,16 +28,18 @@ OPSETS: dict[Exporter, tuple[int, int]] = {"dynamo": (18, 28), "torchscript": (1
 OLDEST_OPSET = 13
 # The newest IR version that ONNX Runtime reads; an exporter may write a newer one.
 MAX_IR_VERSION = 13
+# The name of the batch dimension.
+BATCH = "batch"
 VARIABLE_OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Signature:
-    """The names of the graph's inputs and outputs, and whether their first dimension is free."""
+    """The names of the graph's inputs and outputs; `free` are the names of each input's free dimensions."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    dynamic_batch: bool = True
+    free: tuple[Mapping[int, str], ...]
 
 
 def choose_exporter(exporter: Exporter | None, opset: int, newest: int) -> Exporter:
@@ -62,30 +67,49 @@ def export_module(
     module: nn.Module, example: Sequence[Tensor], *, signature: Signature, opset: int, exporter: Exporter
 ) -> onnx.ModelProto:
     """Trace `module` with `example` and return the graph, its nodes named by module path."""
+    traced = module if isinstance(module, Deployed) else Flat(module)
     try:
         with _quiet(), torch.no_grad():
-            model = (_dynamo if exporter == "dynamo" else _torchscript)(module, tuple(example), signature, opset)
+            model = (_dynamo if exporter == "dynamo" else _torchscript)(traced, tuple(example), signature, opset)
     except Exception as error:  # the exporters raise many exception types
-        cause = next(iter(str(error).strip().splitlines()), "")
         raise GraphError(
             f"The {exporter} exporter could not turn {type(module).__name__} into ONNX opset {opset}: "
-            f"{type(error).__name__}: {cause} Try the other --exporter, or another --opset."
+            f"{explain(error)}. {_advice(error, exporter)}"
         ) from error
-    name_nodes(model, _tree(module))
+    name_nodes(model, _tree(traced))
     _check(model, example, signature, opset)
     return model
 
 
-def _tree(module: nn.Module) -> ModuleTree:
+def _advice(error: Exception, exporter: Exporter) -> str:
+    if depends_on_values(error):
+        # The other exporter takes it, and writes what happened for the example.
+        return "Compute both ways and choose with torch.where, or leave the decision to the caller."
+    other = next(name for name in EXPORTERS if name != exporter)
+    return f"Change that, or try --exporter {other}."
+
+
+class Flat(nn.Module):
+    """A module of the user, with its results as a tuple of tensors: exporters differ in what else they take."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(named_tensors(self.network(*inputs)).values())
+
+
+def _tree(module: Deployed | Flat) -> ModuleTree:
     leaves = {path: not any(True for _ in child.children()) for path, child in module.named_modules()}
-    if isinstance(module, Deployed):
-        return ModuleTree(name=type(module.network).__name__, leaves=leaves, wrapper="network")
-    return ModuleTree(name=type(module).__name__, leaves=leaves)
+    return ModuleTree(name=type(module.network).__name__, leaves=leaves, wrapper="network")
 
 
 def _dynamo(module: nn.Module, example: tuple[Tensor, ...], signature: Signature, opset: int) -> onnx.ModelProto:
-    batch = torch.export.Dim("batch")
-    shapes = tuple({0: batch} for _ in example) if signature.dynamic_batch else None
+    batch = torch.export.Dim(BATCH)
+    # A size that is only named may be bound by the module: to be even, say.
+    free = tuple({axis: batch if axis == 0 else name for axis, name in each.items()} for each in signature.free)
+    shapes = (free,) if isinstance(module, Flat) else free
     program = torch.onnx.export(
         module,
         example,
@@ -94,14 +118,13 @@ def _dynamo(module: nn.Module, example: tuple[Tensor, ...], signature: Signature
         opset_version=opset,
         input_names=list(signature.inputs),
         output_names=list(signature.outputs),
-        dynamic_shapes=shapes,
+        dynamic_shapes=shapes if any(free) else None,
     )
     assert program is not None
     return program.model_proto
 
 
 def _torchscript(module: nn.Module, example: tuple[Tensor, ...], signature: Signature, opset: int) -> onnx.ModelProto:
-    names = (*signature.inputs, *signature.outputs)
     stream = io.BytesIO()
     torch.onnx.export(
         module,
@@ -112,21 +135,41 @@ def _torchscript(module: nn.Module, example: tuple[Tensor, ...], signature: Sign
         opset_version=opset,
         input_names=list(signature.inputs),
         output_names=list(signature.outputs),
-        dynamic_axes={name: {0: "batch"} for name in names} if signature.dynamic_batch else None,
+        dynamic_axes={
+            **dict(zip(signature.inputs, signature.free, strict=True)),
+            **_free_in_outputs(module, example, signature),
+        },
     )
     return cast(onnx.ModelProto, onnx.ModelProto.FromString(stream.getvalue()))
 
 
+def _free_in_outputs(module: nn.Module, example: Sequence[Tensor], signature: Signature) -> dict[str, dict[int, str]]:
+    """The dimensions of outputs that follow those of the inputs: what differs if all free ones are larger."""
+    larger = []
+    for tensor, free in zip(example, signature.free, strict=True):
+        for axis in free:
+            tensor = torch.cat([tensor, tensor], axis)
+        larger.append(tensor)
+    found: dict[str, dict[int, str]] = {}
+    results = zip(*(named_tensors(module(*inputs)).values() for inputs in (example, larger)), strict=True)
+    for name, (one, other) in zip(signature.outputs, results, strict=True):
+        moved = [axis for axis, sizes in enumerate(zip(one.shape, other.shape, strict=True)) if len(set(sizes)) > 1]
+        found[name] = {axis: BATCH if axis == 0 else f"{name}_dim{axis}" for axis in moved}
+    return found
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporters, which warn and log about things that are checked afterwards, and import ONNX Runtime.
+    """Silence the exporters, which warn about things that are checked afterwards, print graphs, and load ONNX Runtime.
 
     When its compiler is first imported, torch also sets a variable for the whole process; the user did not ask for it.
     """
     found = VARIABLE_OF_TORCH in os.environ
     try:
-        quiet = silenced("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
-        with quiet, without_telemetry(), warnings.catch_warnings():
+        quiet = silenced("torch.onnx", "torch.export", "torch.fx", "onnxscript", "onnx_ir")
+        # It is written from C++, whatever the level is.
+        no_dump = patch.object(torch._C, "_jit_onnx_log", lambda *_: None)
+        with quiet, no_dump, without_stderr(), without_telemetry(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -147,10 +190,14 @@ def _check(model: onnx.ModelProto, example: Sequence[Tensor], signature: Signatu
     names = tuple(value.name for value in model.graph.input), tuple(value.name for value in model.graph.output)
     if names != (signature.inputs, signature.outputs):
         raise GraphError(f"The exporter wrote the inputs and outputs {names}, not {signature}.")
-    for value, tensor in zip(model.graph.input, example, strict=True):
+    for value, tensor, free in zip(model.graph.input, example, signature.free, strict=True):
         dims = [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
-        expected: list[int | str] = list(tensor.shape)
-        if signature.dynamic_batch and expected:
-            expected[0] = "batch"
+        expected = [free.get(axis, size) for axis, size in enumerate(tensor.shape)]
+        fixed = [f"{free[axis]} to {dim}" for axis, dim in enumerate(dims) if axis in free and isinstance(dim, int)]
+        if fixed:
+            raise GraphError(
+                f"The module fixes {' and '.join(fixed)} for its input {value.name}, which should be free. Change "
+                "that, or fix it in the file: with --batch, or without a name in dynamic_shapes."
+            )
         if dims != expected:
             raise GraphError(f"The exporter gave the input {value.name} the dimensions {dims}, not {expected}.")

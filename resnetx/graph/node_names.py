@@ -41,7 +41,8 @@ def name_nodes(model: ModelProto, tree: ModuleTree) -> None:
     for node in graph.node:
         source = _module_path(node, tree.leaves)
         path = _layer_path(node, tree.leaves) or source
-        words = (tree.public(path), "" if path and tree.leaves[path] else node.op_type.lower())
+        public = tree.public(path)
+        words = (public, "" if public and tree.leaves[path] else node.op_type.lower())
         node.name = _unique(".".join(filter(None, words)), taken)
         del node.metadata_props[:]
         node.doc_string = ""

@@ -1,7 +1,7 @@
 """Random inputs for any signature, reproducible from a seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,8 @@ KINDS = "fbiu"
 # For free dimensions other than the batch: in most graphs, the size of an image.
 FREE_SIZE = 224
 MOST_ELEMENTS = 2**28
+# By so much do networks for images shrink their input.
+LARGEST_STEP = 32
 # What numpy's arrays have.
 MOST_DIMENSIONS = 64
 
@@ -30,11 +32,13 @@ def random_feeds(
     return {info.name: random_values(shapes[info.name], info.dtype, generator) for info in inputs}
 
 
-def input_shapes(inputs: Sequence[TensorInfo], *, batch: int, free_size: int = FREE_SIZE) -> dict[str, tuple[int, ...]]:
-    """The shape of each input with all free dimensions chosen."""
+def input_shapes(
+    inputs: Sequence[TensorInfo], *, batch: int, free_size: int = FREE_SIZE, sizes: Mapping[str, int] | None = None
+) -> dict[str, tuple[int, ...]]:
+    """The shape of each input with all free dimensions chosen; `sizes` are those of some, by name."""
     if batch < 1 or free_size < 1:
         raise UsageError(f"A batch of {batch} cannot be run: choose 1 or more.")
-    sizes: dict[str, int] = {}
+    sizes = dict(sizes or {})
     for info in inputs:
         if info.shape and isinstance(info.shape[0], str):
             sizes[info.shape[0]] = batch
@@ -52,6 +56,16 @@ def input_shapes(inputs: Sequence[TensorInfo], *, batch: int, free_size: int = F
             )
         shapes[info.name] = shape
     return shapes
+
+
+def other_sizes(sizes: Mapping[str, int]) -> list[dict[str, int]]:
+    """Other sizes that a network which takes these may take, each by another amount larger; the likeliest first.
+
+    Networks that halve their input need multiples of a power of two, others of the side of a patch.
+    """
+    numbered = list(enumerate(sizes.items(), 1))
+    near = {name: size + place * math.gcd(size, LARGEST_STEP) for place, (name, size) in numbered}
+    return [near, {name: size + place * size for place, (name, size) in numbered}]
 
 
 def has_free_sizes(inputs: Sequence[TensorInfo]) -> bool:

@@ -1,9 +1,10 @@
 """The inputs of a verification for any signature: samples of every kind where an input is a batch of tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from resnetx.inputs.batch_dimension import batched_names
 from resnetx.inputs.patterns import Shape
 from resnetx.inputs.random_feeds import FREE_SIZE, input_shapes, random_values
 from resnetx.inputs.samples import LOUD, ORDINARY, Kind, generator_of
@@ -15,7 +16,12 @@ MOST_COLOURS = 4
 
 
 def signature_feeds(
-    inputs: Sequence[TensorInfo], sampling: Sampling, *, loudness: float = LOUD, free_size: int = FREE_SIZE
+    inputs: Sequence[TensorInfo],
+    sampling: Sampling,
+    *,
+    loudness: float = LOUD,
+    free_size: int = FREE_SIZE,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """The inputs of each of the sampling's batches.
 
@@ -27,11 +33,11 @@ def signature_feeds(
     feeds: list[dict[str, np.ndarray]] = []
     drawn: dict[tuple[int, int, tuple[int, ...]], np.ndarray] = {}
     for batch in batches:
-        shapes = input_shapes(inputs, batch=len(batch), free_size=free_size)
-        feed = {}
+        shapes = input_shapes(inputs, batch=len(batch), free_size=free_size, sizes=sizes)
+        feed, batched = {}, batched_names(inputs, len(batch))
         for number, info in enumerate(inputs):
             shape = shapes[info.name]
-            if not shape or shape[0] != len(batch) or not _is_batch(info, inputs):
+            if info.name not in batched:
                 feed[info.name] = random_values(shape, info.dtype, generator_of(sampling.seed, number))
                 continue
             for sample in set(batch):
@@ -46,12 +52,16 @@ def signature_feeds(
 
 
 def feeds_like(
-    example: Sequence[np.ndarray], inputs: Sequence[TensorInfo], sampling: Sampling
+    example: Sequence[np.ndarray],
+    inputs: Sequence[TensorInfo],
+    sampling: Sampling,
+    *,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[list[np.ndarray]]:
     """As `signature_feeds`, but floats have the example's magnitude, and wide integers are drawn from its elements."""
     generator = np.random.default_rng(sampling.seed)
     result = []
-    for feed in signature_feeds(inputs, sampling):
+    for feed in signature_feeds(inputs, sampling, sizes=sizes):
         batch = []
         for own, info in zip(example, inputs, strict=True):
             values = feed[info.name]
@@ -66,11 +76,6 @@ def feeds_like(
                 batch.append(values)
         result.append(batch)
     return result
-
-
-def _is_batch(info: TensorInfo, inputs: Sequence[TensorInfo]) -> bool:
-    """Whether the first dimension is the batch: it is free, or no input has a free one."""
-    return isinstance(info.shape[0], str) or not any(isinstance(other.shape[0], str) for other in inputs if other.shape)
 
 
 def _draw(

@@ -109,7 +109,7 @@ def resnet_config(
     if depth is not None and depth not in DEPTHS:
         raise UsageError(
             f"There is no ResNet of depth {depth} in the table; choose {', '.join(map(str, DEPTHS))}, "
-            "or define another network with --stages and --width."
+            "or define another network by its stages and width."
         )
     table_block, table_stages = DEPTHS[depth or 50]
     config = ResNetConfig(

@@ -60,6 +60,8 @@ def _about(card: ModelCard) -> list[tuple[str, Text]]:
         rows.append(("weights", Text(f"{weights.source} ({weights.naming} naming){head}")))
     elif weights.seed is not None:
         rows.append(("weights", Text(UNTRAINED.format(seed=weights.seed), "yellow")))
+    else:
+        rows.append(("weights", Text(f"as they are in the module, SHA-256 {weights.sha256[:12]}…")))
     rows.extend(("assumed", Text(sentence)) for sentence in weights.assumed)
     return rows
 

@@ -153,12 +153,11 @@ def _card(card: Mapping[str, Any] | None, parity: Mapping[str, Any] | None) -> I
     facts.append(f"labels {_words(labels[0], '')} to {_words(labels[-1], '')}" if labels else "")
     yield "network", [Text(", ".join(filter(None, facts)) or "not specified")]
     weights = _mapping(card.get("weights"))
-    source = _words(weights.get("source"), "")
-    untrained = f"random, from seed {_words(weights.get('seed'), '') or 'unknown'}: NOT TRAINED"
-    yield "weights", [Text(source) if source else Text(untrained, "yellow")]
+    yield "weights", [_origin(weights)]
     yield "assumed", [Text(shown(str(line), SENTENCE)) for line in _list(weights.get("assumed"))[:4]]
-    form = "raw uint8 pixels, NHWC" if card.get("input") == "uint8" else "normalized floats, NCHW"
-    yield "boundary", [Text(f"{form} -> {_words(card.get('output'), '') or 'logits'}")]
+    if _mapping(card.get("config")):
+        form = "raw uint8 pixels, NHWC" if card.get("input") == "uint8" else "normalized floats, NCHW"
+        yield "boundary", [Text(f"{form} -> {_words(card.get('output'), '') or 'logits'}")]
     pixels = _mapping(card.get("preprocessing"))
     order, mean, std = (_words(pixels.get(key), "") for key in ("order", "mean", "std"))
     yield "pixels", [Text(f"{order}, mean {mean}, std {std}")] if pixels else []
@@ -168,6 +167,16 @@ def _card(card: Mapping[str, Any] | None, parity: Mapping[str, Any] | None) -> I
         passed = parity.get("passed") is True
         verdict = "agreed with PyTorch at export" if passed else "did not agree with PyTorch at export"
         yield "parity", [Text(f"{verdict} (according to the file)", "" if passed else "yellow")]
+
+
+def _origin(weights: Mapping[str, Any]) -> Text:
+    """Where the weights came from; of a module of the user, only their digest is known."""
+    source, seed, digest = (_words(weights.get(key), "") for key in ("source", "seed", "sha256"))
+    if source:
+        return Text(source)
+    if seed:
+        return Text(f"random, from seed {seed}: NOT TRAINED", "yellow")
+    return Text(f"as they were at export, SHA-256 {shown(digest[:12], 12)}{ELLIPSIS}" if digest else "not specified")
 
 
 def _words(value: Any, unit: str) -> str:

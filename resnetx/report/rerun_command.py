@@ -15,6 +15,8 @@ FLAGS = {
     "target_qps": "--target-qps",
     "latency_bound_ms": "--latency-bound",
     "percentiles": "--percentile",
+    "golden": "--golden",
+    "reference": "--reference",
 }
 SWITCHES = {"allow_fallback": ("--allow-fallback", True), "verify": ("--no-verify", False)}
 

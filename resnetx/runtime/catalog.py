@@ -266,6 +266,7 @@ def open_runner(
     options: Mapping[str, str] | None = None,
     threads: int | None = None,
     batch: int | None = None,
+    callers: int = 1,
     optimize: bool = True,
     allow_fallback: bool = False,
 ) -> Runner:
@@ -286,6 +287,7 @@ def open_runner(
         options=options or {},
         threads=threads,
         batch=batch,
+        callers=callers,
         optimize=optimize,
         allow_fallback=allow_fallback,
     )

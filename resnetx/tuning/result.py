@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from resnetx.base.text import readable
 from resnetx.base.validation import Name, Number
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.samples import valid_rounds
@@ -47,6 +48,12 @@ class Tuning:
     @property
     def best(self) -> tuple[Finalist, BenchCase] | None:
         return None if self.winner is None else (self.finalists[self.winner], self.benchmark.cases[self.winner])
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"<Tuning of {readable(self.source, 60)}: nothing correct was faster>"
+        finalist, case = self.best
+        return f"<Tuning of {readable(self.source, 60)}: {finalist.candidate.title}, {case.summary.median_ms:.3g} ms>"
 
     @property
     def pareto(self) -> tuple[int, ...]:

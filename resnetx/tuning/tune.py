@@ -53,6 +53,11 @@ def tune_file(
     steps = Steps(look.progress, 4)
     steps.begin(f"reading {source}, and making its other files")
     model, digest = look_into(source), read_onnx_file(source).digest
+    if len(model.inputs) != 1:
+        raise UsageError(
+            f"{source} has {len(model.inputs)} inputs, and tune compares candidates on samples of one input; use "
+            "resnetx bench, which takes such files."
+        )
     rows = _working(options.providers)
     batches = _batches(model, options)
     machine = read_machine().to_json()

@@ -1,6 +1,6 @@
 """The samples of a verification in batches, and the reference's outputs for them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +40,15 @@ def card_feeds(
     return [[images[batch]] for batch in sampling.batches()]
 
 
-def foreign_feeds(inputs: Sequence[TensorInfo], sampling: Sampling, precisions: Sequence[str]) -> Feeds:
+def foreign_feeds(
+    inputs: Sequence[TensorInfo],
+    sampling: Sampling,
+    precisions: Sequence[str],
+    *,
+    sizes: Mapping[str, int] | None = None,
+) -> Feeds:
     half = "fp16" in precisions or any(info.dtype == np.float16 for info in inputs)
-    feeds = signature_feeds(inputs, sampling, loudness=QUIETER if half else LOUD)
+    feeds = signature_feeds(inputs, sampling, loudness=QUIETER if half else LOUD, sizes=sizes)
     return [[feed[info.name] for info in inputs] for feed in feeds]
 
 

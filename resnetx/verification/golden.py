@@ -15,7 +15,7 @@ from resnetx.base.text import readable
 from resnetx.base.validation import Count, Positive, parse_json, validated
 from resnetx.errors import FileError
 from resnetx.verification.layers import Expected
-from resnetx.verification.reference_outputs import References, Samples
+from resnetx.verification.reference_outputs import References, Samples, are_batches
 from resnetx.verification.sketch import PROJECTIONS, Sketch, canonical_shape
 from resnetx.verification.structure.sketch import StructureSketch, from_arrays, to_arrays
 
@@ -189,12 +189,15 @@ def _golden(
     inputs = [[arrays.numbers(f"{index}/input/{name}") for name in about.inputs] for index in range(groups)]
     if arrangement is None:
         arrangement = tuple((index, tuple(range(len(group[0])))) for index, group in enumerate(inputs))
+    # Where an input is no batch of samples, its group is one batch.
+    whole = frozenset(group for group, feeds in enumerate(inputs) if not are_batches(feeds))
     samples = Samples(
         groups=inputs,
         outputs=References(truth=truth, noisy={kind: answers(kind) for kind in sorted(kinds)}),
         arrangement=arrangement,
+        whole=whole,
     )
-    if any(max(batch, default=0) >= len(inputs[group][0]) for group, batch in arrangement):
+    if any(group not in whole and max(batch, default=0) >= len(inputs[group][0]) for group, batch in arrangement):
         raise ValueError("its batches contain samples that it does not have")
     return Golden(about=about, inputs=about.inputs, outputs=about.outputs, samples=samples, layers=layers)
 

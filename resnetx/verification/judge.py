@@ -1,6 +1,7 @@
 """Compares the outputs of a runner with a reference, for verify, export and bench."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def judge(
     """Check every batch, and repeat one after the last; also return whether its bits were equal.
 
     The third are the logits of each batch or, of another network, its first output. `run` replaces `runner.run`.
+    Outputs for inputs of other sizes are rows of their own.
     """
     run = run or runner.run
     runs = run_batches(runner, truth.feeds, run)
@@ -65,7 +67,11 @@ def judge(
         logits = [each[truth.outputs[0]] for each in runs]
         checks = verify_module(truth.references, runs, names=truth.outputs, precision=precision, tolerance=tolerance)
     same = all(np.array_equal(runs[repeated][name], again[0][name], equal_nan=True) for name in again[0])
-    return Parity(precision=precision, checks=(*checks, *_repeated(runs[repeated], again[0], precision))), same, logits
+    checks = (*checks, *_repeated(runs[repeated], again[0], precision))
+    for size, other in truth.other_sizes:
+        found, *_ = judge(runner, other, card, precision=precision, tolerance=tolerance, run=run)
+        checks += tuple(replace(check, output=f"{check.output}, {size}") for check in found.checks)
+    return Parity(precision=precision, checks=checks), same, logits
 
 
 def file_logits(model: onnx.ModelProto, reopen: Reopen) -> HiddenLogits:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from resnetx.inputs.batch_dimension import batched_shape
+from resnetx.model.results import named_tensors
 from resnetx.verification.evaluation.by_sample import by_sample
 from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.sketch import NamedSketch, sketch
@@ -58,7 +58,7 @@ def _batch_of(tensors: Sequence[Tensor]) -> int:
 
 def outputs_of(result: object) -> list[np.ndarray]:
     """The tensors of a module's result, in order; floats in float64."""
-    leaves = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
+    leaves = named_tensors(result).values()
     return [leaf.double().numpy() if leaf.is_floating_point() else leaf.numpy() for leaf in leaves]
 
 

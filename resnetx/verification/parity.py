@@ -81,6 +81,16 @@ class Parity:
     def outputs(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(check.output for check in self.checks))
 
+    @property
+    def largest(self) -> Check | None:
+        """The check with the largest multiple of the noise, if any is known."""
+        known = [check for check in self.checks if check.multiple is not None]
+        return max(known, key=lambda check: check.multiple or 0.0, default=None)
+
+    @property
+    def first_failed(self) -> Check | None:
+        return next((check for check in self.checks if not check.passed), None)
+
     def to_json(self) -> dict[str, Any]:
         return {"passed": self.passed, **json_safe(asdict(self))}
 

@@ -54,7 +54,8 @@ class Truth:
     `probes` are batches that contain each distinct sample once, for the comparison of inner tensors with `original`,
     if that is known; `fixed`: the file takes batches of one size only. `module` is the torch module, typed as Any
     because torch is optional. `bundle` is the golden bundle that all this was read from, `origin` what
-    the network's checkpoint says itself, `file` the reference if that is another file.
+    the network's checkpoint says itself, `file` the reference if that is another file. `other_sizes` is the same for
+    inputs of other sizes, with words for these.
     """
 
     description: str
@@ -67,6 +68,7 @@ class Truth:
     fixed: bool = False
     origin: Origin | None = None
     file: onnx.ModelProto | None = None
+    other_sizes: tuple[tuple[str, "Truth"], ...] = ()
 
     @property
     def feeds(self) -> Feeds:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from resnetx.base.text import readable
 from resnetx.verification.coverage_result import Coverage
 from resnetx.verification.float_agreement import FloatAgreement
 from resnetx.verification.layers import LayerParity, first_fault
-from resnetx.verification.parity import Parity, json_safe
+from resnetx.verification.parity import Check, Parity, json_safe
 from resnetx.verification.structure.result import StructureComparison
 
 # Version 2 adds `file`, and `graph` and layers to every verdict; version 3 `unproven` and `remarks`, the `left_out`
@@ -152,6 +153,21 @@ class Verification:
         """Whether nothing is wrong and, where the outputs prove nothing, the file was compared inside."""
         return self.agrees and shows_anything(self.file, self.unproven)
 
+    def __repr__(self) -> str:
+        model, on = readable(self.model, 60), " and ".join(verdict.provider for verdict in self.verdicts)
+        if self.passed:
+            largest = max(
+                (check for each in self.verdicts if (check := each.parity.largest)),
+                key=lambda check: check.multiple or 0.0,
+                default=None,
+            )
+            figure = "" if largest is None else f", {error_words(largest)}"
+            return f"<Verification of {model}: passed on {on}{figure}>"
+        failed = next((check for each in self.verdicts if (check := each.parity.first_failed)), None)
+        what = "" if failed is None else f", {failed.output}: {readable(failed.reason or '', 120)}"
+        layer = f", first wrong layer {readable(self.wrong_layer, 60)}" if self.wrong_layer else ""
+        return f"<Verification of {model}: FAILED{what}{layer}>"
+
     @property
     def wrong_layer(self) -> str | None:
         """The first wrong layer of the file or, if that is right, of a provider."""
@@ -170,3 +186,8 @@ class Verification:
             row["first_fault"] = verdict.wrong_layer
         result: dict[str, Any] = json_safe({"schema": SCHEMA, "passed": self.passed, **data})
         return result
+
+
+def error_words(check: Check) -> str:
+    """The main figure of a check whose noise is known."""
+    return f"error at most {check.multiple:.2g} of {check.allowed:g} times the reference's own"

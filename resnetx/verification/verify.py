@@ -25,6 +25,7 @@ from resnetx.verification.attempts import Attempts
 from resnetx.verification.feeds import foreign_feeds
 from resnetx.verification.judge import Reopen
 from resnetx.verification.movement import movements, remarks, why_nothing_is_proven
+from resnetx.verification.other_sizes import Sizes, free_sizes, truth_at_sizes
 from resnetx.verification.parity import Tolerance
 from resnetx.verification.references import (
     Truth,
@@ -163,8 +164,12 @@ def reference_for(
     sampling = Sampling(sizes=sizes, samples=options.samples, images=options.images, seed=options.seed, natural=natural)
     if options.module is not None:
         outputs = tuple(output.name for output in runner.outputs)
-        feeds = foreign_feeds(runner.inputs, sampling, precisions)
-        return module_truth(options.module, outputs, feeds, sampling, precisions=precisions)
+
+        def truth_at(sampling: Sampling, sizes: Sizes) -> Truth:
+            feeds = foreign_feeds(runner.inputs, sampling, precisions, sizes=sizes)
+            return module_truth(options.module, outputs, feeds, sampling, precisions=precisions)
+
+        return truth_at_sizes(truth_at, sampling, free_sizes(runner.inputs), required=False)
     if options.reference is not None:
         return onnx_truth(options.reference, runner, card, sampling, precisions=precisions)
     if card is not None and card.config is not None:

@@ -14,10 +14,13 @@ from resnetx.model.network import build_network
 from resnetx.model.preprocessing import CAFFE, Preprocessing
 from resnetx.weights.convert import convert
 from resnetx.weights.huggingface import ModelFolder, read_folder
+from resnetx.weights.other_architectures import FILE, FROM_PYTHON
 from resnetx.weights.readers import read_tensors
 from resnetx.weights.readers.raw import RawCheckpoint
 from resnetx.weights.recognise import COUNTERS, recognise, strip_names
 from resnetx.weights.resolve_config import resolve_config
+
+KERAS_SUFFIXES = (".h5", ".keras")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,10 @@ def load_checkpoint(path: Path, *, variant: Variant | None = None, image_size: i
         raw = read_tensors(folder.weights if folder else path)
         return _checkpoint(raw, folder, variant, image_size)
     except CheckpointError as error:
-        raise CheckpointError(f"Cannot load the weights in {path}: {error}") from error
+        # PyTorch has no module for what Keras saved.
+        code = () if path.suffix in KERAS_SUFFIXES else [line.replace(FILE, str(path)) for line in error.code]
+        advice = f" {FROM_PYTHON}" if code else ""
+        raise CheckpointError(f"Cannot load the weights in {path}: {error.message}{advice}", code=code) from error
 
 
 def load_network(

@@ -9,6 +9,7 @@ from typing import Any
 from resnetx.errors import CheckpointError, FileError
 from resnetx.model.config import Block, ResNetConfig, Variant
 from resnetx.model.preprocessing import SMALLEST_CROP, Preprocessing
+from resnetx.weights.other_architectures import EXPORT, FILE
 from resnetx.weights.untrusted import clip
 
 MAX_JSON_BYTES = 16 * 2**20
@@ -109,7 +110,12 @@ def _transformers(weights: Path, config: dict[str, Any], preprocessor: Path) -> 
     if config.get("model_type") != "resnet":
         named = ", ".join(map(str, config.get("architectures") or [])) or "no architecture"
         raise CheckpointError(
-            f"its config.json says model_type {clip(config.get('model_type'))} ({clip(named)}); {BUILDS}."
+            f"its config.json says model_type {clip(config.get('model_type'))} ({clip(named)}); {BUILDS}.",
+            code=(
+                "import resnetx, torch, transformers",
+                f'network = transformers.AutoModelForImageClassification.from_pretrained("{FILE}")',
+                EXPORT,
+            ),
         )
     values = DEFAULTS | config
     for key, wanted in (("hidden_act", "relu"), ("num_channels", 3), ("downsample_in_first_stage", False)):
@@ -141,7 +147,16 @@ def _transformers(weights: Path, config: dict[str, Any], preprocessor: Path) -> 
 def _timm(weights: Path, config: dict[str, Any]) -> ModelFolder:
     architecture = str(config["architecture"])
     if not re.fullmatch(r"(tv_)?resnet\d+(\.\w+)?", architecture):
-        raise CheckpointError(f"its config.json says architecture {clip(architecture)}; {BUILDS}.")
+        classes = config.get("num_classes")
+        head = f", num_classes={int(classes)}" if classes is not None else ""
+        raise CheckpointError(
+            f"its config.json says architecture {clip(architecture)}; {BUILDS}.",
+            code=(
+                "import resnetx, timm, torch",
+                f'network = timm.create_model("{clip(architecture)}"{head}, checkpoint_path="{FILE}/{weights.name}")',
+                EXPORT,
+            ),
+        )
     arguments = dict(config.get("model_args") or {})
     changed = {key for key in arguments if key not in ("num_classes", "in_chans", "global_pool", "pretrained")}
     pooling = arguments.get("global_pool") or config.get("global_pool") or "avg"

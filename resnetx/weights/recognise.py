@@ -9,7 +9,13 @@ from torch import Tensor
 from resnetx.errors import CheckpointError
 from resnetx.model.config import Block
 from resnetx.model.layer_names import CLASSIFIER, RULES, Layer, Naming, parse_layer, spell_layer
-from resnetx.weights.other_architectures import BUILDS, Shape, foreign_by_name, foreign_by_shape, unknown_names
+from resnetx.weights.other_architectures import (
+    BUILDS,
+    Shape,
+    refuse_foreign_names,
+    refuse_foreign_shapes,
+    unknown_names,
+)
 from resnetx.weights.untrusted import MAX_ENTRIES, clip, listed
 
 STEM = Layer("conv")
@@ -49,15 +55,11 @@ def strip_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def recognise(tensors: Mapping[str, Tensor]) -> Structure:
     """The structure of the network from the (stripped) names; the error names another architecture, if known."""
-    foreign = foreign_by_name(tensors)
-    if foreign:
-        raise CheckpointError(foreign)
+    refuse_foreign_names(tensors)
     naming, places = _naming(tensors)
     shapes = {place: tuple(tensors[name].shape) for name, (place, what) in places.items() if what == "weight"}
     names = {place: name for name, (place, what) in places.items() if what == "weight"}
-    foreign = foreign_by_shape(names, shapes, naming)
-    if foreign:
-        raise CheckpointError(foreign)
+    refuse_foreign_shapes(names, shapes, naming)
     if not any(what == "running_mean" for _, what in places.values()):
         raise CheckpointError(
             f"it has no BatchNorm statistics (running_mean, running_var): its norms are folded or of another "
@@ -81,7 +83,7 @@ def _naming(tensors: Mapping[str, Tensor]) -> tuple[Naming, dict[str, tuple[Laye
     known = {naming: _places(tensors, naming) for naming in RULES}
     best = max(known, key=lambda naming: len(known[naming]))
     if not any(place.stage >= 0 for place, _ in known[best].values()):
-        raise CheckpointError(unknown_names(tensors))
+        raise unknown_names(tensors)
     return best, known[best]
 
 

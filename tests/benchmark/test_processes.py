@@ -18,6 +18,7 @@ from resnetx.base.worker_process import ChildError
 from resnetx.benchmark import child_tasks
 from resnetx.benchmark import run as benchmarking
 from resnetx.benchmark.child_tasks import best_provider_here, computed_truths, measured_limits
+from resnetx.benchmark.options import BenchOptions
 from resnetx.benchmark.plan import look_into
 from resnetx.benchmark.run import passed, run_benchmark
 from resnetx.errors import RuntimeUnavailableError
@@ -78,7 +79,7 @@ def test_a_helper_that_cannot_says_why(ours: Path, tmp_path: Path) -> None:
     model = look_into(ours)
     assert model.card is not None
     broken = replace(model.card, weights=replace(model.card.weights, source="gone.safetensors"))
-    answer = computed_truths(replace(model, card=broken), [1], ["fp32"], tmp_path, threads=1, memory_mb=None)
+    answer = computed_truths(replace(model, card=broken), [1], ["fp32"], tmp_path, BenchOptions(threads=1))
     assert isinstance(answer, str) and "gone.safetensors" in answer
     with pytest.raises(ChildError, match="at least one thread"):
         measured_limits(0)

@@ -66,6 +66,13 @@ def convolution_beside(operator: str) -> bytes:
     )
 
 
+def constant() -> bytes:
+    """A weight, and no input."""
+    weight = numpy_helper.from_array(np.ones(3, np.float32), "w")
+    nodes = [helper.make_node("Relu", ["w"], ["y"], name="only")]
+    return serialize(nodes, inputs={}, outputs={"y": (TensorProto.FLOAT, [3])}, weights=[weight])
+
+
 def single(operator: str, shape: list[int], out: list[int]) -> bytes:
     """One node, without weights."""
     return serialize(

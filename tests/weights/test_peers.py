@@ -195,8 +195,13 @@ def test_keras_pre_activation(tmp_path: Path) -> None:
 
     peer = keras.applications.ResNet50V2(weights=None, classes=3, input_shape=(32, 32, 3))
     peer.save_weights(tmp_path / "v2.weights.h5")
-    with pytest.raises(CheckpointError, match="pre-activation"):
-        load_checkpoint(tmp_path / "v2.weights.h5")
+    peer.save(tmp_path / "v2.keras")
+    for name in ("v2.weights.h5", "v2.keras"):
+        with pytest.raises(
+            CheckpointError, match=r"ResNet V2 \(pre-activation\), such as Keras's ResNet50V2"
+        ) as caught:
+            load_checkpoint(tmp_path / name)
+        assert caught.value.code == (), "PyTorch has no module for it"
 
 
 FOREIGN = {
@@ -207,7 +212,7 @@ FOREIGN = {
     "seresnet18": "squeeze-and-excitation",
     "ecaresnet26t": "squeeze-and-excitation",
     "seresnext26d_32x4d": "squeeze-and-excitation",
-    "resnetv2_50": r"pre-activation ResNet \(v2\)",
+    "resnetv2_50": r"ResNet V2 \(pre-activation\)",
     "res2net50_26w_4s": "Res2Net",
     "resnest14d": "ResNeSt",
     "resnet50_gn": "no BatchNorm statistics",
@@ -229,4 +234,31 @@ def test_other_architectures_are_named(name: str, tmp_path: Path) -> None:
     )
     with pytest.raises(CheckpointError, match=FOREIGN[name]) as caught:
         load_checkpoint(tmp_path / "w.pt")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in caught.value.message
+    # A ResNet of another norm may be anything.
+    if name != "resnet50_gn":
+        libraries, build, export = caught.value.code
+        compile("\n".join(caught.value.code), "code", "exec")
+        assert libraries == "import resnetx, timm, torch" and export.startswith("resnetx.export(network, ")
+        assert f'checkpoint_path="{tmp_path / "w.pt"}"' in build and "exported from Python" in caught.value.message
+
+
+@pytest.mark.parametrize("kind", ["timm", "transformers"])
+def test_the_code_for_another_architecture_exports_it(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "timm":
+        peer = peers.timm_model("resnet18d", classes=3)
+        torch.save(peer.state_dict(), tmp_path / "pytorch_model.bin")
+        (tmp_path / "config.json").write_text('{"architecture": "resnet18d", "num_classes": 3}')
+    else:
+        import transformers
+
+        config = transformers.ConvNextConfig(hidden_sizes=[4, 8, 8, 8], depths=[1, 1, 1, 1], num_labels=3)
+        transformers.ConvNextForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert len(caught.value.code) == 3
+    exec("\n".join(caught.value.code).replace("224, 224", "64, 64"), {})
+    assert (tmp_path / "model.onnx").is_file()

@@ -101,6 +101,11 @@ class Comparison:
         logs = [math.log(row.ratio) for row in self.rows if row.ratio is not None]
         return math.exp(math.fsum(logs) / len(logs)) if logs else None
 
+    def __repr__(self) -> str:
+        rows = f"{len(self.rows)} row{'' if len(self.rows) == 1 else 's'}"
+        mean = "" if self.geometric_mean is None else f", {self.geometric_mean:.3g} times the old time"
+        return f"<Comparison of {rows}: {'passed' if self.passed else 'FAILED'}{mean}>"
+
     def to_json(self) -> dict[str, Any]:
         verdict = {"passed": self.passed, "undecided": self.undecided}
         return {"schema": SCHEMA, **verdict, "geometric_mean": self.geometric_mean, **asdict(self)}

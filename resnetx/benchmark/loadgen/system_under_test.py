@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from resnetx.graph.card import ModelCard
+from resnetx.inputs.batch_dimension import batched_names, batched_shape
 from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.catalog import BY_NAME
 from resnetx.runtime.runner import Runner
@@ -26,12 +27,18 @@ class Feeder:
     """
 
     def __init__(self, runner: Runner, card: ModelCard | None, *, batch: int) -> None:
-        info = runner.inputs[0]
-        self._runner, self._name, self._batch = runner, info.name, batch
+        self._runner, self._batch = runner, batch
         self.pads = not takes_any_size(runner)
-        feeds = timed_feeds(runner.inputs, card, batch=batch if self.pads else LIBRARY)
-        rows = (feed[info.name][index : index + 1] for feed in feeds for index in range(len(feed[info.name])))
-        self._rows = [np.ascontiguousarray(row) for row in islice(rows, LIBRARY)]
+        size = batch if self.pads else LIBRARY
+        feeds = timed_feeds(runner.inputs, card, batch=size)
+        self._names = batched_names(runner.inputs, size)
+        self._shared = {name: array for name, array in feeds[0].items() if name not in self._names}
+        rows = (
+            {name: feed[name][index : index + 1] for name in self._names} for feed in feeds for index in range(size)
+        )
+        self._rows = [
+            {name: np.ascontiguousarray(array) for name, array in row.items()} for row in islice(rows, LIBRARY)
+        ]
 
     @property
     def count(self) -> int:
@@ -41,7 +48,9 @@ class Feeder:
         rows = [self._rows[number] for number in numbers]
         if self.pads:
             rows += rows[-1:] * (self._batch - len(rows))
-        self._runner.run({self._name: rows[0] if len(rows) == 1 else np.concatenate(rows)})
+        if len(rows) > 1:
+            rows = [{name: np.concatenate([row[name] for row in rows]) for name in self._names}]
+        self._runner.run({**rows[0], **self._shared})
 
     def warm_up(self, sizes: Iterable[int]) -> None:
         """Run each possible batch size, so that allocation or compilation does not add to the latency of a query."""
@@ -52,12 +61,18 @@ class Feeder:
 def takes_any_size(runner: Runner) -> bool:
     """Whether the batch size is dynamic, and a new size needs no compilation, which takes longer than any run."""
     row = BY_NAME.get(runner.provider)
-    return not isinstance(runner.inputs[0].shape[0], int) and not (row and row.compiles_each_batch)
+    size = batched_shape([info.shape for info in runner.inputs])[0]
+    return not isinstance(size, int) and not (row and row.compiles_each_batch)
 
 
 def run_in_pieces(runner: Runner, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The first sample alone, then the others."""
-    pieces = [runner.run({name: array[part] for name, array in feeds.items()}) for part in (slice(1), slice(1, None))]
+    names = batched_names(runner.inputs)
+
+    def piece(part: slice) -> dict[str, np.ndarray]:
+        return runner.run({name: array[part] if name in names else array for name, array in feeds.items()})
+
+    pieces = [piece(slice(1)), piece(slice(1, None))]
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 

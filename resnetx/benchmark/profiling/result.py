@@ -73,6 +73,12 @@ class Profile:
         """The figures of every layer, in execution order."""
         return tuple(layer_figures(layer, self.run_ms, self.limits) for layer in self.layers)
 
+    def __repr__(self) -> str:
+        most = max(self.figures, key=lambda each: each.share)
+        slowest = f"most in {readable(most.layer.name, 60)} ({most.share:.0%})"
+        where = f"{readable(self.model, 60)} on {self.provider}"
+        return f"<Profile of {where}: {self.run_ms:.3g} ms a run, {len(self.layers)} layers, {slowest}>"
+
     def to_json(self) -> dict[str, Any]:
         """The raw times and the figures, for readers that do not compute statistics themselves."""
         layers = [asdict(each.layer) | each.to_json() for each in self.figures]

@@ -71,6 +71,12 @@ class Quantizing:
     def written(self) -> bool:
         return self.made.held
 
+    def __repr__(self) -> str:
+        files = f"{readable(str(self.source), 60)} to {readable(str(self.target_file), 60)}"
+        verdict = "written" if self.written else "FAILED the limit and not written"
+        kept = f"{len(self.made.kept)} of {self.made.n_layers} layers in float"
+        return f"<Quantizing of {files}: {verdict}, top-1 agreement {self.made.agreement.top1:.1%}, {kept}>"
+
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": SCHEMA,

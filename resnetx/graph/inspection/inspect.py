@@ -7,6 +7,7 @@ from typing import Any
 
 from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
+from resnetx.base.text import readable
 from resnetx.errors import GraphError
 from resnetx.graph.counts import Dim, dimensions, graphs_of, required_inputs
 from resnetx.graph.inspection.macs import LARGEST, Shape, domain_of, multiply_accumulates, rule_of
@@ -70,6 +71,11 @@ class Inspection:
     card: Mapping[str, Any] | None = None
     parity: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        macs = "unknown" if self.macs is None else f"{self.macs:,}"
+        counts = f"{sum(self.nodes.values()):,} nodes, {self.parameters:,} parameters"
+        return f"<Inspection of {readable(self.graph, 60)}: {counts}, {macs} multiply-accumulates an image>"
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA} | asdict(self)

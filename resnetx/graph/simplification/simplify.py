@@ -39,6 +39,11 @@ class Simplification:
     tool: str
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        if not self.applied:
+            return f"<Simplification: unchanged, {self.reason}>"
+        return f"<Simplification: {self.before.total_nodes} -> {self.after.total_nodes} nodes>"
+
 
 def simplify_model(
     model: ModelProto, *, timeout_s: float = 120, memory_mb: int | None = None, check: Check | None = None

@@ -11,7 +11,7 @@ from resnetx.report.html.layer_chart import layer_charts, noise_range
 from resnetx.report.html.markup import judged, number
 from resnetx.report.html.table import Cell, Column, Row, Table, figure, make_table, words
 from resnetx.report.html.templates import render
-from resnetx.report.verification import file_remarks, provider_remarks, worst_checks
+from resnetx.report.verification import file_remarks, provider_remarks, verdict_in_words, worst_checks
 from resnetx.verification.layers import LayerParity
 from resnetx.verification.parity import Check, Parity
 from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
@@ -21,7 +21,7 @@ OUTPUTS = (
     Column("output", "output", numeric=False),
     Column("batch", "batch", head=True),
     Column("error", "max error"),
-    Column("multiple", "× PyTorch's error", main=True),
+    Column("multiple", "× the noise", main=True),
     Column("allowed", "allowed"),
     Column("sqnr", "SQNR dB", main=True),
     Column("cosine", "cosine"),
@@ -68,30 +68,14 @@ def render_verification_page(result: Verification) -> str:
     reach = noise_range([part.layers for part in (result.file, *result.verdicts) if part is not None])
     file = [] if result.file is None else [_file_part(result.file, reach)]
     parts = [*file, *(_provider_part(place, each, reach) for place, each in enumerate(result.verdicts))]
-    return render("verification.html.jinja", result=result, parts=parts, verdict=verdict_on(result, parts))
+    return render("verification.html.jinja", result=result, parts=parts, verdict=_verdict(result))
 
 
-def verdict_on(result: Verification, parts: Sequence[Part]) -> tuple[bool | None, str]:
-    """Whether it passed, in words; None if nothing is wrong and nothing was compared."""
-    wrong = [part.title for part in parts if not part.passed]
-    if result.passed:
-        subject = "the outputs" if result.file is None else "the file and its outputs"
-        providers = ", ".join(verdict.provider for verdict in result.verdicts)
-        return True, f"PASSED: {subject} agree with the reference on {providers}."
-    if not wrong:
-        return None, "Nothing was compared."
-    return False, f"FAILED: {', '.join(wrong)}; {_first_reason(result)}."
-
-
-def _first_reason(result: Verification) -> str:
-    """The first wrong layer or, if all layers are right, what is wrong with an output or the file."""
-    if result.wrong_layer is not None:
-        return f"the first wrong layer is {result.wrong_layer}"
-    parities = [*([result.file.parity] if result.file else []), *(verdict.parity for verdict in result.verdicts)]
-    checks = [check for parity in parities if parity is not None for check in parity.checks if not check.passed]
-    if checks:
-        return f"{checks[0].output}, batch {checks[0].batch}: {checks[0].reason or 'it is wrong'}"
-    return "the reasons stand below"
+def _verdict(result: Verification) -> str:
+    if not result.passed:
+        return verdict_in_words(result)
+    subject = "the outputs" if result.file is None else "the file and its outputs"
+    return f"PASSED: {subject} agree with the reference on {', '.join(each.provider for each in result.verdicts)}."
 
 
 def _file_part(file: FileVerdict, reach: tuple[float, float]) -> Part:
@@ -129,7 +113,7 @@ def _provider_part(place: int, verdict: ProviderVerdict, reach: tuple[float, flo
         layers=_layers_table(verdict.layers),
         wrong_layers=sum(not layer.passed for layer in verdict.layers),
         first_fault=verdict.first_fault,
-        left_out=[],
+        left_out=list(verdict.left_out.items()),
         remarks=_coloured(provider_remarks(verdict, verdict.notes)),
     )
 
@@ -141,7 +125,7 @@ def _summary(parity: Parity | None, layers: Sequence[LayerParity]) -> list[tuple
     top1 = [check.metrics.top1 for check in checks if check.metrics and check.metrics.top1 is not None]
     good = sum(layer.passed for layer in layers)
     return [
-        *([("× PyTorch's error", _counted(max(multiples)))] if multiples else []),
+        *([("× the noise", _counted(max(multiples)))] if multiples else []),
         *([("top-1 agreement", f"{100 * min(top1):.4g} %")] if top1 else []),
         *([("right layers", f"{good} of {len(layers)}")] if layers else []),
     ]

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from resnetx.model.deploy import Deployed
+from resnetx.model.results import named_tensors
 from resnetx.verification.operator_mode import OperatorMode
 from resnetx.verification.structure.aten_ops import ATEN
 from resnetx.verification.structure.aten_shapes import IDENTITY
@@ -54,7 +55,7 @@ def record(module: nn.Module, example: Sequence[Tensor]) -> Graph:
             result = module(*example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    outputs = [recorder.output(leaf) for leaf in pytree.tree_leaves(result) if isinstance(leaf, Tensor)]
+    outputs = [recorder.output(leaf) for leaf in named_tensors(result).values()]
     return recorder.builder.graph(inputs, outputs)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from resnetx.errors import CheckpointError
 from resnetx.model.config import Variant
 from resnetx.model.layer_names import parse_layer
+from resnetx.weights.other_architectures import BUILDS, PRE_ACTIVATION
 from resnetx.weights.untrusted import clip, listed
 
 
@@ -28,6 +29,7 @@ def read_config(text: str) -> KerasConfig:
     """Read a model's configuration; code that it refers to is not run."""
     try:
         layers = [_layer(entry) for entry in json.loads(text)["config"]["layers"]]
+        _refuse_pre_activation(layers)
         names = _counted_names(layers)
         epsilons = {float(options["epsilon"]) for kind, _, options in layers if kind == "BatchNormalization"}
         variant = _variant(layers)
@@ -45,6 +47,14 @@ def read_config(text: str) -> KerasConfig:
 
 def _layer(entry: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
     return str(entry["class_name"]), str(entry["config"]["name"]), dict(entry["config"])
+
+
+def _refuse_pre_activation(layers: list[tuple[str, str, dict[str, Any]]]) -> None:
+    norm = next((name for _, name, _ in layers if name == "post_bn" or name.endswith("_preact_bn")), None)
+    if norm is not None:
+        raise CheckpointError(
+            f"this is {PRE_ACTIVATION}: its layer {clip(norm)} normalizes before a convolution; {BUILDS}."
+        )
 
 
 def _counted_names(layers: list[tuple[str, str, dict[str, Any]]]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from resnetx.errors import CheckpointError
+from resnetx.weights.other_architectures import BUILDS, PRE_ACTIVATION
 
 Shape = tuple[int, ...]
 ORDER_MATTERS = "Save it as .keras, or with a newer Keras, which writes the layers' names."
@@ -19,12 +20,12 @@ def name_counted_layers(layers: Mapping[str, Mapping[str, Shape]]) -> dict[str, 
     kernels = [layers[name].get("kernel", ()) for name in convolutions]
     if not kernels or any(len(kernel) != 4 for kernel in kernels):
         raise CheckpointError(f"its convolutions are not those of a ResNet. {ORDER_MATTERS}")
-    places = _places(kernels)
     if len(convolutions) != len(norms):
         raise CheckpointError(
             f"it has {len(convolutions)} convolutions and {len(norms)} BatchNorms; a ResNet has one after each. "
-            "This may be a pre-activation ResNet (v2), which resnetx doesn't support."
+            f"This may be {PRE_ACTIVATION}; {BUILDS}."
         )
+    places = _places(kernels)
     return {
         **{name: f"{place}_conv" for name, place in zip(convolutions, places, strict=True)},
         **{name: f"{place}_bn" for name, place in zip(norms, places, strict=True)},

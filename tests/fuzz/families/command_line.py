@@ -85,6 +85,7 @@ OPTIONS = {
         *("--provider", "--batch", "--threads", "--duration", "--rounds", "--warmup", "--concurrency", "--scenario"),
         *("--target-qps", "--latency-bound", "--percentile", "--boundary", "--provider-option", "--against"),
         *("--max-slowdown", "--timeout", "--precision", "--processes", "--memory-mb", "--json", "--html"),
+        *("--golden", "--reference"),
     ),
     "profile": (
         *("--provider", "--batch", "--threads", "--precision", "--provider-option", "--duration", "--top"),

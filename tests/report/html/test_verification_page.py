@@ -79,7 +79,7 @@ def test_the_first_lines_say_what_was_verified_where_and_the_verdict() -> None:
 def test_the_first_wrong_layer_is_named_and_each_provider_has_its_verdict() -> None:
     text = render_verification_page(BAD)
     words = assert_sound(text).words
-    assert "✗ FAILED: openvino; the first wrong layer is layer0.2.conv." in words
+    assert "✗ FAILED: openvino in fp32: " in words and "412 times" in words
     assert "The first wrong layer is layer0.2.conv (res2);" in " ".join(words.split())
     assert "2 of 5 layers are beyond the limit." in " ".join(words.split())
     assert words.count("✓ passed") == 1 and words.count("✗ FAILED") == 2
@@ -96,8 +96,8 @@ def test_a_file_without_a_network_and_nothing_to_compare_are_pages_too() -> None
     wrong = assert_sound(
         render_verification_page(result_of(verdict_of(replace(WRONG, reason="3 elements differ"))))
     ).words
-    assert "✗ FAILED: cpu; logits, batch 8: 3 elements differ." in wrong
-    assert "? Nothing was compared." in assert_sound(render_verification_page(result_of())).words
+    assert "✗ FAILED: cpu in fp32: logits, batch 8: 3 elements differ" in wrong
+    assert "✗ FAILED: nothing was compared" in assert_sound(render_verification_page(result_of())).words
 
 
 def dots_of(chart: str) -> list[tuple[float, float, bool]]:
