@@ -12,7 +12,7 @@ from resnetx.report.html.markup import number, precisely
 from resnetx.report.html.spread import Spread, measure_spread
 
 # Times the reach of the usual case, to which the axis goes at most. What is beyond is counted, not drawn: one disturbed
-# case would leave no height for the others.
+# case would leave no height for the others. In any case, it stays within these percents.
 MOST_UNLIKE = 3.0
 LOWEST, HIGHEST = -40.0, 80.0
 # Fewer samples have no distribution.
@@ -27,10 +27,11 @@ class RoundsChart(NamedTuple):
 
 
 def round_charts(rows: Sequence[BenchRow]) -> list[RoundsChart]:
-    """A chart for each case that was timed."""
-    known = [(row, measure_spread(row.rounds)) for row in rows if row.rounds]
+    """A chart for each case that was timed; a server's latencies say something only beside the rate."""
+    timed = [row for row in rows if row.case.load is None or row.case.load.scenario != "server"]
+    known = [(row, measure_spread(row.rounds)) for row in timed if row.rounds]
     known = [(row, spread) for row, spread in known if spread.count >= FEWEST and spread.median > 0]
-    reach = _common_axis([spread for _, spread in known], in_rounds=any(row.case.load is None for row, _ in known))
+    reach = _common_axis([spread for _, spread in known])
     charts = []
     for row, spread in known:
         low, high = (spread.median * (1 + percent / 100) for percent in reach)
@@ -39,13 +40,12 @@ def round_charts(rows: Sequence[BenchRow]) -> list[RoundsChart]:
     return charts
 
 
-def _common_axis(spreads: Sequence[Spread], *, in_rounds: bool) -> tuple[float, float]:
-    """In percent of each case's median, with room for the boxes of all; queries that wait in a queue differ by more."""
+def _common_axis(spreads: Sequence[Spread]) -> tuple[float, float]:
+    """In percent of each case's median, with room for the boxes of all."""
     lows = [min(spread.percent(values[0]) for values in spread.boxes) for spread in spreads] or [0.0]
     highs = [max(spread.percent(values[-1]) for values in spread.boxes) for spread in spreads] or [0.0]
-    low, high = max(min(lows), MOST_UNLIKE * median(lows)), min(max(highs), MOST_UNLIKE * median(highs))
-    if in_rounds:
-        low, high = max(low, LOWEST), min(high, HIGHEST)
+    low = max(min(lows), MOST_UNLIKE * median(lows), LOWEST)
+    high = min(max(highs), MOST_UNLIKE * median(highs), HIGHEST)
     margin = max(0.1 * (high - low), 0.5)
     return low - margin, high + margin
 

@@ -40,9 +40,9 @@ def moment(text: str) -> str:
     """`2026-01-31T12:00:00+00:00` as `2026-01-31 12:00 UTC`; anything else is returned unchanged."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if found.tzinfo is not None else text
+    except (ValueError, OverflowError):
         return text
-    return f"{found.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if found.tzinfo is not None else text
 
 
 def _number(value: object) -> object:

@@ -150,6 +150,7 @@ def test_a_server_shows_its_p99_over_the_rate_with_the_bound() -> None:
     assert "bound 15 ms" in chart and "20.0 queries/s" in chart
     page = assert_sound(page_of(case))
     assert "20.0 queries/s" in page.words and len(charts_of(page_of(case), "server-0")) == 1
+    assert charts_of(page_of(case), "latency") == [], "without the rate, a server's latencies say nothing"
 
 
 def test_a_server_at_one_rate_has_no_chart() -> None:

@@ -21,7 +21,7 @@ from resnetx.benchmark.result_file import parse_benchmark
 from resnetx.report.bench_rows import BenchRow, bench_rows
 from resnetx.report.html.markup import element, number, safe
 from resnetx.report.html.page import render_html
-from resnetx.report.html.templates import ENVIRONMENT
+from resnetx.report.html.templates import ENVIRONMENT, moment
 from resnetx.report.rerun_command import bench_command
 from resnetx.verification.parity import Check
 from tests.support.html_pages import HOSTILE, Page, assert_sound, head_of, policy_of, unexplained_dashes
@@ -298,3 +298,17 @@ def test_numbers_have_three_digits(value: float, shown: str) -> None:
 
 def test_shortened_names_keep_both_ends() -> None:
     assert shorten("a" * 50 + "-int8.onnx", 21) == "a" * 10 + "…-int8.onnx"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-01-31T12:00:00+00:00", "2026-01-31 12:00 UTC"),
+        ("2026-01-31T12:00:00+02:00", "2026-01-31 10:00 UTC"),
+        ("2026-01-31T12:00:00", "2026-01-31T12:00:00"),
+        ("0001-01-01T00:00:00+23:00", "0001-01-01T00:00:00+23:00"),
+        ("then", "then"),
+    ],
+)
+def test_moments_are_those_of_one_clock(text: str, shown: str) -> None:
+    assert moment(text) == shown
