@@ -54,7 +54,7 @@ gpu:
 
 # The README's pictures. The page's needs Chromium, and some minutes of a quiet machine.
 pictures: setup
-	PYTHONPATH=. $(BIN)/python docs/make_pictures.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/make_pictures.py
 
 # Our speed beside that of others, in an environment that holds them; takes about half an hour of a quiet machine.
 peers: $(VENV)-peers/.setup-done

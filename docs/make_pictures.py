@@ -32,6 +32,7 @@ WRONG, FACTOR = "layer2.0.conv1.weight", 1.001
 COLUMNS = 90
 # Without rich's comment, and the fonts that its format loads from a host.
 SVG = re.sub(r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+MODEL = "resnet50.onnx"
 BENCH = ("--provider", "cpu,openvino,torch", "--batch", "1,8", "--processes", "5")
 WIDTH, HEIGHT, COLORS = 1100, 900, 64
 MOST_BYTES = 150_000
@@ -57,9 +58,10 @@ def layers_picture(target: Path, folder: Path) -> None:
 def page_picture(target: Path, folder: Path, stored: Path | None) -> None:
     """The page that `resnetx bench --html` writes, as a browser shows its upper part."""
     if stored is None:
-        run("export", "-o", str(folder / "resnet50.onnx"))
+        # In the folder, so that the page shows no path of this machine.
+        for command in (("export", "-o", MODEL), ("bench", MODEL, *BENCH, "--json", "bench.json")):
+            subprocess.run([sys.executable, "-m", "resnetx", *command], cwd=folder, check=True)
         stored = folder / "bench.json"
-        run("bench", str(folder / "resnet50.onnx"), *BENCH, "--json", str(stored))
     page = folder / "bench.html"
     page.write_text(render_html(read_benchmark(stored)))
     (folder / "profile").mkdir()
@@ -70,10 +72,6 @@ def page_picture(target: Path, folder: Path, stored: Path | None) -> None:
     with Image.open(target) as picture:
         # A page has few colors: a third of the bytes.
         picture.convert("RGB").quantize(COLORS).save(target, optimize=True)
-
-
-def run(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "resnetx", *arguments], check=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
