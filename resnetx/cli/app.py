@@ -1,6 +1,6 @@
 """The commands of the `resnetx` program."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -49,7 +49,7 @@ def _program(
     pass
 
 
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.export,
     "simplify": simplify.simplify,
     "convert": convert.convert,
@@ -61,5 +61,6 @@ for name, command in {
     "profile": profile.profile,
     "compare": compare.compare,
     "doctor": doctor.doctor,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name, cls=Command)(command)
