@@ -13,8 +13,8 @@ from rich.text import Text
 
 from resnetx.base.text import ELLIPSIS, MOST_CHARACTERS, MOST_OF_A_MESSAGE, WORD, printable
 
-# The width of what goes into a file or a pipe: nothing wraps.
-UNLIMITED = 100_000
+# The width of what goes into a file or a pipe: no honest line wraps, and the columns of a hostile table have an end.
+UNLIMITED = 4000
 # Names and lines that are longer are no honest ones; they are cut also where nothing else is.
 LONGEST_NAME, LONGEST_LINE = 1000, 20_000
 # A long name continues on the next line behind one of these.
