@@ -132,9 +132,9 @@ def _like(rows: np.ndarray, noise: Noise | None, other: int, tolerance: Toleranc
     """Which samples have the answer of another one: it would pass in their place. (N,)"""
     with np.errstate(invalid="ignore"):
         error = np.abs(rows.astype(np.float64) - rows[other])
-    same = (rows == rows[other]) | (np.isnan(rows) & np.isnan(rows[other]))
+    same: np.ndarray = (rows == rows[other]) | (np.isnan(rows) & np.isnan(rows[other]))
     if noise is None:
-        return same.reshape(len(rows), -1).all(axis=1)
+        return _each(same)
     known = np.isfinite(error)
     error = np.where(known & ~same, error, 0.0)
     if tolerance is not None:
@@ -143,4 +143,10 @@ def _like(rows: np.ndarray, noise: Noise | None, other: int, tolerance: Toleranc
     else:
         near = error <= MAX_MULTIPLE * element_spread(error[0].size) * noise.elements
         whole = rms_per_row(error) <= MAX_MULTIPLE * noise.samples
-    return whole & (same | (known & near)).reshape(len(rows), -1).all(axis=1)
+    return whole & _each(same | (known & near))
+
+
+def _each(elements: np.ndarray) -> np.ndarray:
+    """Whether it holds for all elements of a row. (N,)"""
+    result: np.ndarray = elements.reshape(len(elements), -1).all(axis=1)
+    return result

@@ -51,7 +51,7 @@ def match_cases(old: Sequence[BenchCase], new: Sequence[BenchCase]) -> tuple[Key
         changed = [model for model in olds if model in news and _differ(olds[model], news[model])]
         return _keyed(old, {}), _keyed(new, {}), tuple(_changed(each, olds[each], news[each]) for each in changed)
     files = _by_file_name(olds, news)
-    pairs = files or ([(*olds, *news)] if len(olds) == len(news) == 1 else [])
+    pairs = files or (list(zip(olds, news, strict=True)) if len(olds) == len(news) == 1 else [])
     names: dict[str, str] = {}
     notes = []
     for before, after in pairs:
