@@ -138,6 +138,6 @@ def plain_summary(case: BenchCase, limits: Limits | None) -> Summary:
         ci95_ms=(median - 0.7 * spread, median + 0.7 * spread),
         percentiles_ms={"p50": median, "p90": samples[9 * len(samples) // 10], "p99": None},
         images_per_s=1000 * case.batch / median if median else None,
-        mean_images_per_s=1000 * case.batch / statistics.fmean(samples),
+        mean_images_per_s=1000 * case.batch / statistics.fmean(samples) if median else None,
         limit_fraction=done / median / peak if peak and median else None,
     )
