@@ -13,7 +13,7 @@ COLUMNS = (
     Column("verdict", "verdict", numeric=False, main=True),
     Column("output", "output", numeric=False),
     Column("batch", "batch"),
-    Column("multiple", "× PyTorch's error", main=True),
+    Column("multiple", "× the noise", main=True),
     Column("allowed", "allowed"),
     Column("top1", "top-1 agreement %"),
 )
@@ -53,7 +53,7 @@ def agreement_in_words(rows: Sequence[BenchRow]) -> str | None:
     )
     multiples = [multiple for row in good if (multiple := worst_multiple(row)) is not None]
     allowed = {check.allowed for row in good for check in row.checks if check.allowed is not None}
-    error = f": at most {number(max(multiples))} times PyTorch's own error" if multiples else ""
+    error = f": at most {number(max(multiples))} times the reference's own error" if multiples else ""
     limit = f", of {' or '.join(f'{value:g}' for value in sorted(allowed))} allowed" if multiples and allowed else ""
     agree = f"{len(good)} of {len(rows)} cases agree" if len(rows) > 1 else "The case agrees"
     return f"{agree} with {' and '.join(references) or 'the reference'}{error}{limit}."

@@ -96,13 +96,14 @@ def _speed_columns(rows: Sequence[BenchRow]) -> list[tuple[Column, Figure]]:
         *_case_columns(rows, linked=True),
         *((Column(unit, unit, main=True), _merit(unit)) for unit in units),
         (Column("throughput", "images/s", main=True), _throughput),
+        (Column("mean", "mean images/s"), _mean_throughput),
         (Column("median", "median ms", main=True), _median),
         (Column("precision", "precision", numeric=False, main=True), _precision),
         (Column("verdict", "verdict", numeric=False, main=True), _verdict),
         *((Column(name, f"{name} ms"), _percentile(name)) for name in percentiles),
         (Column("bound", "bound", numeric=False), _bound),
         (Column("torch", "× torch"), _known(lambda row: row.ratio, "no torch case with the same batch and threads")),
-        (Column("limit", "% of limit"), _known(_limit_percent, "no peak was measured for that precision and threads")),
+        (Column("limit", "% of limit"), _limit_percent),
         (Column("loadgen", "LoadGen", numeric=False), _loadgen),
     ]
 
@@ -132,6 +133,13 @@ def _throughput(row: BenchRow) -> Cell:
     if row.case.load is not None and not row.case.load.unit.endswith(" ms"):
         return Cell()  # the figure of merit is the rate
     rate, interval = row.summary.images_per_s, rate_interval(row)
+    return figure(rate, UNFINISHED, shown=None if rate is None else stacked(number(rate), _between(interval)))
+
+
+def _mean_throughput(row: BenchRow) -> Cell:
+    if row.case.load is not None:
+        return Cell()  # LoadGen's own figures are not medians
+    rate, interval = row.summary.mean_images_per_s, row.summary.mean_images_per_s_ci95
     return figure(rate, UNFINISHED, shown=None if rate is None else stacked(number(rate), _between(interval)))
 
 
@@ -210,8 +218,10 @@ def _told(value: Callable[[BenchRow], str | None], absent: str) -> Figure:
     return lambda row: words(value(row), UNFINISHED if row.case.status != "ok" else absent)
 
 
-def _limit_percent(row: BenchRow) -> float | None:
-    return None if row.summary.limit_fraction is None else 100 * row.summary.limit_fraction
+def _limit_percent(row: BenchRow) -> Cell:
+    share = row.summary.limit_fraction
+    absent = row.summary.limit_withheld or "no peak was measured for that precision and threads"
+    return figure(None if share is None else 100 * share, UNFINISHED if row.case.status != "ok" else absent)
 
 
 def _spread_percent(row: BenchRow) -> float | None:
