@@ -1,5 +1,6 @@
 """A benchmark as a noisy two-core machine would give it: three models, three providers, two batches."""
 
+import math
 import random
 import statistics
 from dataclasses import replace
@@ -129,7 +130,7 @@ def plain_summary(case: BenchCase, limits: Limits | None) -> Summary:
     samples = sorted(sample for samples in case.samples_ms for sample in samples)
     if not samples:
         return Summary()
-    median = statistics.median(samples)
+    median, mean = statistics.median(samples), statistics.fmean(samples)
     spread = statistics.pstdev([statistics.median(samples) for samples in case.samples_ms if samples])
     peaks = {} if limits is None else {"fp32": limits.fp32_gflops, "bf16": limits.bf16_gflops}
     peak, done = peaks.get(case.effective_precision), 2e-6 * (case.macs or 0) * case.batch
@@ -138,6 +139,6 @@ def plain_summary(case: BenchCase, limits: Limits | None) -> Summary:
         ci95_ms=(median - 0.7 * spread, median + 0.7 * spread),
         percentiles_ms={"p50": median, "p90": samples[9 * len(samples) // 10], "p99": None},
         images_per_s=1000 * case.batch / median if median else None,
-        mean_images_per_s=1000 * case.batch / statistics.fmean(samples) if median else None,
+        mean_images_per_s=1000 * case.batch / mean if median and math.isfinite(mean) else None,
         limit_fraction=done / median / peak if peak and median else None,
     )
