@@ -143,10 +143,10 @@ def _like(rows: np.ndarray, noise: Noise | None, other: int, tolerance: Toleranc
     else:
         near = error <= MAX_MULTIPLE * element_spread(error[0].size) * noise.elements
         whole = rms_per_row(error) <= MAX_MULTIPLE * noise.samples
-    return whole & _each(same | (known & near))
+    passes: np.ndarray = whole & _each(same | (known & near))
+    return passes
 
 
 def _each(elements: np.ndarray) -> np.ndarray:
     """Whether it holds for all elements of a row. (N,)"""
-    result: np.ndarray = elements.reshape(len(elements), -1).all(axis=1)
-    return result
+    return np.asarray(elements.reshape(len(elements), -1).all(axis=1))
