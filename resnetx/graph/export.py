@@ -95,6 +95,8 @@ class Flat(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        # The exporters leave a module in the mode that it was in.
+        self.training = network.training
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(named_tensors(self.network(*inputs)).values())

@@ -45,7 +45,7 @@ def exported(name: str) -> ModelProto:
     model = export_module(
         random_network(config),
         [torch.zeros(2, 3, 224, 224)],
-        signature=Signature(inputs=("input",), outputs=("logits",)),
+        signature=Signature(inputs=("input",), outputs=("logits",), free=({0: "batch"},)),
         opset=20,
         exporter="dynamo" if name in ("18", "50") else "torchscript",  # ten times faster, and the figures are the same
     )

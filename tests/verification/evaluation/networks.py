@@ -111,7 +111,7 @@ def truth(network: nn.Module, x: np.ndarray) -> np.ndarray:
 
 def exported(network: nn.Module, *, exporter: str = "torchscript", opset: int = 17, size: int = 24) -> onnx.ModelProto:
     example = torch.zeros((2, 3, size, size), dtype=next(network.parameters()).dtype)
-    signature = Signature(inputs=("x",), outputs=("y",))
+    signature = Signature(inputs=("x",), outputs=("y",), free=({0: "batch"},))
     return export_module(network, [example], signature=signature, opset=opset, exporter=exporter)  # type: ignore[arg-type]
 
 

@@ -35,7 +35,7 @@ def exported(
     dynamic_batch: bool = True,
     precision: Any = "fp32",
 ) -> ModelProto:
-    signature = Signature(inputs=("input",), outputs=outputs, dynamic_batch=dynamic_batch)
+    signature = Signature(inputs=("input",), outputs=outputs, free=({0: "batch"} if dynamic_batch else {},))
     model = export_module(module, [example], signature=signature, opset=opset, exporter=exporter)
     return convert_precision(model, precision)
 
