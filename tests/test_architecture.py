@@ -41,6 +41,7 @@ HEAVY = {
         "verification/structure/recording.py",
         "conversion",
         "benchmark/peak_kernels.py",
+        "api/conversion.py",
     },
     "safetensors": {"weights"},
     "h5py": {"weights"},

@@ -9,9 +9,9 @@ import pytest
 import typer.main
 
 from resnetx.cli.app import app
-from resnetx.doctor.fixes import Situation, fixes_for
-from resnetx.doctor.installed_runtimes import Wheel
 from resnetx.runtime.catalog import CATALOG, engine_of
+from resnetx.runtime.fixes import Situation, fixes_for
+from resnetx.runtime.installed_runtimes import Wheel
 from resnetx.runtime.ort.providers import ExecutionProvider, Setting
 
 ROOT = Path(__file__).parents[1]
