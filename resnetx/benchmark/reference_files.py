@@ -13,7 +13,7 @@ from resnetx.inputs.sampling import Sampling
 from resnetx.inputs.timed import POOL
 from resnetx.runtime.catalog import open_runner
 from resnetx.verification.golden import Golden, GoldenAbout, write_golden
-from resnetx.verification.reference_outputs import Samples
+from resnetx.verification.reference_outputs import References, Samples
 from resnetx.verification.references import Truth, golden_truth, onnx_truth, torch_truth
 
 
@@ -45,7 +45,7 @@ def write_truths(order: TruthOrder) -> dict[int, Path] | str:
             about=GoldenAbout(reference=truth.description),
             inputs=tuple(order.inputs),
             outputs=truth.outputs,
-            samples=truth.samples.only(own),
+            samples=_used(truth.samples.only(own)),
         )
         write_golden(files[size], golden)
     return files
@@ -64,6 +64,19 @@ def _truth(order: TruthOrder, sampling: Sampling) -> Truth:
     # optimization.
     truth = onnx_truth(model, open_runner(model), None, sampling, precisions=order.precisions)
     return replace(truth, description="the file itself, not optimized, on ONNX Runtime's cpu provider")
+
+
+def _used(samples: Samples) -> Samples:
+    """Without the groups that no batch is of."""
+    used = sorted({group for group, _ in samples.arrangement})
+    outputs, place = samples.outputs.complete(), {group: number for number, group in enumerate(used)}
+    noisy = {name: [runs[group] for group in used] for name, runs in outputs.noisy.items()}
+    return Samples(
+        groups=[samples.groups[group] for group in used],
+        outputs=References(truth=[outputs.truth[group] for group in used], noisy=noisy),
+        arrangement=tuple((place[group], rows) for group, rows in samples.arrangement),
+        whole=frozenset(place[group] for group in samples.whole if group in place),
+    )
 
 
 def _arranged(samples: Samples, sizes: Sequence[int]) -> Samples:
