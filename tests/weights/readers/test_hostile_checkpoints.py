@@ -31,7 +31,7 @@ def refusal(path: Path) -> str:
     """The one paragraph that a file is refused with."""
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(path)
-    message = str(caught.value)
+    message = caught.value.message
     assert message.startswith(f"Cannot load the weights in {path}: ")
     assert "\n" not in message and len(message) < 1200
     return message
