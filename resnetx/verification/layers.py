@@ -171,7 +171,7 @@ def compare_file(
         if (best := nearest[name := node.name]) is not None
     }
     good = {node.tensor for node in nodes if node.name in deviations and deviations[node.name].small}
-    computed = {nearest[node.name] for node in nodes if node.tensor in good}
+    computed = [(node.name, nearest[node.name]) for node in nodes if node.tensor in good]
     followed = _followed_by(model, good)
     rows: list[LayerParity] = []
     anonymous: list[LayerParity] = []
@@ -182,7 +182,7 @@ def compare_file(
         if measured is not None and measured.small:
             best = nearest[node.name]
             assert best is not None
-            renamed = any(number in computed for number in namesakes)
+            renamed = any(name != node.name and number in namesakes for name, number in computed)
             if not outputs_agree and namesakes and not renamed and not _plausible(node, best, namesakes, network):
                 other = _nearest(own, network, [number for number in namesakes if number != best] or namesakes)
                 assert other is not None

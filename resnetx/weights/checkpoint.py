@@ -1,6 +1,7 @@
 """Loads weights with any supported naming into a resnetx network: the whole checkpoint fits, or nothing is loaded."""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def load_checkpoint(path: Path, *, variant: Variant | None = None, image_size: i
         return _checkpoint(raw, folder, variant, image_size)
     except CheckpointError as error:
         # PyTorch has no module for what Keras saved.
-        code = () if path.suffix in KERAS_SUFFIXES else [line.replace(FILE, str(path)) for line in error.code]
+        escaped = json.dumps(str(path), ensure_ascii=False)[1:-1]  # within quotes
+        code = () if path.suffix in KERAS_SUFFIXES else [line.replace(FILE, escaped) for line in error.code]
         advice = f" {FROM_PYTHON}" if code else ""
         raise CheckpointError(f"Cannot load the weights in {path}: {error.message}{advice}", code=code) from error
 

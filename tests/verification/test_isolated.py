@@ -153,7 +153,7 @@ def test_from_python_with_and_without_a_module(ours: Path) -> None:
     assert card is not None
     assert resnetx.verify(ours).passed
     assert resnetx.verify(ours, rebuild(card).network, batches=[1]).passed
-    with pytest.raises(UsageError, match="--memory-mb takes a number above 0"):
+    with pytest.raises(UsageError, match="`memory_mb` takes a number above 0"):
         resnetx.verify(ours, memory_mb=-1)
 
 
@@ -172,7 +172,7 @@ def test_a_bomb_is_refused_before_it_takes_the_memory(tmp_path: Path, name: str,
     assert bomb.stat().st_size < 2000
     model, reference = (bomb, harmless(tmp_path)) if role == "model" else (harmless(tmp_path), bomb)
     status, output, peak = command_line("verify", model, "--reference", reference)
-    assert status == 2 and output.startswith("resnetx: "), output
+    assert status == 2 and "resnetx: " in output, output
     # The runtime itself refuses some tensors before the limit does.
     assert ("exceeded the memory limit of 801 MB" in output and "--memory-mb" in output) or "could not run" in output
     assert peak < 1.5 * 2**30

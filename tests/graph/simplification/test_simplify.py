@@ -487,12 +487,12 @@ class TestCommand:
         onnx.save(foldable(), "in.onnx")
         result = run("in.onnx", "-o", "out.onnx", "--json", "out.json")
         assert result.exit_code == 0
-        assert result.output.splitlines()[0].rstrip() == (
+        assert result.stdout.splitlines()[0].rstrip() == (
             f"out.onnx  simplified by {TOOL}, same inputs, outputs and numbers"
         )
         assert "BatchNormalization       1      0      -1" in result.output
         assert "all nodes                5      3      -2" in result.output
-        assert max(map(len, result.output.splitlines())) <= 80
+        assert max(map(len, result.stdout.splitlines())) <= 80
         data = json.loads(Path("out.json").read_text())
         assert data["schema"] == "resnetx.simplify/1"
         assert data["applied"] is True and data["reason"] is None
@@ -505,7 +505,7 @@ class TestCommand:
         onnx.save(foldable(), "in.onnx")
         result = run("in.onnx", "-o", "out.onnx", "--json", "out.json")
         assert result.exit_code == 1
-        assert result.output.splitlines() == [
+        assert result.stdout.splitlines() == [
             "NOT SIMPLIFIED: onnxsim crashed (SIGSEGV)",
             "out.onnx contains the graph of in.onnx unchanged.",
         ]

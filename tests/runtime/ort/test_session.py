@@ -219,7 +219,10 @@ def test_a_small_resnet_agrees_on_openvino(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("provider", GPUS)
-def test_a_gpu_that_is_not_there_is_an_error_that_says_what_to_install(provider: str) -> None:
+def test_a_gpu_whose_libraries_are_missing_is_an_error_that_says_what_to_install(
+    provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnetx.runtime.fixes.has_nvidia_hardware", lambda: True)
     if why_not(provider) is None:
         pytest.skip(f"{provider} works here")
     with pytest.raises(RuntimeUnavailableError) as caught:
@@ -273,7 +276,7 @@ def test_falling_back_is_marked_where_it_is_allowed(provider: str) -> None:
     if why_not(provider) is None:
         assert opened.fallback is None and opened.placement[0][0] == provider
     else:
-        assert opened.fallback is not None and "pip install" in opened.fallback
+        assert opened.fallback is not None and "install" in opened.fallback
         assert opened.provider == provider and opened.placement == (("cpu", 6),)
         assert opened.effective_precision == "fp32"
     expected = open_runner(small_classifier()).run({"x": images(2)})["y"]
