@@ -240,7 +240,7 @@ def test_a_file_that_disagrees_with_pytorch_is_not_written(
 ) -> None:
     monkeypatch.setattr(conversion_export, "convert_precision", lambda model, precision: break_weight(model))
     (tmp_path / "m.onnx").write_bytes(b"old")
-    result = export(tmp_path / "m.onnx", output=output, golden=tmp_path / "g.npz")
+    result = export(tmp_path / "m.onnx", output=output, golden=tmp_path / "g.npz", force=True)
     assert not result.passed and not result.written
     assert (tmp_path / "m.onnx").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
@@ -354,7 +354,7 @@ def test_a_module_that_cannot_be_traced_is_a_clear_error(tmp_path: Path) -> None
         ({"precision": "fp8"}, "no precision"),
         ({"batch": 0}, "batch of 0"),
         ({"image_size": 8}, "8x8"),
-        ({"new_head": True}, "add --weights"),
+        ({"new_head": True}, "add `weights`"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(

@@ -99,7 +99,7 @@ def test_keys_and_fields_of_the_result_are_the_names_of_the_outputs(tmp_path: Pa
     # The same module is the reference later, with the same names.
     result = resnetx.verify(path, module)
     assert result.passed and result.verdicts[0].parity.outputs == ("mask", "best", "aux.relu")
-    assert resnetx.export(seeded(WithFields), path, example=EXAMPLE, exporter=exporter).passed
+    assert resnetx.export(seeded(WithFields), path, example=EXAMPLE, exporter=exporter, force=True).passed
     assert list(boundary(path)[1]) == ["logits", "hidden"]
 
 

@@ -96,8 +96,11 @@ def test_every_node_that_multiplies_is_in_one_layer_with_its_work(folder: Path, 
     conv1, conv3 = layer_of(profile, "conv1"), layer_of(profile, "layer1.0.conv3")
     assert "relu" in conv1.nodes and {"layer1.0.add", "layer1.0.relu_2"} <= set(conv3.nodes)
     assert (conv3.name, conv3.original_name, conv3.precision) == ("layer1.0.conv3", "res2a_branch2c", "fp32")
-    # Inputs, weights, biases and outputs; the third convolution also reads what it adds.
-    assert conv1.moved_bytes == 4 * (2 * 3 * 32 * 32 + 8 * 3 * 49 + 8 + 2 * 8 * 16 * 16)
+    # Inputs, weights, biases and outputs; the third convolution also reads what it adds. With AVX-512, ONNX Runtime
+    # computes blocks of 16 channels, where the network has 8.
+    assert conv1.moved_bytes in [
+        4 * (2 * 3 * 32 * 32 + width * 3 * 49 + width + 2 * width * 16 * 16) for width in (8, 16)
+    ]
     assert conv3.moved_bytes == 4 * (2 * 8 * 64 + 32 * 8 + 32 + 2 * (2 * 32 * 64))
     assert layer_of(profile, "fc").moved_bytes == 4 * (2 * 64 + 64 * 10 + 10 + 2 * 10)
 
