@@ -62,7 +62,8 @@ class Export:
         if not self.passed:
             failed = self.parity and self.parity.first_failed
             why = f", {failed.output}: {readable(failed.reason or '', 120)}" if failed else ""
-            return f"<Export of {what}: FAILED and not written{why}>"
+            verdict = "nothing could be proven" if self.agrees else "FAILED"
+            return f"<Export of {what}: {verdict} and not written{why}>"
         largest = self.parity and self.parity.largest
         figure = f", {error_words(largest)}" if largest else ""
         verdict = "not verified" if self.parity is None else "passed"

@@ -163,6 +163,11 @@ class Verification:
             )
             figure = "" if largest is None else f", {error_words(largest)}"
             return f"<Verification of {model}: passed on {on}{figure}>"
+        if self.agrees:
+            absent = ", ".join(each.provider for each in self.not_run)
+            return (
+                f"<Verification of {model}: {'nothing could be proven' if self.unproven else f'not run on {absent}'}>"
+            )
         failed = next((check for each in self.verdicts if (check := each.parity.first_failed)), None)
         what = "" if failed is None else f", {failed.output}: {readable(failed.reason or '', 120)}"
         layer = f", first wrong layer {readable(self.wrong_layer, 60)}" if self.wrong_layer else ""

@@ -205,7 +205,9 @@ def test_rows_of_one_process_among_others_are_said_to_be_some() -> None:
 def test_few_processes_are_no_comparison(paired: bool) -> None:
     case = case_of(world(QUIET, 1, rounds_of=[5] * 4))
     result = contrasted(case, case) if paired else compare(run_of(case), run_of(case_of(world(QUIET, 2))))
-    assert result.rows[0].reason == "4 processes are too few; use at least 5, better 10." and result.passed
+    assert result.rows[0].reason == "4 processes are too few; use at least 5, better 10."
+    assert result.acceptable(require_decision=False) and not result.passed
+    assert repr(result) == "<Comparison of 1 row: undecided>"
 
 
 def test_a_round_without_its_neighbour_is_not_paired() -> None:

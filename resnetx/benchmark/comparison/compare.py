@@ -104,7 +104,8 @@ class Comparison:
     def __repr__(self) -> str:
         rows = f"{len(self.rows)} row{'' if len(self.rows) == 1 else 's'}"
         mean = "" if self.geometric_mean is None else f", {self.geometric_mean:.3g} times the old time"
-        return f"<Comparison of {rows}: {'passed' if self.passed else 'FAILED'}{mean}>"
+        verdict = "passed" if self.passed else "FAILED" if self.slower else "undecided"
+        return f"<Comparison of {rows}: {verdict}{mean}>"
 
     def to_json(self) -> dict[str, Any]:
         verdict = {"passed": self.passed, "undecided": self.undecided}
