@@ -58,16 +58,20 @@ def properties_in_effect(compiled: "ov.CompiledModel") -> dict[str, str]:
     return {name: _text(compiled.get_property(name)) for name in sorted(names)}
 
 
-def precision_in_effect(found: Mapping[str, str], requested: Mapping[str, str]) -> Precision:
-    """The precision of float32 layers; OpenVINO uses another one where the processor lacks the requested one."""
+def precision_in_effect(found: Mapping[str, str], requested: Mapping[str, str], device: str) -> Precision:
+    """The precision of float32 layers. Where a processor lacks the requested one, OpenVINO uses another, or, on those
+    with AVX-512 alone, emulates bf16, which is slower than float32."""
     name = found.get(PRECISION, "f32")
     wanted = requested.get(PRECISION, name)
-    if wanted in PRECISIONS and wanted != name:
+    precision = PRECISIONS.get(name, "fp32")
+    emulated = precision.upper() not in core().get_property(device, "OPTIMIZATION_CAPABILITIES")
+    if wanted in PRECISIONS and (wanted != name or emulated):
+        does = "emulates it" if wanted == name else f"computes in {name}"
         raise RuntimeUnavailableError(
-            f"{PRECISION}={wanted} was requested, and OpenVINO computes in {name} instead: this processor has no "
-            f"instructions for {wanted}. Leave the option out, or give {name}."
+            f"{PRECISION}={wanted} was requested, and OpenVINO {does} here: this processor has no "
+            f"instructions for {wanted}. Leave the option out, or give f32."
         )
-    return PRECISIONS.get(name, "fp32")
+    return precision
 
 
 def _text(value: Any) -> str:

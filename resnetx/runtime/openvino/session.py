@@ -110,7 +110,7 @@ def compile_session(
         placement=((provider.name, len(kernels)),),
         kernels=count_kernels(kernels),
         notes=kernel_notes(kernels, quantized=stored == "int8"),
-        effective_precision=coarsest(stored, precision_in_effect(found, properties)),
+        effective_precision=coarsest(stored, precision_in_effect(found, properties, provider.device)),
         options=found,
         opened_s=time.perf_counter() - begin,
         engine=None if cache is None else "built" if cached is None else "from cache",
