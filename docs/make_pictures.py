@@ -34,7 +34,7 @@ COLUMNS = 90
 SVG = re.sub(r"@font-face \{\{.*?\}\}\s*|<!--.*?-->\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 MODEL = "resnet50.onnx"
 BENCH = ("--provider", "cpu,openvino,torch", "--batch", "1,8", "--processes", "5")
-WIDTH, HEIGHT, COLORS = 1100, 900, 64
+WIDTH, HEIGHT, COLORS = 1180, 860, 64
 MOST_BYTES = 150_000
 
 
