@@ -182,7 +182,8 @@ def compare_file(
         if measured is not None and measured.small:
             best = nearest[node.name]
             assert best is not None
-            renamed = any(name != node.name and number in namesakes for name, number in computed)
+            elsewhere = {number for name, number in computed if name != node.name}
+            renamed = elsewhere.issuperset(namesakes)
             if not outputs_agree and namesakes and not renamed and not _plausible(node, best, namesakes, network):
                 other = _nearest(own, network, [number for number in namesakes if number != best] or namesakes)
                 assert other is not None
@@ -191,7 +192,8 @@ def compare_file(
             if outputs_agree or node.tensor in followed:
                 left_out[node.name] = "the network computes no such tensor by itself, and what follows is right"
                 continue
-            namesake = _nearest(own, network, namesakes)
+            folded = [_normalized(number, network) for number in namesakes]
+            namesake = _nearest(own, network, [*namesakes, *folded])
             if namesake is not None:
                 measured = measure(own, network[namesake].expected)
             else:
