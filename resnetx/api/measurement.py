@@ -100,7 +100,7 @@ def compare(
     >>> quick = {"providers": ["cpu"], "duration_s": 0.2, "rounds": 10, "processes": 1}
     >>> old = resnetx.bench("small.onnx", **quick)
     >>> resnetx.compare(old, resnetx.bench("small.onnx", **quick), max_slowdown=0.5)
-    <Comparison of 1 row: passed, ... times the old time>
+    <Comparison of 1 row: ...>
     """
     return compare_benchmarks(
         *(each if isinstance(each, Benchmark) else read_benchmark(each) for each in (old, new)),

@@ -202,5 +202,6 @@ def test_a_real_terminal_shows_the_steps_and_then_the_result_alone(model: Path) 
     status, text = in_a_terminal(command)
     assert status == 0
     before, _, after = text.rpartition("\x1b[2K")
-    assert f"] step 1 of 4: reading {model}"[:60] in before and "bytes" not in text
+    # A long path stands on a line of its own.
+    assert "] step 1 of 4: reading" in before and "bytes" not in text
     assert "PASSED" in after and "step " not in after, "what was drawn is removed"
