@@ -1,7 +1,6 @@
 """The page of a comparison: the verdict, and each ratio with its interval on one axis beside the limit."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from resnetx.report.html.comparison_page import render_comparison_page
 from resnetx.report.html.forest import HIGHEST, LOWEST, forest_charts
 from resnetx.report.html.page import render_html
 from tests.benchmark.comparison.test_compare import case_of, run_of, steady, written
-from tests.support.browser import BASH, CHROMIUM, Browser, open_browser
+from tests.support.browser import Browser
 from tests.support.html_pages import CONTRAST, HOSTILE, Page, assert_sound, head_of, unexplained_dashes
 from tests.support.sample_benchmark import plainly_summarized, sample_benchmark
 
@@ -120,14 +119,6 @@ def test_the_command_writes_it(tmp_path: Path, factor: float) -> None:
     assert answer.exit_code == (factor > 1)
     words = assert_sound(target.read_text()).words
     assert ("✗ SLOWER" if factor > 1 else "✓ PASSED") in words
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or BASH is None:
-        pytest.skip("there is no chromium")
-    with open_browser(tmp_path_factory.mktemp("home")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1280, "light")])

@@ -1,22 +1,13 @@
 """The page of a benchmark in a real browser: it sorts, fits a phone, can be read in both schemes, fetches nothing."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from resnetx.report.html.page import render_html
 from tests.report.html.test_page import benchmark_of, sample, simple_case
-from tests.support.browser import BASH, CHROMIUM, Browser, open_browser
+from tests.support.browser import Browser
 from tests.support.html_pages import CONTRAST, HOSTILE
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or BASH is None:
-        pytest.skip("there is no chromium (or no bash) in the search path")
-    with open_browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """The page of a profile: every layer under the machine's limits, escaped, and sortable in a real browser."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from resnetx.benchmark.profiling.result import Profile
 from resnetx.report.html.profile_page import render_profile_page
 from resnetx.report.html.roofline import HEIGHT, WIDTH, roofline_chart
-from tests.support.browser import BASH, CHROMIUM, Browser, open_browser
+from tests.support.browser import Browser
 from tests.support.html_pages import CONTRAST, HOSTILE, Page, assert_sound, policy_of, unexplained_dashes
 from tests.support.sample_profile import CACHED, COMPUTES, LIMITS, UNKNOWN, WAITS, sample_profile
 
@@ -103,14 +102,6 @@ def test_everything_is_drawn_inside_the_frame(
     pairs = [pair for d in re.findall(r' d="([^"]+)"', chart) for pair in re.findall(r"([-\d.]+),([-\d.]+)", d)]
     assert all(0 <= x <= WIDTH for x in [*across, *(float(x) for x, _ in pairs)])
     assert all(0 <= y <= HEIGHT for y in [*down, *(float(y) for _, y in pairs)])
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or BASH is None:
-        pytest.skip("there is no chromium")
-    with open_browser(tmp_path_factory.mktemp("home")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])

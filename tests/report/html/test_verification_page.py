@@ -1,7 +1,6 @@
 """The page of a verification: the verdict, the first wrong layer, and a dot for each layer at its error."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from resnetx.verification.metrics import Metrics
 from resnetx.verification.parity import MAX_MULTIPLE, Check, Parity
 from resnetx.verification.result import FileVerdict, ProviderVerdict, Verification
 from tests.cli.test_main import run
-from tests.support.browser import BASH, CHROMIUM, Browser, open_browser
+from tests.support.browser import Browser
 from tests.support.html_pages import CONTRAST, HOSTILE, assert_sound, head_of, unexplained_dashes
 from tests.support.onnx_models import small_classifier
 
@@ -154,14 +153,6 @@ def test_the_command_writes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert run(monkeypatch, "verify", tmp_path / "m.onnx", *same, "--html", target) == 0
     words = assert_sound(target.read_text()).words
     assert "m.onnx on cpu" in words and "✓ PASSED" in words
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or BASH is None:
-        pytest.skip("there is no chromium")
-    with open_browser(tmp_path_factory.mktemp("home")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "dark")])
