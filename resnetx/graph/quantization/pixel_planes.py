@@ -11,7 +11,7 @@ def with_pixels_in_planes(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy with a Reshape to the same shape behind each normalization of transposed inputs.
 
     ONNX Runtime's INT8 convolutions want channels last, so it moves the transposition behind the normalization, which
-    then runs over one pixel's few channels at a time, ten times as slowly. It moves none across a Reshape.
+    then runs over one pixel's few channels at a time, which took 2.8 of 25 ms. It moves none across a Reshape.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
