@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -164,6 +164,18 @@ def in_float32(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Ro
         return [Row(**row) for row in json.loads(file.read_text())]
 
 
+@contextmanager
+def occupied() -> Iterator[None]:
+    """Another process computes on the GPU, which disturbs the timing by which kernels are chosen."""
+    work = "import torch\nx = torch.ones(4096, 4096, device='cuda', dtype=torch.half)\nwhile True: x @ x"
+    child = subprocess.Popen([sys.executable, "-c", work])
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
 def stored(model: Path) -> str:
     return stored_precision(read_onnx(model).graph)
 
@@ -174,6 +186,7 @@ def main() -> None:
     parser.add_argument("--provider", default="cuda,cudnn")
     parser.add_argument("--path", default=",".join(PATHS), help=f"some of {','.join(PATHS)}")
     parser.add_argument("--batch", default=",".join(map(str, BATCHES)))
+    parser.add_argument("--busy", action="store_true", help="while another process computes on the GPU")
     parser.add_argument("--json", type=Path, help="also write the rows as JSON")
     arguments = parser.parse_args()
     found: list[Row] = []
@@ -181,10 +194,11 @@ def main() -> None:
     exact = os.environ.get(TF32_OVERRIDE) == "0"
     if not exact and any(find_provider(name).gpu for name in providers):
         found += in_float32(arguments, [model for model in arguments.models if stored(model) == "fp32"])
-    for model in arguments.models:
-        for row in rows(model, providers, batches, arguments.path.split(",")):
-            print(row.line(), flush=True)
-            found.append(row)
+    with occupied() if arguments.busy else nullcontext():
+        for model in arguments.models:
+            for row in rows(model, providers, batches, arguments.path.split(",")):
+                print(row.line(), flush=True)
+                found.append(row)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in found], indent=2) + "\n")
     wrong = sum(not row.as_expected for row in found)

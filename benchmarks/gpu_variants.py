@@ -131,6 +131,7 @@ def openers(path: Path, provider: str, compiled: Sequence[str]) -> dict[str, Cal
     found |= {f"torch-compile, {mode}": partial(module, "torch-compile", {"mode": mode}) for mode in compiled}
     if gpu:
         found["cudnn"] = partial(session, path, {}, name="cudnn")
+        found["cudnn, PyTorch's kernels"] = partial(session, path, {"search": "0"}, name="cudnn")
     found |= {f"{provider}, {name}": partial(session, path, options) for name, options in CUDA.items()}
     return found | {f"{provider}, NHWC, bias fused, 8 channels": partial(session, padded(model), FAST)}
 

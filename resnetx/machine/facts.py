@@ -37,7 +37,7 @@ PACKAGES = (
         "onnxruntime-ep-openvino",
         "openvino",
     ),
-    *("tensorrt-cu13", "nvidia-cudnn-cu13", "nvidia-cuda-runtime", "numpy", "onnxsim"),
+    *("tensorrt-cu13", "nvidia-cudnn-cu13", "nvidia-cudnn-frontend", "nvidia-cuda-runtime", "numpy", "onnxsim"),
 )
 
 

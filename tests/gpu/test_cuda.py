@@ -112,7 +112,7 @@ def test_a_benchmark_beside_torch(
         assert case.parity is not None and case.parity.passed, case
         assert case.effective_precision == ("tf32" if kind == "fp32" else "fp16")
         assert case.gpu_memory_mb
-    assert run.cases[0].options["enable_cuda_graph"] == ("1" if boundary == "device" else "0")
+    assert run.cases[0].options["enable_cuda_graph"] == "1"
 
 
 def test_the_peaks_of_the_gpu_are_plausible() -> None:

@@ -30,13 +30,14 @@ def test_every_kind_of_file_is_verified_with_its_layers(kind: str, files: dict[s
     assert result.passed, result
 
 
+@pytest.mark.parametrize("search", ["0", "1"])
 @pytest.mark.parametrize("graph", ["0", "1"])
-def test_what_was_in_the_memory_before_does_not_matter(graph: str, files: dict[str, Path]) -> None:
+def test_what_was_in_the_memory_before_does_not_matter(graph: str, search: str, files: dict[str, Path]) -> None:
     reference = open_runner(files["fp16"])
     (info,) = reference.inputs
     poison = [torch.full((2**18,), float("nan"), device="cuda") for _ in range(64)]
     del poison  # the allocator keeps it, and gives it to the outputs of layers
-    runner = opened(files["fp16"], cuda_graph=graph)
+    runner = opened(files["fp16"], cuda_graph=graph, search=search)
     for seed in (0, 1, 2, 0):
         array = np.random.default_rng(seed).standard_normal((2, 3, TINY_SIZE, TINY_SIZE)).astype(np.float32)
         expected = reference.run({info.name: array})["logits"]

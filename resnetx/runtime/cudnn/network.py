@@ -12,7 +12,8 @@ from torch import Tensor
 
 from resnetx.base.text import readable
 from resnetx.errors import GraphError
-from resnetx.runtime.cudnn.operators import OPERATORS, SETTINGS, Compute, Zeros, convolution
+from resnetx.runtime.cudnn.convolutions import Ways
+from resnetx.runtime.cudnn.operators import OPERATORS, SEARCHED, SETTINGS, Compute, convolution
 from resnetx.runtime.file_boundary import real_inputs
 
 FUSED = {(False, False): "convolution", (False, True): "convolution + ReLU", (True, True): "convolution + Add + ReLU"}
@@ -32,11 +33,12 @@ class Step:
 class Network:
     """The calls of a graph, in its order, and its weights on the device."""
 
-    def __init__(self, graph: onnx.GraphProto, device: torch.device) -> None:
+    def __init__(self, graph: onnx.GraphProto, device: torch.device, *, search: bool) -> None:
         self.inputs = [value.name for value in real_inputs(graph)]
         self.outputs = [value.name for value in graph.output]
         constants = _constants(graph)
-        self.steps = _plan(graph, constants)
+        self.ways = Ways(search=search)
+        self.steps = _plan(graph, constants, self.ways)
         used = {name for step in self.steps for name in step.reads} | set(self.outputs)
         self._weights = {name: _weight(array, device) for name, array in constants.items() if name in used}
 
@@ -72,14 +74,13 @@ def _weight(array: np.ndarray, device: torch.device) -> Tensor:
     return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
-def _plan(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray]) -> list[Step]:
+def _plan(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray], ways: Ways) -> list[Step]:
     nodes = [node for node in graph.node if node.op_type != "Constant"]
     uses = Counter(name for node in nodes for name in node.input)
     # An output of the graph is read from outside.
     uses.update(value.name for value in graph.output)
     only_reader = {name: node for node in nodes for name in node.input if uses[name] == 1}
     place = {name: number for number, node in enumerate(nodes) for name in node.output}
-    zeros = Zeros()
     inside: set[int] = set()
     steps: dict[int, Step] = {}
     for number, node in enumerate(nodes):
@@ -98,29 +99,30 @@ def _plan(graph: onnx.GraphProto, constants: Mapping[str, np.ndarray]) -> list[S
         elif after is not None and after.op_type == "Relu":
             last = after
         inside |= {number, place[last.output[0]]}
-        steps[place[last.output[0]]] = _convolution(node, last, other, zeros)
+        steps[place[last.output[0]]] = _convolution(node, last, other, ways)
     return [
-        steps.get(number) or _single(node, constants)
+        steps.get(number) or _single(node, constants, ways)
         for number, node in enumerate(nodes)
         if number in steps or number not in inside
     ]
 
 
-def _convolution(node: onnx.NodeProto, last: onnx.NodeProto, other: str | None, zeros: Zeros) -> Step:
+def _convolution(node: onnx.NodeProto, last: onnx.NodeProto, other: str | None, ways: Ways) -> Step:
     weights = [*node.input, ""][:3]
     relu = last is not node
     return Step(
         kind=FUSED[other is not None, relu],
         reads=(*weights, *(() if other is None else (other,))),
         writes=(last.output[0],),
-        compute=_supported(node, lambda: convolution(_attributes(node), zeros, relu=relu)),
+        compute=_supported(node, lambda: convolution(_attributes(node), ways, relu=relu)),
         settings={},
     )
 
 
-def _single(node: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> Step:
-    make = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
-    if make is None:
+def _single(node: onnx.NodeProto, constants: Mapping[str, np.ndarray], ways: Ways) -> Step:
+    searched = SEARCHED.get(node.op_type)
+    make = OPERATORS.get(node.op_type) if searched is None else lambda has: searched(has, ways)
+    if make is None or node.domain not in ("", "ai.onnx"):
         raise GraphError(
             f"cudnn runs convolutional networks only: it does not know the operator {readable(node.op_type[:40])} of "
             f"the node {readable(node.name[:60])!r}. Choose the provider cuda"

@@ -5,7 +5,8 @@ input is None. Shapes and axes are read from constants when the network is built
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnetx.errors import GraphError
+from resnetx.runtime.cudnn.convolutions import Ways
+from resnetx.runtime.cudnn.windows import Geometry, Pooling
 
 Attributes = Mapping[str, Any]
 Compute = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -29,54 +32,16 @@ TYPES = {
 }
 
 
-class Zeros:
-    """Arrays of zeros on the device, which stay where they are: a CUDA graph may have recorded their addresses."""
-
-    def __init__(self) -> None:
-        self._kept: list[Tensor] = []
-
-    def like(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        batch, channels, height, width = shape
-        count = batch * channels * height * width
-        fits = (
-            kept for kept in self._kept if kept.numel() >= count and (kept.dtype, kept.device) == (x.dtype, x.device)
-        )
-        zeros = next(fits, None)
-        if zeros is None:
-            zeros = torch.zeros(count, dtype=x.dtype, device=x.device)
-            self._kept.append(zeros)
-        return zeros[:count].view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
-def convolution(has: Attributes, zeros: Zeros | None = None, *, relu: bool = False) -> Compute:
+def convolution(has: Attributes, ways: Ways, *, relu: bool = False) -> Compute:
     """A convolution with what follows it: an addition, if it gets a fourth input, and a ReLU."""
-    pads, strides, dilations = _symmetric(has, "Conv"), has.get("strides", [1, 1]), has.get("dilations", [1, 1])
-    groups = has.get("group", 1)
-
-    def shape(x: Tensor, weight: Tensor) -> tuple[int, ...]:
-        size = [
-            (x.shape[axis + 2] + 2 * pads[axis] - dilations[axis] * (weight.shape[axis + 2] - 1) - 1) // strides[axis]
-            + 1
-            for axis in (0, 1)
-        ]
-        return (x.shape[0], weight.shape[0], *size)
-
-    def compute(x: Tensor, weight: Tensor, bias: Tensor | None = None, added: Tensor | None = None) -> Tensor:
-        if zeros is None or not (relu and can_fuse(x)) or (added is not None and added.shape != shape(x, weight)):
-            y = functional.conv2d(x, weight, bias, strides, pads, dilations, groups)
-            y = y if added is None else y + added
-            return y.relu_() if relu else y
-        # cuDNN wants an addend. PyTorch's own is the memory of the output, times zero: NaN if there was NaN in it.
-        scale = 0.0 if added is None else 1.0
-        added = zeros.like(x, shape(x, weight)) if added is None else added
-        return torch.cudnn_convolution_add_relu(x, weight, added, scale, bias, strides, pads, dilations, groups)
-
-    return compute
-
-
-def can_fuse(x: Tensor) -> bool:
-    """Fused kernels compute on tensor cores, which have no float32."""
-    return x.is_cuda and (x.dtype == torch.float16 or torch.backends.cudnn.allow_tf32)
+    geometry = Geometry(
+        strides=tuple(has.get("strides", [1, 1])),
+        pads=tuple(_symmetric(has, "Conv")),
+        dilations=tuple(has.get("dilations", [1, 1])),
+        groups=has.get("group", 1),
+        relu=relu,
+    )
+    return partial(ways, geometry)
 
 
 def _symmetric(has: Attributes, operator: str) -> list[int]:
@@ -88,10 +53,17 @@ def _symmetric(has: Attributes, operator: str) -> list[int]:
     return pads[:2]
 
 
-def _max_pool(has: Attributes) -> Compute:
-    pads = _symmetric(has, "MaxPool")
-    rest = (has["kernel_shape"], has.get("strides", [1, 1]), pads, has.get("dilations", [1, 1]))
-    return lambda x: functional.max_pool2d(x, *rest, ceil_mode=bool(has.get("ceil_mode", 0)))
+def max_pool(has: Attributes, ways: Ways) -> Compute:
+    return partial(
+        ways.max_pool,
+        Pooling(
+            window=tuple(has["kernel_shape"]),
+            strides=tuple(has.get("strides", [1, 1])),
+            pads=tuple(_symmetric(has, "MaxPool")),
+            dilations=tuple(has.get("dilations", [1, 1])),
+            ceil=bool(has.get("ceil_mode", 0)),
+        ),
+    )
 
 
 def _average_pool(has: Attributes) -> Compute:
@@ -162,8 +134,6 @@ def _clip(has: Attributes) -> Compute:
 
 
 OPERATORS: dict[str, Callable[[Attributes], Compute]] = {
-    "Conv": convolution,
-    "MaxPool": _max_pool,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "GlobalAveragePool": lambda has: lambda x: x.mean((2, 3), keepdim=True),
@@ -188,5 +158,7 @@ OPERATORS: dict[str, Callable[[Attributes], Compute]] = {
     "Mul": lambda has: torch.mul,
     "Div": lambda has: torch.div,
 }
+# Those that are computed in the fastest of several ways.
+SEARCHED: dict[str, Callable[[Attributes, Ways], Compute]] = {"Conv": convolution, "MaxPool": max_pool}
 # Inputs that say how to compute, and not on what: lists of integers.
 SETTINGS = {"ReduceMean": (1,), "Reshape": (1,), "TopK": (1,)}

@@ -14,6 +14,8 @@ from torch import Tensor
 from resnetx.base.precisions import coarsest
 from resnetx.errors import GraphError, UsageError
 from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.runtime.cudnn import plans
+from resnetx.runtime.cudnn.convolutions import Ways
 from resnetx.runtime.cudnn.network import Network
 from resnetx.runtime.cudnn.provider import CudnnProvider
 from resnetx.runtime.file_boundary import batch_name, dimension, real_inputs
@@ -78,6 +80,10 @@ class CudnnSession(Runner):
 
         return call
 
+    @property
+    def ways(self) -> Ways:
+        return self._network.ways
+
     def close(self) -> None:
         self._recorded.clear()
         del self._network
@@ -135,7 +141,7 @@ def open_session(provider: CudnnProvider, source: Path | bytes, opening: Opening
     graph = read_onnx(source).graph if isinstance(source, Path) else parse_graph(source)
     device, tf32 = DEVICES["cuda"], options["tf32"] == "1"
     try:
-        network = Network(graph, device)
+        network = Network(graph, device, search=options["search"] == "1")
     except GraphError as error:
         raise GraphError(f"cuDNN cannot run the model: {error}.") from error
     stored = stored_precision(graph)
@@ -146,7 +152,7 @@ def open_session(provider: CudnnProvider, source: Path | bytes, opening: Opening
         placement=((provider.name, len(graph.node)),),
         kernels=tuple(network.kinds().most_common()),
         effective_precision=coarsest(stored, "tf32" if tf32 and device.type == "cuda" else "fp32"),
-        options={**options, "torch": torch.__version__},
+        options={**options, "torch": torch.__version__, "nvidia-cudnn-frontend": plans.version()},
         opened_s=time.perf_counter() - begin,
     )
     recorded = options["cuda_graph"] == "1" and device.type == "cuda"
@@ -157,7 +163,11 @@ def _options(provider: CudnnProvider, opening: Opening) -> dict[str, str]:
     """The options in force. A graph needs one caller, and a precision that is pinned allows no TF32."""
     if opening.precision == "bf16":
         raise UsageError(f"The provider {provider.name} cannot compute in bf16; choose torch or tensorrt.")
-    known = {"tf32": str(int(opening.precision != "fp32")), "cuda_graph": str(int(opening.callers == 1))}
+    known = {
+        "tf32": str(int(opening.precision != "fp32")),
+        "cuda_graph": str(int(opening.callers == 1)),
+        "search": "1",
+    }
     for key, value in opening.options.items():
         if key not in known:
             raise UsageError(f"The provider {provider.name} has no option {key[:80]!r}; it has {', '.join(known)}.")

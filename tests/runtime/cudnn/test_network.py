@@ -16,7 +16,7 @@ import resnetx
 from resnetx.errors import GraphError, RuntimeUnavailableError, UsageError
 from resnetx.graph.layers import expose
 from resnetx.runtime.catalog import BY_NAME, engine_of, open_runner
-from resnetx.runtime.cudnn import operators, session
+from resnetx.runtime.cudnn import convolutions, session
 from resnetx.runtime.cudnn.session import CudnnSession
 from resnetx.runtime.runner import Opening
 from tests.conftest import TINY_SIZE, tiny_config
@@ -39,7 +39,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     monkeypatch.setattr(session, "cuda_problem", lambda: None)
     monkeypatch.setattr(session, "DEVICES", {"cuda": torch.device("cpu")})
-    monkeypatch.setattr(operators, "can_fuse", lambda x: True)
+    monkeypatch.setattr(convolutions, "can_fuse", lambda x: True)
     monkeypatch.setattr(torch, "cudnn_convolution_add_relu", fused)
     yield made
     while OPEN:
@@ -145,7 +145,7 @@ def test_foreign_networks_with_normalization_and_transposes(calls: list[str]) ->
 
 
 def test_zeros_stay_where_they_are() -> None:
-    zeros = operators.Zeros()
+    zeros = convolutions.Zeros()
     x = torch.empty(1)
     small, large, again = (zeros.like(x, shape) for shape in ((1, 2, 3, 3), (2, 4, 5, 5), (1, 4, 5, 5)))
     assert small.shape == (1, 2, 3, 3) and large.is_contiguous(memory_format=torch.channels_last)
