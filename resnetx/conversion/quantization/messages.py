@@ -9,9 +9,13 @@ from resnetx.conversion.quantization.agreement import Accuracy, Agreement
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOrder:
-    """`target` is a preset; `provider` runs the result here. `max_drop` is a share, None for no limit."""
+    """`target` is a preset; `provider` runs the result here. `max_drop` is a share, None for no limit.
+
+    `digest` is that of the file to quantize.
+    """
 
     path: str
+    digest: str
     out: str
     calibrate: str
     target: str

@@ -100,15 +100,16 @@ def quantize_file(source: Path, target: Path, options: QuantizeOptions, *, progr
     steps.begin(f"reading {source}")
     file = read_onnx_file(source)
     card = read_card(file.model)
-    require_target(target, card, force=options.force)
+    require_target(target, card, source=file.digest, force=options.force)
     provider = chosen if engine_of(find_provider(chosen)).why_not() is None else ALWAYS
     memory_mb = options.limits.memory_mb or memory_for([file, file], batch=COUNTED_BATCH, providers=[provider])
     timeout_s = options.limits.timeout_s or TIMES_A_VERIFICATION * time_for(
         file, batch=LARGEST_BATCH, providers=[provider]
     )
-    with whole_model(target, card, force=options.force) as temporary:
+    with whole_model(target, card, source=file.digest, force=options.force) as temporary:
         order = QuantizeOrder(
             path=str(source.absolute()),
+            digest=file.digest,
             out=str(temporary.absolute()),
             calibrate=_absolute(options.calibrate),
             target=chosen,
