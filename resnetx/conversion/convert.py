@@ -11,7 +11,7 @@ from resnetx.base.isolation import PYTHON
 from resnetx.base.precisions import ExportPrecision
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
-from resnetx.conversion.overwriting import require_target, whole_model
+from resnetx.conversion.overwriting import made_from, require_target, whole_model
 from resnetx.conversion.result import Conversion
 from resnetx.conversion.tensor_ranges import Ranges
 from resnetx.errors import UsageError
@@ -56,7 +56,8 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
     steps.begin(f"reading {source}")
     file = read_onnx_file(source)
     card = read_card(file.model)
-    require_target(target, card, source=file.digest, force=options.force)
+    origin = made_from(file)
+    require_target(target, card, source=origin, force=options.force)
     model = uniquely_named(file.model)
     _require_float32(source, model)
     _require_names(source, model, options.exclude)
@@ -67,12 +68,12 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
     before = count_graph(model, size=file.file_bytes + file.external_bytes)
     converted = convert_precision(model, options.precision, keep=reasons, keep_boundary=not options.half_boundary)
     if card is None:
-        embed_source(converted, file.digest)
+        embed_source(converted, origin)
     else:
         embed_card(converted, replace(card, precision=options.precision))
     check_structure(converted)
     data = serialize(converted)
-    with whole_model(target, card, source=file.digest, force=options.force) as temporary:
+    with whole_model(target, card, source=origin, force=options.force) as temporary:
         temporary.write_bytes(data)
         against = VerifyOptions(reference=source, images=options.images)
         steps.begin(f"verifying against {source}")

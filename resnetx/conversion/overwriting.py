@@ -7,14 +7,19 @@ from pathlib import Path
 from resnetx.base.files import replaced_file, require_writable, whole_file
 from resnetx.errors import GraphError, ResnetxError, UsageError
 from resnetx.graph.card import SOURCE_KEY, ModelCard, metadata, read_card
-from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx
 from resnetx.verification.golden import read_golden
+
+
+def made_from(file: OnnxFile) -> str:
+    """The digest of the file that this one was first made from, or its own: it tells networks without cards apart."""
+    return metadata(file.model).get(SOURCE_KEY, file.digest)
 
 
 def require_target(target: Path, card: ModelCard | None, *, source: str = "", force: bool) -> None:
     """Fail now if a model with this card cannot be written to `target`, or would replace another network's file.
 
-    Without a card, its network is that of the file with the digest `source`, which it is made from.
+    Without a card, its network is that of `source`, as `made_from` gives it.
     """
     require_writable(target)
     old = None if force else replaced_file(target)

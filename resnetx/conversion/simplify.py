@@ -7,7 +7,7 @@ from pathlib import Path
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.targets import same_file
 from resnetx.conversion.checked_simplify import simplify_checked
-from resnetx.conversion.overwriting import require_target, whole_model
+from resnetx.conversion.overwriting import made_from, require_target, whole_model
 from resnetx.errors import GraphError
 from resnetx.graph.card import embed_source, read_card
 from resnetx.graph.counts import count_graph
@@ -25,12 +25,13 @@ def simplify_file(
     card, force = None, force or same_file(source, target)
     with suppress(GraphError):  # an unreadable card stays as it is
         card = read_card(file.model)
-    require_target(target, card, source=file.digest, force=force)
+    origin = made_from(file)
+    require_target(target, card, source=origin, force=force)
     steps.begin(f"simplifying {source.name}")
     result = simplify_checked(file.model, timeout_s=timeout_s, step=steps.begin)
     if card is None:
-        embed_source(result.model, file.digest)
+        embed_source(result.model, origin)
         result = replace(result, after=count_graph(result.model))
-    with whole_model(target, card, source=file.digest, force=force) as temporary:
+    with whole_model(target, card, source=origin, force=force) as temporary:
         temporary.write_bytes(serialize(result.model))
     return result

@@ -233,7 +233,7 @@ def test_without_a_card_only_what_was_made_from_the_same_file_is_replaced(
     assert "out.onnx exists, and it was made from another file" in " ".join(capsys.readouterr().err.split())
     assert (tmp_path / "out.onnx").read_bytes() == before
     assert run(monkeypatch, f"{line} -o out.onnx --force") == 0
-    # What was made of what was made is of another file again, and the metadata name one file.
+    # What is made of what was made counts as made from the first file.
     assert (
         run(monkeypatch, "convert out.onnx -o half.onnx" if "simplify" in line else "simplify out.onnx -o s.onnx") == 0
     )

@@ -371,7 +371,7 @@ def test_weights_have_7_bits_where_sums_of_pairs_overflow(
     (tmp_path / "m.onnx").write_bytes(small_classifier())
     order = QuantizeOrder(
         path=str(tmp_path / "m.onnx"),
-        digest="0",
+        made_from="0",
         out=str(tmp_path / "q.onnx"),
         calibrate="synthetic",
         target="cpu",

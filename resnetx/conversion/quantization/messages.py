@@ -11,11 +11,11 @@ from resnetx.conversion.quantization.agreement import Accuracy, Agreement
 class QuantizeOrder:
     """`target` is a preset; `provider` runs the result here. `max_drop` is a share, None for no limit.
 
-    `digest` is that of the file to quantize.
+    `made_from` is written into the result if it gets no card.
     """
 
     path: str
-    digest: str
+    made_from: str
     out: str
     calibrate: str
     target: str

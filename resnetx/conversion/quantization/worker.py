@@ -259,7 +259,7 @@ def _given_back(work: Quantizer, result: Quantized, ranges: Ranges) -> tuple[Qua
 
 def _write(work: Quantizer, model: onnx.ModelProto, result: Quantized) -> None:
     if work.card is None:
-        embed_source(model, work.order.digest)
+        embed_source(model, work.order.made_from)
     else:
         facts = Quantization(
             target=work.order.target,
