@@ -29,6 +29,8 @@ def render_conversion(result: Conversion) -> RenderableType:
     else:
         parts.append(Text(f"no tensor overflows float16 on {result.samples} samples", "green"))
     parts += [Text(), render_verification(result.verification)]
+    if result.written and result.verification.unproven:
+        parts.append(Text(printable(f"{result.target} was written: its weights and inner tensors agree."), "yellow"))
     if not result.written:
         why = "nothing could be proven" if result.verification.agrees else f"it disagrees with {result.source}"
         parts.append(Text(printable(f"{result.target} was not written: {why}."), "red"))
