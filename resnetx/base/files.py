@@ -85,7 +85,7 @@ def _destination(target: Path) -> tuple[Path, os.stat_result | None]:
         raise FileError(f"Cannot write {readable(str(target))}: a file name has no null characters. Give another name.")
     facts = existing(target)
     if facts is not None and stat.S_ISDIR(facts.st_mode):
-        raise FileError(f"Cannot write {target}: it is a folder. Give a file name, such as {target}/model.onnx.")
+        raise FileError(f"Cannot write {target}: it is a folder. Give the name of a file.")
     if facts is not None and stat.S_ISSOCK(facts.st_mode) and _own_output(facts) is None:
         raise FileError(f"Cannot write {target}: it is a socket. Give a file name.")
     return target if _is_stream(facts) else resolved(target), facts

@@ -103,7 +103,8 @@ def export(
     ] = None,
     no_simplify: Annotated[bool, typer.Option("--no-simplify", help="Don't simplify the exporter's graph.")] = False,
     no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Don't compare the file's outputs with PyTorch's.")
+        bool,
+        typer.Option("--no-verify", help="Don't compare the file's outputs with PyTorch's; with --golden they are."),
     ] = False,
     force: Force = False,
     json_file: JsonFile = None,
@@ -127,7 +128,7 @@ def export(
 
     wanted = Wanted(
         depth=depth,
-        stages=None if stages is None else parse_ints(stages, "--stages"),
+        stages=None if stages is None else parse_ints(stages, "--stages", example="3,4,6,3"),
         width=width,
         block=block,
         variant=variant,

@@ -41,6 +41,11 @@ def check_files(
             inputs["--weights"] = _checkpoint_files(Path(weights).expanduser())
     if images is not None:
         inputs["--images"] = _image_files(images)
+    for option in PRODUCTS:
+        if targets.get(option) == STDOUT:
+            raise UsageError(
+                f"{option} takes a file; found -, which is standard output: write to /dev/stdout for that."
+            )
     reports = {option: path for option, path in targets.items() if path is not None and option not in PRODUCTS}
     printed = [option for option, path in reports.items() if path == STDOUT]
     if len(printed) > 1:

@@ -63,7 +63,10 @@ def _failed(error: BaseException) -> int:
         return 0  # the reader of our output left: `| head`
     elif isinstance(error, typer.BadParameter.__mro__[1]):  # Typer makes public only one of the errors about options
         problem: Any = error
-        print_error(f"{problem.format_message()} See {problem.ctx.command_path if problem.ctx else 'resnetx'} --help.")
+        # pydantic, which checks the values, names the kind of its error.
+        what = problem.format_message().replace(": Value error, ", ": ")
+        end = "" if what.endswith((".", "?")) else "."
+        print_error(f"{what}{end} See {problem.ctx.command_path if problem.ctx else 'resnetx'} --help.")
     elif isinstance(error, typer.Abort):
         print_error("The input ended.")
     else:

@@ -72,13 +72,13 @@ RequireDecision = Annotated[
 ]
 
 
-def parse_ints(text: str, option: str) -> tuple[int, ...]:
+def parse_ints(text: str, option: str, *, example: str = "1,8") -> tuple[int, ...]:
     """`3,4,6,3` as numbers."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{option} takes whole numbers separated by commas, such as 3,4,6,3; found {readable(text)!r}."
+            f"{option} takes whole numbers separated by commas, such as {example}; found {readable(text)!r}."
         ) from error
 
 

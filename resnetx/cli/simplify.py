@@ -23,8 +23,8 @@ def simplify(
 ) -> None:
     """Simplify an ONNX file with onnxsim, and compare inputs, outputs and numbers before and after.
 
-    Exit status: 0 OUT is simplified; 1 OUT is the unchanged graph, because the simplified one failed the comparison; 2
-    the command could not run.
+    Exit status: 0 OUT is simplified; 1 OUT is the unchanged graph, because the simplified one failed the comparison, or
+    its outputs and graph proved nothing; 2 the command could not run.
     """
     from resnetx.cli.files import check_files
     from resnetx.cli.progress import show_progress

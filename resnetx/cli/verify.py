@@ -65,7 +65,7 @@ def verify(
         typer.Option(
             metavar="P",
             help="The precision that the file should have: fp32, fp16 or int8; or bf16, to compute it in that.  "
-            "[default: that of most weights]",
+            "[default: int8 if any layer is, or that of most weights]",
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show every layer that was compared.")] = False,

@@ -11,11 +11,11 @@ from resnetx.base.isolation import PYTHON
 from resnetx.base.precisions import ExportPrecision
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
-from resnetx.conversion.overwriting import require_target, whole_model
+from resnetx.conversion.overwriting import made_from, require_target, whole_model
 from resnetx.conversion.result import Conversion
 from resnetx.conversion.tensor_ranges import Ranges
 from resnetx.errors import UsageError
-from resnetx.graph.card import embed_card, read_card
+from resnetx.graph.card import embed_card, embed_source, read_card
 from resnetx.graph.counts import count_graph
 from resnetx.graph.float16 import convert_precision, overflowing_nodes
 from resnetx.graph.layers import check_structure
@@ -56,7 +56,8 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
     steps.begin(f"reading {source}")
     file = read_onnx_file(source)
     card = read_card(file.model)
-    require_target(target, card, force=options.force)
+    origin = made_from(file)
+    require_target(target, card, source=origin, force=options.force)
     model = uniquely_named(file.model)
     _require_float32(source, model)
     _require_names(source, model, options.exclude)
@@ -66,11 +67,13 @@ def convert_file(source: Path, target: Path, options: ConvertOptions, *, progres
     steps.begin("converting")
     before = count_graph(model, size=file.file_bytes + file.external_bytes)
     converted = convert_precision(model, options.precision, keep=reasons, keep_boundary=not options.half_boundary)
-    if card is not None:
+    if card is None:
+        embed_source(converted, origin)
+    else:
         embed_card(converted, replace(card, precision=options.precision))
     check_structure(converted)
     data = serialize(converted)
-    with whole_model(target, card, force=options.force) as temporary:
+    with whole_model(target, card, source=origin, force=options.force) as temporary:
         temporary.write_bytes(data)
         against = VerifyOptions(reference=source, images=options.images)
         steps.begin(f"verifying against {source}")

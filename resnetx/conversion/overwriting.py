@@ -6,16 +6,24 @@ from pathlib import Path
 
 from resnetx.base.files import replaced_file, require_writable, whole_file
 from resnetx.errors import GraphError, ResnetxError, UsageError
-from resnetx.graph.card import ModelCard, read_card
-from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.graph.card import SOURCE_KEY, ModelCard, metadata, read_card
+from resnetx.graph.reading.onnx_file import OnnxFile, read_onnx
 from resnetx.verification.golden import read_golden
 
 
-def require_target(target: Path, card: ModelCard | None, *, force: bool) -> None:
-    """Fail now if a model with this card cannot be written to `target`, or would replace another network's file."""
+def made_from(file: OnnxFile) -> str:
+    """The digest of the file that this one was first made from, or its own: it tells networks without cards apart."""
+    return metadata(file.model).get(SOURCE_KEY, file.digest)
+
+
+def require_target(target: Path, card: ModelCard | None, *, source: str = "", force: bool) -> None:
+    """Fail now if a model with this card cannot be written to `target`, or would replace another network's file.
+
+    Without a card, its network is that of `source`, as `made_from` gives it.
+    """
     require_writable(target)
     old = None if force else replaced_file(target)
-    found = None if old is None else _difference(old, card)
+    found = None if old is None else _difference(old, card, source)
     if found is not None:
         raise _kept(target, found)
 
@@ -35,12 +43,12 @@ def require_golden_target(target: Path, card: ModelCard, *, force: bool) -> None
 
 
 @contextmanager
-def whole_model(target: Path, card: ModelCard | None, *, force: bool) -> Iterator[Path]:
+def whole_model(target: Path, card: ModelCard | None, *, source: str = "", force: bool) -> Iterator[Path]:
     """Like `whole_file`; what somebody may have put there meanwhile is looked at again before it is replaced."""
     with whole_file(target) as temporary:
         yield temporary
         if temporary.exists():
-            require_target(target, card, force=force)
+            require_target(target, card, source=source, force=force)
 
 
 def _kept(target: Path, found: str) -> UsageError:
@@ -49,8 +57,8 @@ def _kept(target: Path, found: str) -> UsageError:
     )
 
 
-def _difference(old: Path, card: ModelCard | None) -> str | None:
-    """Why the file is not known to be of the network of `card`; None if it is."""
+def _difference(old: Path, card: ModelCard | None, source: str) -> str | None:
+    """Why the file is not known to be of the network of `card`, or made from the same `source`; None if it is."""
     try:
         model = read_onnx(old)
     except ResnetxError:
@@ -58,6 +66,8 @@ def _difference(old: Path, card: ModelCard | None) -> str | None:
     known = None
     with suppress(GraphError):
         known = read_card(model)
+    if known is None and card is None and SOURCE_KEY in metadata(model):
+        return None if metadata(model)[SOURCE_KEY] == source else "it was made from another file"
     if known is None:
         return "it has no readable model card, which would tell its network"
     if card is None or not _same_network(known, card):

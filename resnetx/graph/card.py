@@ -18,6 +18,7 @@ from resnetx.model.preprocessing import InputForm, Preprocessing
 
 CARD_KEY = "resnetx.card"
 PARITY_KEY = "resnetx.parity"
+SOURCE_KEY = "resnetx.source"
 SCHEMA: Final = "resnetx.card/1"
 # A card with the labels of a million classes is smaller.
 MAX_CHARACTERS = 32 * 2**20
@@ -126,10 +127,19 @@ def metadata(model: onnx.ModelProto) -> dict[str, str]:
 
 def embed_card(model: onnx.ModelProto, card: ModelCard) -> None:
     """Put the card into the file, in the place of one that may be there."""
-    kept = [entry for entry in model.metadata_props if entry.key not in (CARD_KEY, PARITY_KEY)]
+    _put(model, CARD_KEY, card.to_json(), instead_of=(CARD_KEY, PARITY_KEY))
+
+
+def embed_source(model: onnx.ModelProto, digest: str) -> None:
+    """Say from which file a file without a card was made, as nothing else tells of which network it is."""
+    _put(model, SOURCE_KEY, digest, instead_of=(SOURCE_KEY,))
+
+
+def _put(model: onnx.ModelProto, key: str, value: str, *, instead_of: tuple[str, ...]) -> None:
+    kept = [entry for entry in model.metadata_props if entry.key not in instead_of]
     del model.metadata_props[:]
     model.metadata_props.extend(kept)
-    model.metadata_props.add(key=CARD_KEY, value=card.to_json())
+    model.metadata_props.add(key=key, value=value)
 
 
 def parity_suffix(parity: dict[str, Any]) -> bytes:

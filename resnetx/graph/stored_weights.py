@@ -79,9 +79,14 @@ def is_convolution(weights: StoredWeights) -> bool:
     return "Conv" in weights.operator
 
 
-def majority_precision(weights: Sequence[StoredWeights]) -> tuple[Precision, int] | None:
-    """The precision in which most layers are stored, and how many are; None without stored weights."""
+def file_precision(weights: Sequence[StoredWeights]) -> tuple[Precision, int] | None:
+    """The precision in which most layers are stored, and how many are; None without stored weights.
+
+    A file with any layer in INT8 is an INT8 file: quantization leaves as many layers in float as accuracy needs.
+    """
     counts = Counter(each.precision for each in weights)
+    if counts["int8"]:
+        return "int8", counts["int8"]
     return counts.most_common(1)[0] if counts else None
 
 

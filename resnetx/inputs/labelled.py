@@ -94,5 +94,5 @@ def _numbers(names: Sequence[str], card: ModelCard, source: Path) -> list[int]:
     unknown = next((name for name in names if name not in labels), "")
     raise UsageError(
         f"{source} has the class {readable(unknown, 60)!r}, which is neither a number nor a label of the network's "
-        f"{classes} classes."
+        f"{classes} classes. Name each class by its number, 0 to {classes - 1}, or by a label as the model card has it."
     )

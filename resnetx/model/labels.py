@@ -29,8 +29,8 @@ def read_labels(path: str | Path, classes: int) -> tuple[str, ...]:
     labels = [label.strip() for label in labels]
     if len(labels) != classes:
         raise UsageError(
-            f"The label file {path} has {len(labels)} names, but the classifier has {classes} classes. "
-            f"Give a file with {classes} names ({FORMS}), or another --classes."
+            f"The label file {path} has {len(labels)} {'name' if len(labels) == 1 else 'names'}, but the classifier "
+            f"has {classes} classes. Give a file with {classes} names ({FORMS}), or another --classes."
         )
     for index, label in enumerate(labels):
         _check_name(path, index, label)

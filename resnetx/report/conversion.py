@@ -20,7 +20,8 @@ def render_conversion(result: Conversion) -> RenderableType:
         names = _listed(result.undefined)
         parts.append(Text(printable(f"NaN or infinite already in float32 on some samples: {names}"), "yellow"))
     if result.kept:
-        parts.append(Text(f"{len(result.kept)} layers stay in float32, which float16 could not hold:", "yellow"))
+        stay = "1 layer stays" if len(result.kept) == 1 else f"{len(result.kept)} layers stay"
+        parts.append(Text(f"{stay} in float32:", "yellow"))
         lines = [f"  {name}: {reason}" for name, reason in result.kept.items()]
         parts += [Text(printable(line)) for line in lines[:MOST_LINES]]
         if len(lines) > MOST_LINES:
@@ -28,6 +29,8 @@ def render_conversion(result: Conversion) -> RenderableType:
     else:
         parts.append(Text(f"no tensor overflows float16 on {result.samples} samples", "green"))
     parts += [Text(), render_verification(result.verification)]
+    if result.written and result.verification.unproven:
+        parts.append(Text(printable(f"{result.target} was written: its weights and inner tensors agree."), "yellow"))
     if not result.written:
         why = "nothing could be proven" if result.verification.agrees else f"it disagrees with {result.source}"
         parts.append(Text(printable(f"{result.target} was not written: {why}."), "red"))

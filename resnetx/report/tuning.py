@@ -54,32 +54,46 @@ def _trials(result: Tuning) -> Table:
     return table
 
 
-def _finalists(rows: list[FinalistRow]) -> Table:
-    table = _table(
+def _finalists(rows: list[FinalistRow]) -> RenderableType:
+    """Two tables, because one does not fit into a terminal: how fast each is, and how far it agrees."""
+    speed = _table(
         "Finalists, in one interleaved run; * is the winner, = as fast within the intervals",
         *(("", False), ("file", False), ("provider", False), ("prec", False), ("thr", True), ("str", True)),
         *(("batch", True), ("median\nms", True), ("95 % ci\nof median", True), ("img/s\nmedian", True)),
-        *(("img/s\nmean", True), ("top-1", True), ("dB", True), ("parity", False)),
+        ("img/s\nmean", True),
+    )
+    agreement = _table(
+        None,
+        *(("", False), ("file", False), ("provider", False), ("prec", False), ("thr", True), ("str", True)),
+        *(("batch", True), ("top-1", True), ("dB", True), ("parity", False)),
     )
     for row in rows:
-        each, summary, agreement = row.finalist.candidate, row.case.summary, row.finalist.agreement
+        each, summary, agreed = row.finalist.candidate, row.case.summary, row.finalist.agreement
         interval = summary.ci95_ms
         passed = row.case.parity is not None and row.case.parity.passed
-        table.add_row(
+        style = "bold" if row.mark == "*" else ""
+        label = (
             *(row.mark, printable(each.file), each.provider, printable(row.case.effective_precision)),
             *(str(each.threads), str(each.streams), str(each.batch)),
+        )
+        speed.add_row(
+            *label,
             NOTHING if summary.median_ms is None else f"{summary.median_ms:.4g}",
             NOTHING if interval is None else f"{interval[0]:.4g}..{interval[1]:.4g}",
             *(NOTHING if rate is None else f"{rate:.4g}" for rate in (summary.images_per_s, summary.mean_images_per_s)),
-            NOTHING if agreement is None else f"{agreement.top1:.0%}",
-            NOTHING if agreement is None or agreement.sqnr_db is None else f"{agreement.sqnr_db:.0f}",
-            Text("ok", "green") if passed else Text("FAILED", "bold red"),
-            style="bold" if row.mark == "*" else "",
+            style=style,
         )
-    return table
+        agreement.add_row(
+            *label,
+            NOTHING if agreed is None else f"{agreed.top1:.0%}",
+            NOTHING if agreed is None or agreed.sqnr_db is None else f"{agreed.sqnr_db:.0f}",
+            Text("ok", "green") if passed else Text("FAILED", "bold red"),
+            style=style,
+        )
+    return Group(speed, Text(), agreement)
 
 
-def _table(title: str, *columns: tuple[str, bool]) -> Table:
+def _table(title: str | None, *columns: tuple[str, bool]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim", title=title, title_justify="left")
     for name, numeric in columns:
         table.add_column(name, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")

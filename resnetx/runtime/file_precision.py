@@ -7,16 +7,16 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from resnetx.base.precisions import Precision
 from resnetx.errors import FileError, GraphError
-from resnetx.graph.stored_weights import majority_precision, stored_weights
+from resnetx.graph.stored_weights import file_precision, stored_weights
 
 REDUCED: dict[int, Precision] = {onnx.TensorProto.BFLOAT16: "bf16", onnx.TensorProto.FLOAT16: "fp16"}
 
 
 def stored_precision(graph: onnx.GraphProto) -> Precision:
-    """The precision of most layers' weights; in a graph without any, that of its floating constants."""
-    most = majority_precision(stored_weights(graph))
-    if most is not None:
-        return most[0]
+    """That of the layers' weights; in a graph without any, that of its floating constants."""
+    found = file_precision(stored_weights(graph))
+    if found is not None:
+        return found[0]
     types = {tensor.data_type for tensor in graph.initializer if tensor.dims}
     return next((name for data_type, name in REDUCED.items() if data_type in types), "fp32")
 

@@ -44,7 +44,11 @@ class TunedModel:
 
 def model_file(path: Path) -> Path:
     """The file of a model that is named by its path or by the folder that it was tuned into."""
-    return path / MODEL if path.is_dir() else path
+    if not path.is_dir():
+        return path
+    if not (path / MODEL).is_file():
+        raise UsageError(f"{path} is a folder without {MODEL}. Give an ONNX file, or a folder that resnetx tune wrote.")
+    return path / MODEL
 
 
 def read_tuned(folder: Path) -> TunedModel:

@@ -14,8 +14,8 @@ from resnetx.graph.card import ModelCard
 from resnetx.graph.stored_weights import (
     StoredWeights,
     default_opset,
+    file_precision,
     is_convolution,
-    majority_precision,
     stored_weights,
 )
 from resnetx.model.labels import imagenet_labels
@@ -103,7 +103,7 @@ def _precision(weights: tuple[StoredWeights, ...], claimed: str, findings: Findi
     if claimed not in PRECISIONS:
         findings.problems.append(f"the card says precision {readable(claimed)}, which resnetx does not know")
         return
-    found = majority_precision(weights)
+    found = file_precision(weights)
     if found is None:
         findings.unshown.append(f"the precision {claimed}: no layer has stored weights")
     elif found[0] == "int8" and claimed != "int8":

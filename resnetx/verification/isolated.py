@@ -65,10 +65,41 @@ def verify_isolated(
     """
     limits = limits or IsolationOptions()
     _check(limits)
-    names = provider_names(options.providers)
+    names = list(dict.fromkeys(provider_names(options.providers)))
+    ended: dict[str, str] = {}
+    while True:
+        try:
+            return _in_process(path, options, limits, names, ended, progress)
+        except _EndedByProviderError as error:
+            if len(names) == 1:
+                raise error.reason from error
+            ended[error.provider] = str(error.reason)
+
+
+class _EndedByProviderError(Exception):
+    """The process ended, exceeded a limit or failed in another unforeseen way while it tried a provider."""
+
+    def __init__(self, provider: str, reason: ResnetxError) -> None:
+        super().__init__(f"{provider}: {reason}")
+        self.provider = provider
+        self.reason = reason
+
+
+def _in_process(
+    path: Path,
+    options: VerifyOptions,
+    limits: IsolationOptions,
+    names: list[str],
+    ended: dict[str, str],
+    progress: OnProgress,
+) -> Verification:
+    """Verify in one process, without the providers that ended one."""
     steps = Steps(progress, STEPS + len(names))
     steps.begin(f"reading {path}")
+    if ended:
+        steps.detail(f"again, without {' and '.join(ended)}, which ended the process")
     memory_mb, timeout_s = limits.memory_mb or 0, limits.timeout_s or 0.0
+    trying = ""
     try:
         with private_folder("verify") as folder:
             # It loads its libraries while the file is read here.
@@ -85,13 +116,19 @@ def verify_isolated(
                     steps.detail(f"fetching {options.weights}")
                     source = resolve_source(options.weights, progress=steps.download)
                     options = replace(options, weights=str(source.path))
-                order = write_order(path, options, folder)
+                trial = {"trying": str(folder / "trying"), "ended": ended}
+                order = {**write_order(path, options, folder), **trial}
                 answer = child.ask(order, Verified, timeout_s=timeout_s, memory_mb=memory_mb, progress=steps.follow)
                 return answer.verification
             finally:
                 child.close()
+                with suppress(FileNotFoundError):
+                    trying = (folder / "trying").read_text()
     except ChildError as error:
-        raise error_in_child(path, error, done="verified", timeout_s=timeout_s, memory_mb=memory_mb) from error
+        reason = error_in_child(path, error, done="verified", timeout_s=timeout_s, memory_mb=memory_mb)
+        if trying in names and trying not in ended and not error.deliberate:
+            raise _EndedByProviderError(trying, reason) from error
+        raise reason from error
     except OSError as error:
         raise _no_folder(path, error, done="verified") from error
 

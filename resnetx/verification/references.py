@@ -181,7 +181,10 @@ def golden_truth(path: Path, model: onnx.ModelProto, *, precisions: Sequence[str
         )
     names = tuple(value.name for value in model.graph.input)
     if names != golden.inputs:
-        raise UsageError(f"The golden file {path} has the inputs {golden.inputs}, but the model takes {names}.")
+        raise UsageError(
+            f"The golden file {path} has the inputs {readable(', '.join(golden.inputs))}, but the model takes "
+            f"{readable(', '.join(names))}. Use the bundle that was made with this model."
+        )
     samples = golden.samples
     if "int8" in precisions:
         samples = _without_extremes(golden)
@@ -282,7 +285,11 @@ def _check_signature(path: Path, reference: Runner, runner: Runner) -> None:
         # Floats of other widths are the same numbers, rounded.
         kinds = ([(info.name, info.dtype.kind == "f" or info.dtype) for info in side] for side in infos)
         if next(kinds) != next(kinds):
-            raise UsageError(f"{path} cannot be the reference: its {kind} are {theirs}, and the model's are {ours}.")
+            spelled = (readable(", ".join(f"{name} ({dtype})" for name, dtype in side)) for side in (theirs, ours))
+            raise UsageError(
+                f"{path} cannot be the reference: its {kind} are {next(spelled)}, and the model's are {next(spelled)}. "
+                "Give a file whose inputs and outputs have the same names."
+            )
 
 
 def _by_position(runs: Sequence[dict[str, np.ndarray]], outputs: Sequence[str]) -> list[Outputs]:

@@ -68,7 +68,9 @@ class VerifyOptions:
     layers: bool = True
 
 
-def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ignore) -> Verification:
+def verify_file(
+    path: Path, options: VerifyOptions, *, progress: OnProgress = ignore, attempts: Attempts | None = None
+) -> Verification:
     """Verify a file on every provider. A wrong output is a result; so is a provider that cannot run the file.
 
     It is an error if no provider can run it.
@@ -85,16 +87,17 @@ def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ig
     folder = options.images if isinstance(options.images, Path) else None
     if folder is not None:
         options = replace(options, images=read_images(folder, card, path))
-    attempts = Attempts()
-    opened: list[tuple[Reopen, Runner]] = []
+    attempts = attempts or Attempts()
+    opened: list[tuple[str, Reopen, Runner]] = []
     for name in names:
         opener = partial(open_runner, provider=name, options=scoped[name], precision=options.session)
         with attempts.of(name):
-            opened.append((opener, opener(file.source)))
+            attempts.refuse_ended(name)
+            opened.append((name, opener, opener(file.source)))
     attempts.require_one(opened)
-    precisions = [options.precision or runner.effective_precision for _, runner in opened]
+    precisions = [options.precision or runner.effective_precision for _, _, runner in opened]
     steps.begin("computing the reference")
-    truth = reference_for(path, card, opened[0][1], options, precisions, model=file.model)
+    truth = reference_for(path, card, opened[0][2], options, precisions, model=file.model)
     verdicts = Verdicts(
         model=file.model,
         card=card,
@@ -106,9 +109,9 @@ def verify_file(path: Path, options: VerifyOptions, *, progress: OnProgress = ig
     steps.begin("comparing the file with the network")
     own, seconds = _timed(lambda: verdicts.file)
     providers: list[ProviderVerdict] = []
-    for (reopen, runner), precision in zip(opened, precisions, strict=True):
+    for (name, reopen, runner), precision in zip(opened, precisions, strict=True):
         steps.begin(f"verifying on {runner.provider}")
-        with attempts.of(runner.provider):
+        with attempts.of(name):
             verdict, took = _timed(lambda: verdicts.provider(runner, reopen, precision))  # noqa: B023  # called at once
             providers.append(replace(verdict, seconds=took))
     attempts.require_one(providers)

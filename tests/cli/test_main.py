@@ -7,11 +7,15 @@ import sys
 import time
 from pathlib import Path
 
+import onnx
 import pytest
 
+import resnetx
 from resnetx.cli.main import main
 from resnetx.conversion import export
+from tests.conftest import TINY_SIZE, tiny_config
 from tests.conversion.test_export import break_weight
+from tests.support.onnx_models import small_classifier
 
 TINY = ["--stages", "1,1", "--width", "8", "--classes", "10", "--image-size", "32"]
 
@@ -54,7 +58,7 @@ def test_a_disagreement_exits_with_1_and_writes_nothing(
     [
         (["--depth", "51"], "no ResNet of depth 51"),
         (["--depth", "50", "--stages", "1,1"], "depth and a stage list"),
-        (["--stages", "1,x"], "found '1,x'"),
+        (["--stages", "1,x"], "such as 3,4,6,3; found '1,x'"),
         (["--batch", "many"], "the word dynamic"),
         (["--batch", "0"], "batch of 0"),
         (["--opset", "12"], "Opset 12"),
@@ -65,7 +69,10 @@ def test_a_disagreement_exits_with_1_and_writes_nothing(
         (["--labels", "absent.txt"], "absent.txt"),
         (["--textbook-last-filters", "512"], "--variant textbook"),
         (["-o", "absent/m.onnx", *TINY], "absent does not exist"),
-        (["--variant", "v3"], "'v3'"),
+        (["--variant", "v3"], "Invalid value for '--variant': 'v3' is not one of"),
+        (["--nothing"], "No such option: --nothing. See resnetx export --help."),
+        (["-o", "-"], "write to /dev/stdout"),
+        (["-o", "."], "it is a folder. Give the name of a file."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -82,6 +89,32 @@ def test_bad_input_is_one_paragraph_and_exit_2(
     assert words in " ".join(shown.err.split())
     assert "Traceback" not in shown.err and shown.out == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("verify m.onnx --batch 1,x", "--batch takes whole numbers separated by commas, such as 1,8; found '1,x'"),
+        ("verify m.onnx --atol -1", "greater than or equal to 0. See resnetx verify --help."),
+        ("inspect folder", "folder is a folder without model.onnx. Give an ONNX file, or a folder that resnetx tune"),
+        ("verify m.onnx --reference o.onnx", "its inputs are other (float32), and the model's are x (float32). Give"),
+        ("verify m.onnx --golden g.npz", "has the inputs input, but the model takes x. Use the bundle"),
+    ],
+)
+def test_what_a_model_file_does_not_fit_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "m.onnx").write_bytes(small_classifier())
+    other = onnx.load("m.onnx")
+    other.graph.input[0].name = other.graph.node[0].input[0] = "other"
+    onnx.save(other, "o.onnx")
+    if "--golden" in line:
+        resnetx.export(tiny_config(), "t.onnx", image_size=TINY_SIZE, golden="g.npz")
+    assert run(monkeypatch, *line.split()) == 2
+    said = " ".join(capsys.readouterr().err.replace("\n", " ").split())
+    assert words in said.split("resnetx: ", 1)[1], said
 
 
 def test_weights_and_options_that_contradict_each_other_are_named(

@@ -211,6 +211,36 @@ def test_a_file_of_the_source_s_network_is_replaced(
     assert run(monkeypatch, f"{line} -o out.onnx --force") == 0
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["convert in.onnx", "quantize in.onnx --calibrate synthetic --samples 8 --target cpu", "simplify in.onnx"],
+    ids=lambda line: line.partition(" ")[0],
+)
+def test_without_a_card_only_what_was_made_from_the_same_file_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    foreign(tmp_path / "in.onnx")
+    for _ in range(2):
+        assert run(monkeypatch, f"{line} -o out.onnx") == 0
+    before = (tmp_path / "out.onnx").read_bytes()
+    other = onnx.load("in.onnx")
+    weight = onnx.numpy_helper.to_array(other.graph.initializer[0])
+    other.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(1.5 * weight, other.graph.initializer[0].name))
+    onnx.save(other, "in.onnx")
+    capsys.readouterr()
+    assert run(monkeypatch, f"{line} -o out.onnx") == 2
+    assert "out.onnx exists, and it was made from another file" in " ".join(capsys.readouterr().err.split())
+    assert (tmp_path / "out.onnx").read_bytes() == before
+    assert run(monkeypatch, f"{line} -o out.onnx --force") == 0
+    # What is made of what was made counts as made from the first file.
+    assert (
+        run(monkeypatch, "convert out.onnx -o half.onnx" if "simplify" in line else "simplify out.onnx -o s.onnx") == 0
+    )
+    made = onnx.load("half.onnx" if "simplify" in line else "s.onnx")
+    assert [entry.key for entry in made.metadata_props].count("resnetx.source") == 1
+
+
 @pytest.mark.parametrize("precious", [other_bundle, arrays], ids=lambda make: make.__name__)
 def test_a_bundle_of_another_network_is_kept(tmp_path: Path, precious: Callable[[Path], None]) -> None:
     golden = tmp_path / "g.npz"

@@ -23,6 +23,8 @@ from resnetx.conversion.quantization.quantize import QuantizeOptions, quantize_f
 from resnetx.conversion.quantization.worker import quantize as quantize_here
 from resnetx.errors import FileError, UsageError
 from resnetx.graph.card import read_card
+from resnetx.graph.reading.onnx_file import read_onnx
+from resnetx.graph.stored_weights import stored_weights
 from resnetx.inputs.calibration import read_calibration
 from resnetx.inputs.labelled import LabelledImages
 from resnetx.machine.facts import read_processor
@@ -107,6 +109,15 @@ def test_excluded_layers_stay_in_float(ours: Path, images: Path, tmp_path: Path)
     floats = {tensor.name for tensor in model.graph.initializer if tensor.data_type == TensorProto.FLOAT}
     kept = [node.name for node in model.graph.node if node.op_type in ("Conv", "Gemm") and node.input[1] in floats]
     assert sorted(kept) == sorted(names)
+
+
+def test_a_file_most_of_whose_layers_are_in_float_is_verified_as_int8(ours: Path, images: Path, tmp_path: Path) -> None:
+    names = [layer.layer for layer in stored_weights(read_onnx(ours).graph)][:-2]
+    quantize(ours, tmp_path / "q.onnx", calibrate=images, target="cpu", method="minmax", exclude=names)
+    stored = [layer.precision for layer in stored_weights(read_onnx(tmp_path / "q.onnx").graph)]
+    assert stored.count("int8") == 2 and stored.count("fp32") > 2
+    result = verify_file(tmp_path / "q.onnx", VerifyOptions(batches=(1, 4)))
+    assert result.passed and result.verdicts[0].precision == "int8"
 
 
 def test_foreign_files_take_arrays(tmp_path: Path) -> None:
@@ -371,6 +382,7 @@ def test_weights_have_7_bits_where_sums_of_pairs_overflow(
     (tmp_path / "m.onnx").write_bytes(small_classifier())
     order = QuantizeOrder(
         path=str(tmp_path / "m.onnx"),
+        made_from="0",
         out=str(tmp_path / "q.onnx"),
         calibrate="synthetic",
         target="cpu",

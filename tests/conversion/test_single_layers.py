@@ -19,7 +19,14 @@ from resnetx.verification.verify import VerifyOptions, verify_file
 from tests.conftest import TINY_SIZE, tiny_config
 
 CONVOLUTIONS = 12
-ORDER = {"calibrate": "synthetic", "provider": "cpu", "method": "minmax", "samples": 16, "exclude": []}
+ORDER = {
+    "made_from": "0",
+    "calibrate": "synthetic",
+    "provider": "cpu",
+    "method": "minmax",
+    "samples": 16,
+    "exclude": [],
+}
 
 
 @pytest.fixture(scope="module")

@@ -392,6 +392,18 @@ def test_a_search_as_text_and_as_a_page() -> None:
     assert "none ran within the bound" in render_tuning_page(replace(empty, baseline=None))
 
 
+def test_the_finalists_fit_into_a_terminal_with_whole_words() -> None:
+    longest = Candidate(file=SOURCE, provider="openvino-ep", precision="default", threads=16, streams=16, batch=128)
+    slow = replace(case(10), summary=Summary(median_ms=1234.5, ci95_ms=(1234.4, 1234.6), images_per_s=12345.0))
+    result = tuning([slow], [replace(finalist(SOURCE, 0.9), candidate=longest)], winner=0, equals=(0,))
+    terminal = ReportConsole(width=80, record=True, file=io.StringIO())
+    terminal.print(render_tuning(result))
+    rows = [line.split() for line in terminal.export_text().splitlines() if line.startswith("* ")]
+    label = ["*", SOURCE, "openvino-ep", "fp32", "16", "16", "128"]
+    assert [row[:7] for row in rows] == [label, label]
+    assert rows[0][7:] == ["1234", "1234..1235", "1.234e+04", "-"] and rows[1][7:] == ["90%", "30", "ok"]
+
+
 def test_agreement_of_arrays_is_that_of_unseen_samples(tmp_path: Path) -> None:
     from resnetx.tuning.agreement_worker import AgreementOrder, RunnerOrder, measure_agreements
 

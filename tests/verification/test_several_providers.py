@@ -1,6 +1,7 @@
 """Several providers in one verification: one that cannot run the file is a row, and the others' results are kept."""
 
 import json
+import os
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 
 import resnetx
+from resnetx.base.isolation import PYTHON
 from resnetx.cli.main import main
 from resnetx.errors import GraphError, ResnetxError, RuntimeUnavailableError, UsageError
 from resnetx.report.console import plain_text
 from resnetx.report.verification import render_verification, verdict_in_words
 from resnetx.runtime import catalog
 from resnetx.testing import ParityError, assert_parity
+from resnetx.verification import isolated
 from resnetx.verification import verify as module
 from resnetx.verification.result import Images
 from resnetx.verification.verify import VerifyOptions, verify_file
@@ -87,6 +90,72 @@ def test_a_provider_that_fails_while_it_runs_is_a_row(ours: Path, monkeypatch: p
     assert [each.reason for each in result.not_run] == ["OpenVINO could not run the model: out of luck"]
     with pytest.raises(ResnetxError, match="out of luck"):
         verify_file(ours, options("openvino"))
+
+
+CRASHING = """
+import os, signal, sys, time
+from resnetx.verification import verify, verify_worker
+
+def end():
+    {how}
+
+def open_runner(model, *, provider, options, precision):
+    runner = real(model, provider="cpu", precision=precision)
+    if provider in ("openvino", "openvino-ep"):
+        {when}
+    return runner
+
+real, verify.open_runner = verify.open_runner, open_runner
+verify_worker.main()
+"""
+OPENED, RUN = "end()", "runner.run = lambda *_: end()"
+
+
+def crashing(folder: Path, monkeypatch: pytest.MonkeyPatch, *, how: str, when: str) -> None:
+    """Let a provider end the process in which it is verified."""
+    (folder / "crashing.py").write_text(CRASHING.format(how=how, when=when))
+    monkeypatch.setenv("PYTHONPATH", f"{folder}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(isolated, "CHILD", (*PYTHON, "crashing"))
+
+
+@pytest.mark.parametrize(
+    ("how", "when", "words"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", OPENED, "it crashed (SIGSEGV)"),
+        ("os._exit(0)", RUN, "it ended without an answer"),
+        ("raise KeyError(7)", RUN, "KeyError: 7"),
+        ("time.sleep(600)", RUN, "it took longer than 30 s"),
+    ],
+    ids=["a crash at the start", "an exit while it runs", "an unforeseen error", "no end"],
+)
+def test_a_provider_that_ends_the_process_is_a_row(
+    ours: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    how: str,
+    when: str,
+    words: str,
+) -> None:
+    crashing(tmp_path, monkeypatch, how=how, when=when)
+    report = tmp_path / "r.xml"
+    short = ("--batch", "1", "--timeout", "30", "--provider-option", "openvino:NUM_STREAMS=1")
+    assert run(monkeypatch, "verify", ours, "--provider", "openvino,cpu", *short, "--junit", report) == 2
+    shown = capsys.readouterr().out
+    assert "openvino  NOT RUN" in shown and words in " ".join(shown.split())
+    assert "NOT RUN on openvino; the others passed" in shown
+    suites = list(ElementTree.parse(report).getroot())
+    assert suites[-1].attrib["errors"] == "1" and suites[-2].attrib["errors"] == "0"
+
+
+def test_it_is_an_error_if_all_end_the_process(
+    ours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crashing(tmp_path, monkeypatch, how="os._exit(3)", when=RUN)
+    for providers in ("openvino", "openvino,openvino-ep"):
+        assert run(monkeypatch, "verify", ours, "--provider", providers, "--batch", "1") == 2
+        shown = capsys.readouterr().err
+        assert "it failed with exit status 3" in " ".join(shown.split()) and "Traceback" not in shown
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:

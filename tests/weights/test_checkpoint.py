@@ -424,7 +424,7 @@ def test_label_files(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("cat\n", "has 1 names, but the classifier has 2 classes"),
+        ("cat\n", "has 1 name, but the classifier has 2 classes"),
         ("cat\n\ndog\n", "has 3 names"),
         ("\ncat\n", "empty name for class 0"),
         ('{"0": "cat", "2": "dog"}', "none for class 1"),

@@ -9,9 +9,13 @@ from resnetx.conversion.quantization.agreement import Accuracy, Agreement
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOrder:
-    """`target` is a preset; `provider` runs the result here. `max_drop` is a share, None for no limit."""
+    """`target` is a preset; `provider` runs the result here. `max_drop` is a share, None for no limit.
+
+    `made_from` is written into the result if it gets no card.
+    """
 
     path: str
+    made_from: str
     out: str
     calibrate: str
     target: str

@@ -11,7 +11,7 @@ from resnetx.base.isolation import PYTHON
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.base.text import readable
 from resnetx.base.vocabulary import AUTO
-from resnetx.conversion.overwriting import require_target, whole_model
+from resnetx.conversion.overwriting import made_from, require_target, whole_model
 from resnetx.conversion.quantization.messages import Quantized, QuantizeOrder
 from resnetx.conversion.quantization.ranges import METHODS
 from resnetx.errors import UsageError
@@ -100,15 +100,17 @@ def quantize_file(source: Path, target: Path, options: QuantizeOptions, *, progr
     steps.begin(f"reading {source}")
     file = read_onnx_file(source)
     card = read_card(file.model)
-    require_target(target, card, force=options.force)
+    origin = made_from(file)
+    require_target(target, card, source=origin, force=options.force)
     provider = chosen if engine_of(find_provider(chosen)).why_not() is None else ALWAYS
     memory_mb = options.limits.memory_mb or memory_for([file, file], batch=COUNTED_BATCH, providers=[provider])
     timeout_s = options.limits.timeout_s or TIMES_A_VERIFICATION * time_for(
         file, batch=LARGEST_BATCH, providers=[provider]
     )
-    with whole_model(target, card, force=options.force) as temporary:
+    with whole_model(target, card, source=origin, force=options.force) as temporary:
         order = QuantizeOrder(
             path=str(source.absolute()),
+            made_from=origin,
             out=str(temporary.absolute()),
             calibrate=_absolute(options.calibrate),
             target=chosen,

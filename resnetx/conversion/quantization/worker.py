@@ -31,7 +31,7 @@ from resnetx.conversion.quantization.messages import GateStep, Quantized, Quanti
 from resnetx.conversion.quantization.prepare import prepared_model
 from resnetx.conversion.quantization.ranges import METHODS, Method, RangeMeter, Ranges
 from resnetx.conversion.quantization.single_layers import faster_shifted, interleaved_ms
-from resnetx.graph.card import Quantization, embed_card, read_card
+from resnetx.graph.card import Quantization, embed_card, embed_source, read_card
 from resnetx.graph.layers import check_structure, expose
 from resnetx.graph.quantization.pixel_planes import with_pixels_in_planes
 from resnetx.graph.quantization.presets import PRESETS, SHIFTED_FOR
@@ -258,7 +258,9 @@ def _given_back(work: Quantizer, result: Quantized, ranges: Ranges) -> tuple[Qua
 
 
 def _write(work: Quantizer, model: onnx.ModelProto, result: Quantized) -> None:
-    if work.card is not None:
+    if work.card is None:
+        embed_source(model, work.order.made_from)
+    else:
         facts = Quantization(
             target=work.order.target,
             method=result.method,
