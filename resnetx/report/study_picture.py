@@ -1,5 +1,6 @@
 """The panels of a study as a picture, PNG or SVG: the same study gives the same bytes."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from io import BytesIO
@@ -28,6 +29,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 DOTS_PER_INCH = 120
+MOST_POWERS = 8
 
 
 def render_picture(study: Study, kind: Picture) -> bytes:
@@ -88,18 +90,18 @@ def _share_scale(row: Sequence["Axes"], panels: Sequence[Panel]) -> None:
 
 
 def _log_scale(axes: "Axes", values: Sequence[float]) -> None:
-    from math import floor, log10
-
     positive = [value for value in values if value > 0]
     if not positive:
         return
-    least = 10.0 ** floor(log10(min(positive)))
+    low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     if min(values) > 0:
         axes.set_yscale("log")
-        axes.set_ylim(least / 1.5, max(values) * 2)
-    else:
-        axes.set_yscale("symlog", linthresh=least, linscale=1)
-        axes.set_ylim(-least / 10, max(values) * 2)
+        axes.set_ylim(min(positive) / 1.5, max(positive) * 1.5)
+        return
+    every = max(1, (high - low) // MOST_POWERS)
+    axes.set_yscale("symlog", linthresh=10.0**low, linscale=every)
+    axes.set_yticks([0.0, *(10.0**power for power in range(high, low - 1, -every))])
+    axes.set_ylim(-(10.0**low) / 10, max(positive) * 2)
 
 
 def _legend(figure: Any, axes: Any) -> None:

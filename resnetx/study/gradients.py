@@ -1,6 +1,9 @@
 """The study of gradients: their norm in every layer of plain and residual twins, before training and during it."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
 
 import torch
@@ -10,16 +13,29 @@ from torch.nn import functional
 from resnetx.base.progress import OnProgress, Steps, ignore
 from resnetx.errors import UsageError
 from resnetx.study.digits import Digits, batches, load_digits
-from resnetx.study.networks import INITIALIZATION, WIDTH, build_twin, check_depth, name_of
-from resnetx.study.result import Column, Line, Panel, Study, finite, judged, repeat_command
-from resnetx.study.training import MOMENTUM, one_thread, train
+from resnetx.study.networks import build_twin, check_depths, name_of, network_settings
+from resnetx.study.result import Column, Line, Panel, Study, finite, in_digits, judged, repeat_command
+from resnetx.study.training import one_thread, train, training_settings
 
 CLAIM = (
     "In a plain network the gradient of the shallow layers falls toward zero as the network gets deeper; in the "
     "residual network it does not."
 )
-RATE, BATCH, PROBE = 0.01, 64, 256
+# Without BatchNorm, deep residual networks start with gradients so large that one step would ruin them.
+RATE, CLIP, BATCH = 0.05, 1.0, 64
+PROBE = 256
 MOST_STEPS = 10_000
+# A gradient fell if the deepest network has at most this share of what the shallowest has.
+FALLEN = 0.1
+COLUMNS = (
+    Column(title="BatchNorm", numeric=False),
+    *(Column(title=title) for title in ("steps", "layers", "plain: loss", "plain: gradient")),
+    *(Column(title=title) for title in ("residual: loss", "residual: gradient", "plain / residual")),
+)
+NOTE = (
+    "Gradient: the norm for the weights of a convolution, as the median of the first third of the layers, which are "
+    "the shallow ones."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +47,7 @@ class GradientOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for depth in self.depths:
-            check_depth(depth)
-        if len(set(self.depths)) < 2 or list(self.depths) != sorted(set(self.depths)):
-            raise UsageError("--depths takes two or more depths, each larger than the one before, such as 20,56,110.")
+        check_depths(self.depths)
         if list(self.steps) != sorted(set(self.steps)) or not all(0 <= step <= MOST_STEPS for step in self.steps):
             raise UsageError(f"--steps takes increasing numbers of steps from 0 to {MOST_STEPS}, such as 0,10,50.")
 
@@ -52,118 +65,155 @@ class Norms:
 
     @property
     def shallow(self) -> float:
-        """The median of the first third, which is the first stage with the stem."""
+        """The median of the first third: the stem and most of the first stage."""
         return median(self.layers[: len(self.layers) // 3])
-
-    @property
-    def deep(self) -> float:
-        """The median of the last third."""
-        return median(self.layers[-(len(self.layers) // 3) :])
 
 
 def study_gradients(options: GradientOptions | None = None, *, progress: OnProgress = ignore) -> Study:
     options = options or GradientOptions()
     digits = load_digits(options.seed)
-    tell = Steps(progress, 4 * len(options.depths))
+    cases = list(product((False, True), options.depths, (True, False)))
+    tell = Steps(progress, len(cases))
     found: list[Norms] = []
     with one_thread():
-        for normalized in (False, True):
-            for depth in options.depths:
-                for plain in (True, False):
-                    tell.begin(f"{name_of(depth, plain=plain)}, {'with' if normalized else 'without'} BatchNorm")
-                    found += _network_norms(depth, plain, normalized, digits, options, tell)
-    held, verdict = judge(found)
+        for normalized, depth, plain in cases:
+            tell.begin(f"{name_of(depth, plain=plain)}, {_with(normalized)}")
+            found += _network_norms(depth, plain, normalized, digits, options, tell)
+    held, verdict = judge_gradients(found)
     return Study(
         name="gradients",
-        title="Gradient norm by layer, plain and residual networks",
+        title="Gradient norm by layer of plain and residual networks",
         claim=CLAIM,
         held=held,
         verdict=verdict,
         seed=options.seed,
         command=repeat_command("gradients", options),
-        settings={
-            "images": f"scikit-learn's digits, 8x8, {len(digits.images)} for training",
-            "networks": f"three stages of basic blocks, {WIDTH}, {2 * WIDTH} and {4 * WIDTH} channels",
-            "initialization": INITIALIZATION,
-            "training": f"batches of {BATCH}, learning rate {RATE}, momentum {MOMENTUM}, the same for all networks",
+        settings=network_settings()
+        | training_settings(rate=RATE, batch=BATCH, clip=CLIP)
+        | {
+            "without BatchNorm": "a bias for each channel in its place",
             "gradient": f"of the mean cross-entropy of the first {PROBE} training images",
         },
-        columns=tuple(Column(title=title, numeric=title not in ("network", "BatchNorm")) for title in TITLES),
+        columns=COLUMNS,
         rows=tuple(
-            (
-                *(name_of(each.depth, plain=each.plain), "yes" if each.normalized else "no", each.step),
-                *(finite(each.loss), finite(each.shallow), finite(each.deep)),
-            )
-            for each in found
+            _row(*(_of(found, depth, plain, normalized, step) for plain in (True, False)))
+            for normalized, step, depth in product((False, True), options.steps, options.depths)
         ),
-        panels=tuple(_panel(found, normalized, step) for normalized in (False, True) for step in options.steps),
+        panels=tuple(_panel(found, normalized, step) for normalized, step in product((False, True), options.steps)),
         panels_a_row=len(options.steps),
+        notes=(NOTE,),
     )
 
 
-TITLES = ("network", "BatchNorm", "steps", "loss", "first third", "last third")
-
-
 def layer_norms(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[float, tuple[float, ...]]:
-    """The loss and the gradient norm of each convolution's weights, those of the shortcuts left out."""
+    """The loss, and the gradient norm of each convolution's weights; those of the shortcuts are left out."""
     network.zero_grad()
     loss = functional.cross_entropy(network(images), labels)
     loss.backward()  # type: ignore[no-untyped-call]
-    layers = [
+    weights = [
         module.weight
         for name, module in network.named_modules()
         if isinstance(module, nn.Conv2d) and ".downsample." not in name
     ]
-    norms = tuple(float(torch.linalg.vector_norm(weight.grad)) for weight in layers if weight.grad is not None)
+    norms = tuple(float(torch.linalg.vector_norm(weight.grad)) for weight in weights if weight.grad is not None)
     network.zero_grad()
     return loss.item(), norms
+
+
+def judge_gradients(found: Sequence[Norms]) -> tuple[bool, str]:
+    """Without BatchNorm, from the shallowest network to the deepest: after every number of steps the plain one's
+    gradient must have fallen, and the residual one's not. What BatchNorm does to it is told as well.
+    """
+    depths, steps = sorted({each.depth for each in found}), sorted({each.step for each in found})
+
+    def ends(plain: bool, normalized: bool, step: int) -> tuple[float, float]:
+        first, last = (_of(found, depth, plain, normalized, step).shallow for depth in (depths[0], depths[-1]))
+        return first, last
+
+    def holds(normalized: bool, step: int) -> bool:
+        residual = ends(False, normalized, step)
+        return _fell(*ends(True, normalized, step)) and not _fell(*residual) and all(map(math.isfinite, residual))
+
+    def words(normalized: bool, step: int) -> str:
+        plain, residual = (_arrow(*ends(plain, normalized, step)) for plain in (True, False))
+        return f"plain {plain}, residual {residual} {when(step)}"
+
+    failed = [step for step in steps if not holds(False, step)]
+    shown = failed or steps
+    told = "; ".join(words(False, step) for step in dict.fromkeys((shown[0], shown[-1])))
+    verdict = judged(
+        not failed,
+        f"without BatchNorm, the gradient norm of the shallow layers goes from {depths[0]} to {depths[-1]} layers as "
+        f"{told}",
+    )
+    falls = [step for step in steps if _fell(*ends(True, True, step))]
+    norm = "falls too" if falls == steps else f"falls {', '.join(map(when, falls))} only" if falls else "does not fall"
+    told = "; ".join(words(True, step) for step in dict.fromkeys((steps[0], steps[-1])))
+    return not failed, f"{verdict} With BatchNorm that of the plain network {norm}: {told}."
+
+
+def when(step: int) -> str:
+    return "before training" if not step else f"after {step} step{'' if step == 1 else 's'}"
+
+
+def _fell(first: float, last: float) -> bool:
+    return last <= FALLEN * first
+
+
+def _arrow(first: float, last: float) -> str:
+    return f"{in_digits(first)} → {in_digits(last)}"
+
+
+def _with(normalized: bool) -> str:
+    return "with BatchNorm" if normalized else "without BatchNorm"
 
 
 def _network_norms(
     depth: int, plain: bool, normalized: bool, digits: Digits, options: GradientOptions, tell: Steps
 ) -> list[Norms]:
     network = build_twin(depth, plain=plain, normalized=normalized, seed=options.seed)
-    training = train(network, batches(digits.images, digits.labels, size=BATCH, seed=options.seed), rate=RATE)
+    images = batches(digits.images, digits.labels, size=BATCH, seed=options.seed)
+    training = train(network, images, rate=RATE, clip=CLIP)
     found, done, last = [], 0, max(options.steps)
     for step in options.steps:
+        # A training that ended because its loss is not finite leaves gradients that are none either.
         while done < step and next(training, None) is not None:
             done += 1
-            tell.detail(f"step {done} of {last}", done / last)
-        if done < step:
-            break
+            tell.detail(f"training step {done} of {last}", done / last)
         loss, layers = layer_norms(network, digits.images[:PROBE], digits.labels[:PROBE])
         found.append(Norms(depth=depth, plain=plain, normalized=normalized, step=step, loss=loss, layers=layers))
     return found
 
 
-def judge(found: list[Norms]) -> tuple[bool, str]:
-    """First form."""
-    plain = [each for each in found if each.plain and not each.normalized and each.step == found[0].step]
-    residual = [each for each in found if not each.plain and not each.normalized and each.step == found[0].step]
-    fall = plain[-1].shallow / plain[0].shallow
-    stays = residual[-1].shallow / residual[0].shallow
-    held = fall < 1e-3 and stays >= 1
-    return held, judged(held, f"plain fell to {fall:.3g} of the shallowest network's, residual to {stays:.3g}")
+def _of(found: Sequence[Norms], depth: int, plain: bool, normalized: bool, step: int) -> Norms:
+    wanted = (depth, plain, normalized, step)
+    return next(each for each in found if (each.depth, each.plain, each.normalized, each.step) == wanted)
 
 
-def _panel(found: list[Norms], normalized: bool, step: int) -> Panel:
-    lines = []
-    for each in found:
-        if each.normalized == normalized and each.step == step:
-            last = len(each.layers) - 1
-            lines.append(
-                Line(
-                    name=name_of(each.depth, plain=each.plain),
-                    x=tuple(place / last for place in range(last + 1)),
-                    y=tuple(map(finite, each.layers)),
-                    colour=sorted({other.depth for other in found}).index(each.depth),
-                    dashed=each.plain,
-                )
-            )
+def _row(plain: Norms, residual: Norms) -> tuple[str | int | float | None, ...]:
+    return (
+        *("with" if plain.normalized else "without", plain.step, plain.depth),
+        *(finite(value) for each in (plain, residual) for value in (each.loss, each.shallow)),
+        finite(plain.shallow / residual.shallow) if residual.shallow else None,
+    )
+
+
+def _panel(found: Sequence[Norms], normalized: bool, step: int) -> Panel:
+    depths = sorted({each.depth for each in found})
     return Panel(
-        title=f"{'With' if normalized else 'Without'} BatchNorm, after {step} steps",
+        title=f"{_with(normalized)}, {when(step)}".capitalize().replace("batchnorm", "BatchNorm"),
         x_label="layer, from the first (0) to the last (1)",
         y_label="gradient norm",
-        lines=tuple(lines),
+        lines=tuple(
+            Line(
+                name=name_of(each.depth, plain=each.plain),
+                x=tuple(place / (len(each.layers) - 1) for place in range(len(each.layers))),
+                y=tuple(map(finite, each.layers)),
+                colour=depths.index(each.depth),
+                dashed=each.plain,
+            )
+            for each in found
+            if (each.normalized, each.step) == (normalized, step)
+        ),
         log_y=True,
     )

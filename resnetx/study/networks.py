@@ -4,6 +4,7 @@ They are `model/`'s networks of basic blocks in three stages, as the paper has t
 smaller. The twins have the same weights in all layers that both have.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -30,7 +31,7 @@ class ChannelBias(nn.Module):
         return x + self.bias[:, None, None]
 
 
-def check_depth(depth: int) -> int:
+def blocks_of(depth: int) -> int:
     """The blocks of each stage of a network of this depth."""
     blocks, rest = divmod(depth - 2, 6)
     if rest or not 8 <= depth <= MOST_DEPTH:
@@ -41,11 +42,19 @@ def check_depth(depth: int) -> int:
     return blocks
 
 
+def check_depths(depths: Sequence[int]) -> None:
+    """Depths that can be built and compared with each other."""
+    for depth in depths:
+        blocks_of(depth)
+    if len(depths) < 2 or list(depths) != sorted(set(depths)):
+        raise UsageError("--depths takes two or more depths, each larger than the one before, such as 20,56,110.")
+
+
 def build_twin(
     depth: int, *, plain: bool, seed: int, normalized: bool = True, width: int = WIDTH, classes: int = CLASSES
 ) -> ResNet:
     """One of the twins of this depth and seed, in training mode; without BatchNorm if it is not `normalized`."""
-    stages = (check_depth(depth),) * 3
+    stages = (blocks_of(depth),) * 3
     residual = _network(ResNetConfig(block="basic", stages=stages, width=width, classes=classes), normalized)
     initialize(residual, seed)
     if not plain:
@@ -71,6 +80,15 @@ def share_weights(residual: nn.Module, plain: nn.Module) -> None:
     """Give the plain network the residual one's weights; only the projections of the shortcuts have no place in it."""
     found = plain.load_state_dict(residual.state_dict(), strict=False)
     assert not found.missing_keys and all(".downsample." in name for name in found.unexpected_keys), found
+
+
+def network_settings() -> dict[str, str]:
+    """What determines the networks, for a result."""
+    return {
+        "images": "scikit-learn's digits, 8x8",
+        "networks": f"three stages of basic blocks, {WIDTH}, {2 * WIDTH} and {4 * WIDTH} channels",
+        "initialization": INITIALIZATION,
+    }
 
 
 def name_of(depth: int, *, plain: bool) -> str:

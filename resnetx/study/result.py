@@ -99,5 +99,10 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def in_digits(value: float) -> str:
+    """A number in a sentence: two digits, or whole ones."""
+    return f"{value:,.0f}" if 10 <= abs(value) < 1e6 else f"{value:.2g}"
+
+
 def _word(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -17,18 +17,23 @@ def train(
     batches: Iterable[tuple[Tensor, Tensor]],
     *,
     rate: float,
+    clip: float | None = None,
     parameters: Iterable[nn.Parameter] | None = None,
     loss: Loss = functional.cross_entropy,
 ) -> Iterator[float]:
     """Take a step with each batch, and yield the loss that the batch had before it; ends with one that is not finite.
 
-    The caller takes as many as it wants. Only `parameters` are trained; all of the network's if they are None.
+    The caller takes as many as it wants. Only `parameters` are trained; all of the network's if they are None. Where
+    the norm of the whole gradient is above `clip`, the gradient is scaled down to it.
     """
-    optimizer = torch.optim.SGD(network.parameters() if parameters is None else parameters, lr=rate, momentum=MOMENTUM)
+    trained = list(network.parameters() if parameters is None else parameters)
+    optimizer = torch.optim.SGD(trained, lr=rate, momentum=MOMENTUM)
     for images, targets in batches:
         value = loss(network(images), targets)
         optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            nn.utils.clip_grad_norm_(trained, clip)
         optimizer.step()
         yield value.item()
         if not math.isfinite(value.item()):
@@ -44,3 +49,10 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def training_settings(*, rate: float, batch: int, clip: float | None = None) -> dict[str, str]:
+    """What determines a training, for a result."""
+    clipped = "" if clip is None else f", gradients clipped to a norm of {clip:g}"
+    words = f"SGD, batches of {batch}, learning rate {rate:g}, momentum {MOMENTUM:g}{clipped}"
+    return {"training": f"{words}; the same for all networks"}
