@@ -197,7 +197,7 @@ def test_the_light_path_is_light(code: str) -> None:
     "command",
     [
         *([], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["profile"], ["tune"], ["compare"]),
-        *(["doctor"], ["study"], ["study", "gradients"]),
+        *(["doctor"], ["study"], ["study", "gradients"], ["study", "depth"]),
     ],
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:

@@ -59,6 +59,33 @@ def gradients(
     _show_study(conduct, out, json_file)
 
 
+def depth(
+    depths: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Depths of the networks, 6n + 2 layers each.")
+    ] = "8,20,56",
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps of each network.")] = 200,
+    seed: Seed = 0,
+    out: PictureFile = None,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Training loss of plain and residual twins as they get deeper, and the gradients of 152 layers.
+
+    The claim: a deeper plain network trains worse, and a deeper residual network does not; residual networks of 152
+    layers have gradients that are finite and do not vanish in any layer.
+
+    Exit status: 0 whether the claim held or not; 2 the study could not be made.
+    """
+
+    def conduct(progress: "OnProgress") -> "Study":
+        from resnetx.study.depth import DepthOptions, study_depth
+
+        options = DepthOptions(depths=parse_ints(depths, "--depths"), steps=steps, seed=checked_seed(seed))
+        return study_depth(options, progress=progress)
+
+    _show_study(conduct, out, json_file)
+
+
 def _show_study(conduct: "Callable[[OnProgress], Study]", out: Path | None, json_file: Path | None) -> None:
     """Check the targets, conduct the study, and show it in every form that was asked for."""
     import json
@@ -89,4 +116,4 @@ def _show_study(conduct: "Callable[[OnProgress], Study]", out: Path | None, json
     show(lambda _: render_study(study), reports=[json_file])
 
 
-STUDIES: dict[str, Callable[..., None]] = {"gradients": gradients}
+STUDIES: dict[str, Callable[..., None]] = {"gradients": gradients, "depth": depth}

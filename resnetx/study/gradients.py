@@ -32,6 +32,7 @@ COLUMNS = (
     *(Column(title=title) for title in ("steps", "layers", "plain: loss", "plain: gradient")),
     *(Column(title=title) for title in ("residual: loss", "residual: gradient", "plain / residual")),
 )
+LAYER_AXIS = "layer, from the first (0) to the last (1)"
 NOTE = (
     "Gradient: the norm for the weights of a convolution, as the median of the first third of the layers, which are "
     "the shallow ones."
@@ -120,6 +121,12 @@ def layer_norms(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[flo
     return loss.item(), norms
 
 
+def layer_line(name: str, norms: Sequence[float], *, colour: int, dashed: bool) -> Line:
+    """The norms of all layers, from 0 to 1, so that networks of different depth can be compared."""
+    places = tuple(place / (len(norms) - 1) for place in range(len(norms)))
+    return Line(name=name, x=places, y=tuple(map(finite, norms)), colour=colour, dashed=dashed)
+
+
 def judge_gradients(found: Sequence[Norms]) -> tuple[bool, str]:
     """Without BatchNorm, from the shallowest network to the deepest: after every number of steps the plain one's
     gradient must have fallen, and the residual one's not. What BatchNorm does to it is told as well.
@@ -202,13 +209,12 @@ def _panel(found: Sequence[Norms], normalized: bool, step: int) -> Panel:
     depths = sorted({each.depth for each in found})
     return Panel(
         title=f"{_with(normalized)}, {when(step)}".capitalize().replace("batchnorm", "BatchNorm"),
-        x_label="layer, from the first (0) to the last (1)",
+        x_label=LAYER_AXIS,
         y_label="gradient norm",
         lines=tuple(
-            Line(
-                name=name_of(each.depth, plain=each.plain),
-                x=tuple(place / (len(each.layers) - 1) for place in range(len(each.layers))),
-                y=tuple(map(finite, each.layers)),
+            layer_line(
+                name_of(each.depth, plain=each.plain),
+                each.layers,
                 colour=depths.index(each.depth),
                 dashed=each.plain,
             )
