@@ -11,7 +11,7 @@ setup: $(STAMP)
 # torchvision and timm serve as peers in tests only, and would pull another torch: without dependencies.
 $(STAMP): pyproject.toml constraints.txt Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torch,hub,images,loadgen,openvino-ep]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,torch,hub,images,loadgen,openvino-ep,study]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvision timm
 	touch $(STAMP)
 

@@ -56,6 +56,8 @@ def the_process_stays_as_it_was() -> Iterator[None]:
     def settings() -> dict[str, object]:
         # torchvision, which is a peer in tests only, sets a variable of torch's compiler when it is imported.
         others = {"PYTEST_CURRENT_TEST"} | ({"TORCHINDUCTOR_CACHE_DIR"} if "torchvision" in sys.modules else set())
+        # scikit-learn, which only the studies import, sets these when it is imported.
+        others |= {"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"}
         variables = {name: value for name, value in os.environ.items() if name not in others}
         return variables | {
             "threads": torch.get_num_threads(),

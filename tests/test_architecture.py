@@ -17,7 +17,7 @@ ROOT = Path(resnetx.__file__).parent
 # A package imports from its own folder and from those before it.
 ORDER = (
     *("errors", "base", "machine", "model", "weights", "graph", "runtime", "inputs", "doctor", "verification"),
-    *("conversion", "benchmark", "tuning", "report", "cli", "api", "testing", "pytest_plugin", "__main__"),
+    *("conversion", "benchmark", "tuning", "study", "report", "cli", "api", "testing", "pytest_plugin", "__main__"),
 )
 # Which package or file may import which heavy library.
 HEAVY = {
@@ -41,6 +41,7 @@ HEAVY = {
         "verification/structure/recording.py",
         "conversion",
         "benchmark/peak_kernels.py",
+        "study",
         "api/conversion.py",
     },
     "safetensors": {"weights"},
@@ -50,6 +51,8 @@ HEAVY = {
     "openvino": {"runtime/openvino"},
     "onnxruntime": {"runtime/ort", "graph/float16.py", "graph/quantization", "conversion/quantization"},
     "pydantic": {"base/validation.py", "benchmark", "verification/golden.py"},
+    "sklearn": {"study/digits.py"},
+    "matplotlib": {"report/study_picture.py"},
     "jinja2": {"report/html"},
     "rich": {"report", "cli", "testing.py"},
     "typer": {"cli"},
@@ -196,7 +199,7 @@ def test_the_light_path_is_light(code: str) -> None:
     "command",
     [
         *([], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["profile"], ["tune"], ["compare"]),
-        ["doctor"],
+        *(["doctor"], ["study"], ["study", "gradients"], ["study", "depth"]),
     ],
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:

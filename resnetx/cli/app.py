@@ -7,7 +7,20 @@ import typer
 from typer.core import TyperCommand
 
 from resnetx import __version__
-from resnetx.cli import bench, compare, convert, doctor, export, inspect, profile, quantize, simplify, tune, verify
+from resnetx.cli import (
+    bench,
+    compare,
+    convert,
+    doctor,
+    export,
+    inspect,
+    profile,
+    quantize,
+    simplify,
+    study,
+    tune,
+    verify,
+)
 from resnetx.cli.options import Quiet
 
 # Without rich markup Typer's help needs no rich, which would double the time of `--help`.
@@ -64,3 +77,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name, cls=Command)(command)
+
+studies = typer.Typer(help=study.HELP, rich_markup_mode=None)
+for name, command in study.STUDIES.items():
+    studies.command(name, cls=Command)(command)
+app.add_typer(studies, name="study")

@@ -1,0 +1,116 @@
+"""The panels of a study as a picture, PNG or SVG: the same study gives the same bytes."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+from resnetx.study.result import Panel, Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Picture = Literal["png", "svg"]
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+PANEL_WIDTH, PANEL_HEIGHT, WORDS_HEIGHT = 4.2, 3.1, 1.3
+CHARACTERS_PER_INCH = 13
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "resnetx",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
+DOTS_PER_INCH = 120
+MOST_POWERS = 8
+
+
+def render_picture(study: Study, kind: Picture) -> bytes:
+    """Without a display, and whatever the user's own settings of matplotlib are."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    across = min(study.panels_a_row, len(study.panels))
+    down = -(-len(study.panels) // across)
+    width = PANEL_WIDTH * across
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(width, PANEL_HEIGHT * down + WORDS_HEIGHT), layout="constrained")
+        axes = figure.subplots(down, across, squeeze=False)
+        for place, panel in enumerate(study.panels):
+            _draw(axes[place // across][place % across], panel)
+        for row in range(down):
+            _share_scale(axes[row], study.panels[row * across : (row + 1) * across])
+        for empty in range(len(study.panels), across * down):
+            axes[empty // across][empty % across].set_axis_off()
+        _legend(figure, axes)
+        figure.suptitle(study.title, fontsize=12, fontweight="bold")
+        room = int(width * CHARACTERS_PER_INCH)
+        figure.supxlabel(textwrap.fill(study.verdict, room), fontsize=9)
+        data = BytesIO()
+        details = {"Date": None} if kind == "svg" else {"Software": None}
+        figure.savefig(data, format=kind, dpi=DOTS_PER_INCH, metadata=details)
+    return data.getvalue()
+
+
+def _draw(axes: "Axes", panel: Panel) -> None:
+    for line in panel.lines:
+        axes.plot(
+            line.x,
+            [float("nan") if y is None else y for y in line.y],
+            label=line.name,
+            color=COLOURS[line.colour % len(COLOURS)],
+            linestyle="--" if line.dashed else "-",
+            linewidth=1.6,
+            marker="o" if len(line.x) == 1 else None,
+        )
+    axes.set_title(panel.title)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+
+
+def _share_scale(row: Sequence["Axes"], panels: Sequence[Panel]) -> None:
+    """The same scale for the panels of a row that show the same; a zero stands below the smallest power of ten."""
+    for axes, panel in zip(row, panels, strict=False):
+        same = [each for each in panels if (each.y_label, each.log_y) == (panel.y_label, panel.log_y)]
+        values = [y for each in same for line in each.lines for y in line.y if y is not None]
+        if not values:
+            continue
+        if panel.log_y:
+            _log_scale(axes, values)
+        else:
+            margin = 0.04 * (max(values) - min(values)) or 0.5
+            axes.set_ylim(min(values) - margin, max(values) + margin)
+
+
+def _log_scale(axes: "Axes", values: Sequence[float]) -> None:
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return
+    low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
+    if min(values) > 0:
+        axes.set_yscale("log")
+        axes.set_ylim(min(positive) / 1.5, max(positive) * 1.5)
+        return
+    every = max(1, (high - low) // MOST_POWERS)
+    axes.set_yscale("symlog", linthresh=10.0**low, linscale=every)
+    axes.set_yticks([0.0, *(10.0**power for power in range(high, low - 1, -every))])
+    axes.set_ylim(-(10.0**low) / 10, max(positive) * 2)
+
+
+def _legend(figure: Any, axes: Any) -> None:
+    """One for all panels if they have the same lines; otherwise each has its own."""
+    found = [each.get_legend_handles_labels() for row in axes for each in row if each.lines]
+    if all(labels == found[0][1] for _, labels in found):
+        figure.legend(*found[0], loc="outside right center")
+        return
+    for row in axes:
+        for each in row:
+            if each.lines:
+                each.legend()
