@@ -131,6 +131,9 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
             script = ("benchmarks/gpu_parity.py", plan.model(name), "--provider", ",".join(providers))
             batches = () if plan.on_gpu else ("--batch", plan.batches)
             steps.run(f"parity {name}", *script, *batches, "--json", str(plan.out / f"parity-{name}.json"), shown=80)
+        if plan.on_gpu:
+            busy = ("benchmarks/gpu_parity.py", plan.model("fp16"), "--busy", "--path", "graph", "--batch", "1")
+            steps.run("parity fp16, busy GPU", *busy, "--json", str(plan.out / "parity-busy.json"), shown=10)
     if "variants" in plan.steps:
         modes = [word for mode in plan.compile_modes for word in ("--compile", mode)]
         script = ("benchmarks/gpu_variants.py", plan.model("fp16"), "--provider", plan.provider)
