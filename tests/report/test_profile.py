@@ -40,7 +40,7 @@ def test_layers_that_take_longer_than_a_run_leave_less_than_nothing() -> None:
 
 
 def test_no_word_is_cut_where_figures_are_wide() -> None:
-    wide = replace(COMPUTES, name="layer4.0.downsample.0", original_name="res5a_branch2b_0")
+    wide = replace(COMPUTES, name="layer4.0.downsample.0", original_name="res5a_branch2b_left")
     text = shown(sample_profile(wide, WAITS))
     assert "outside the layers" in text and "50% compute\n" in text.replace(" \n", "\n")
     assert max(map(len, text.splitlines())) <= 80
