@@ -151,7 +151,7 @@ def bench(
     quiet: Quiet = False,
     html: HtmlFile = None,
 ) -> None:
-    """Measure the speed of models on providers, and verify what was timed.
+    """Measure the speed of models, and verify what was timed.
 
     Each case is a model on a provider with a batch size. It runs in several processes, one after another, because each
     process has a speed of its own, and in rounds that are interleaved with those of the other cases. With --against,

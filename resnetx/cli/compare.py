@@ -32,7 +32,9 @@ def compare(
     ] = None,
     html: HtmlFile = None,
 ) -> None:
-    """Compare two benchmarks row by row: faster, slower, same, or can't tell.
+    """Compare two benchmarks: is a run slower than an earlier one?
+
+    Each row is faster, slower, the same, or can't be told.
 
     A row fails only if the whole confidence interval of its ratio is above --max-slowdown; that is wrong in at most 1
     of 100 comparisons, over all rows. Small differences are found best between runs with interleaved rounds, as

@@ -32,7 +32,7 @@ def convert(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Convert a float32 file to float16, and verify it against the original.
+    """Convert a float32 file to float16, and verify the result.
 
     The file first runs on samples of every kind. A layer that writes or reads a tensor that comes within a factor of
     two of the largest float16 stays in float32.

@@ -18,7 +18,7 @@ def doctor(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Find out which providers work on this machine, and how to fix the others.
+    """Find out what works on this machine, and how to fix the rest.
 
     Each provider runs a model of one convolution in a process of its own.
 

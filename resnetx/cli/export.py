@@ -110,7 +110,7 @@ def export(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Export a ResNet to one self-contained ONNX file, verified against PyTorch.
+    """Export a ResNet to one self-contained, verified ONNX file.
 
     Exit status: 0 the file was written and verified; 1 it disagrees with PyTorch and was not written; 2 the export
     could not run, or nothing could be proven.

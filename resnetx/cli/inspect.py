@@ -19,7 +19,9 @@ def inspect(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Show what an ONNX file contains: inputs, outputs, nodes, parameters, multiply-accumulates, model card.
+    """Show what an ONNX file contains: layers, weights, model card.
+
+    That is inputs, outputs, nodes, parameters, multiply-accumulates and the model card.
 
     Multiply-accumulates are for one image.
 

@@ -45,7 +45,9 @@ def profile(
     quiet: Quiet = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write all layers as a web page.")] = None,
 ) -> None:
-    """Show where the time of a run goes: what each layer takes, what it does in that time, and what limits it.
+    """Show where the time of a run goes, layer by layer.
+
+    For each: the time it takes, what it does in that time, and what limits it.
 
     A layer is what the engine runs as one kernel, often several nodes of the file. Runs with profiling take turns with
     runs without, so that what the layers do not explain is known. The machine's peaks are measured beside them.

@@ -49,7 +49,9 @@ def quantize(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Quantize a float32 file to INT8, and measure it on samples that calibration did not see.
+    """Quantize a float32 file to INT8, and measure what that costs.
+
+    It is measured on samples that calibration did not see.
 
     Exit status: 0 OUT was written; 1 the drop could not be held to --max-drop, and OUT was not written; 2 the command
     could not run.

@@ -21,7 +21,9 @@ def simplify(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Simplify an ONNX file with onnxsim, and compare inputs, outputs and numbers before and after.
+    """Simplify an ONNX file, with the same numbers or unchanged.
+
+    onnxsim rewrites the graph; inputs, outputs and numbers are compared before and after.
 
     Exit status: 0 OUT is simplified; 1 OUT is the unchanged graph, because the simplified one failed the comparison, or
     its outputs and graph proved nothing; 2 the command could not run.

@@ -62,7 +62,9 @@ def tune(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Search for the fastest correct way to run a model on this machine: file, provider, threads, streams and batch.
+    """Search for the fastest correct way to run a model here.
+
+    Files, providers, threads, streams and batches are tried.
 
     Each candidate runs for about a second, in turn with the file as it is on the cpu provider; what is clearly slower
     goes no further. The best are measured as resnetx bench does, and verified. DIR gets the winner's file, how to run

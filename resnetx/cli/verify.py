@@ -78,7 +78,7 @@ def verify(
     ] = None,
     html: HtmlFile = None,
 ) -> None:
-    """Compare an ONNX file with its network, and each provider's results with PyTorch in float64.
+    """Compare an ONNX file with its network, on each provider.
 
     The file's weights, graph and inner tensors are compared with the network's; then each provider's outputs and
     inner tensors. Errors are given in multiples of the error that the reference itself makes in that precision; up to 8

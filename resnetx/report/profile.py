@@ -61,9 +61,16 @@ def _layers(profile: Profile, *, top: int, width: int) -> Table:
         ("a run", profile.run_ms),
     ]
     blanks = [""] * len(left)
-    rows = [[*blanks, in_column(time_ms), f"{time_ms / profile.run_ms:.1%}"] for _, time_ms in sums]
-    rows += [[cell(each) for _, cell in (*left, *columns)] for each in first]
-    room = width - sum(map(_width, zip_longest([title for title, _ in (*left, *columns)], *rows, fillvalue="")))
+    totals = [[*blanks, in_column(time_ms), f"{time_ms / profile.run_ms:.1%}"] for _, time_ms in sums]
+
+    def room_beside(columns: list[Column]) -> int:
+        rows = [*totals, *([cell(each) for _, cell in (*left, *columns)] for each in first)]
+        return width - sum(map(_width, zip_longest([title for title, _ in (*left, *columns)], *rows, fillvalue="")))
+
+    room = room_beside(columns)
+    if room < _width([title for title, _ in sums]):
+        columns = [column for column in columns if column[0] != "MMAC"]  # GFLOP/s and the time say it too
+        room = room_beside(columns)
     longest = _width([*(title for title, _ in sums), *(shown(each.layer.name, LONGEST_CELL) for each in first)])
     kernel_width = _width([kernels[0], *(kernels[1](each) for each in first)])
     if room - longest >= kernel_width:
@@ -76,7 +83,7 @@ def _layers(profile: Profile, *, top: int, width: int) -> Table:
     for each in first:
         name = shown(each.layer.name, max(SHORTEST_NAME, room - 1))
         table.add_row(Text(name), *(Text(cell(each)) for _, cell in (*left, *columns)))
-    for (title, _), cells in zip(sums, rows, strict=False):
+    for (title, _), cells in zip(sums, totals, strict=True):
         table.add_row(Text(title, "dim"), *cells)
     return table
 

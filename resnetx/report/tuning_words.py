@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from resnetx.benchmark.result import BenchCase
+from resnetx.report.profile_words import number
 from resnetx.tuning.result import Finalist, Tuning
 from resnetx.tuning.search import Trial
 
@@ -68,7 +69,8 @@ def winner_in_words(result: Tuning) -> str:
     finalist, case = result.best
     speed = base_speed(result)
     times = "" if speed is None else f", {speed:.2f} times the file as it is on cpu"
-    figures = f"median {case.summary.median_ms:.4g} ms, {case.summary.images_per_s:,.4g} images/s at the median"
+    rate = number(case.summary.images_per_s or 0.0)
+    figures = f"median {case.summary.median_ms:.4g} ms, {rate} images/s at the median"
     return f"Best for {result.objective}: {finalist.candidate.title}: {figures}{times}."
 
 

@@ -25,7 +25,10 @@ def why_unfit(
         return f"it {case.status}: {case.error}"
     if case.parity is None or not case.parity.passed:
         reason = case.parity.reason if case.parity else None
-        return f"its outputs could not be verified: {reason}" if reason else "its outputs are wrong"
+        if reason:
+            return f"its outputs could not be verified: {reason}"
+        failed = next((check for check in case.parity.checks if not check.passed), None) if case.parity else None
+        return "its outputs are wrong" if failed is None else f"its outputs are wrong: {failed.output}: {failed.reason}"
     late = p95_ms(case)
     if options.latency_bound_ms is not None and (late is None or late > options.latency_bound_ms):
         return f"its p95 latency of {late or math.nan:.4g} ms is above {options.latency_bound_ms:g} ms"

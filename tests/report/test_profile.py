@@ -39,6 +39,14 @@ def test_layers_that_take_longer_than_a_run_leave_less_than_nothing() -> None:
     assert re.search(r"outside the layers +-0\.7500 +-15\.0%", shown(sample_profile(run_ms=5.0)))
 
 
+def test_no_word_is_cut_where_figures_are_wide() -> None:
+    wide = replace(COMPUTES, name="layer4.0.downsample.0", original_name="res5a_branch2b_left")
+    text = shown(sample_profile(wide, WAITS))
+    assert "outside the layers" in text and "50% compute\n" in text.replace(" \n", "\n")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "MMAC" in shown(sample_profile(wide, WAITS), width=110)
+
+
 @pytest.mark.parametrize("width", [80, 110])
 def test_it_fits(width: int) -> None:
     long = replace(COMPUTES, name="features.denseblock4.denselayer16.conv2", kernel="brgconv_avx512_core_amx_1x1_int8")

@@ -304,7 +304,9 @@ def test_one_int8_file_for_equal_recipes(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def case(median_ms: float, *, batch: int = 1, passed: bool = True, spread: float = 0.01) -> BenchCase:
-    check = Check(output="y", batch=batch, passed=passed, multiple=1.0, allowed=8.0)
+    check = Check(
+        output="y", batch=batch, passed=passed, multiple=1.0, allowed=8.0, reason=None if passed else "far off"
+    )
     return BenchCase(
         model="m.onnx",
         provider="cpu",
@@ -353,7 +355,7 @@ def test_what_cannot_win() -> None:
 
     assert reason(case(10)) is None
     assert "p95 latency of 16 ms" in (reason(case(16)) or "")
-    assert reason(case(10, passed=False)) == "its outputs are wrong"
+    assert reason(case(10, passed=False)) == "its outputs are wrong: y: far off"
     assert "crashed" in (reason(replace(case(10), status="failed", error="crashed")) or "")
     assert "could not be verified: why" in (reason(replace(case(10), parity=Verdict(reason="why"))) or "")
     assert "changes on 2.00%" in (reason(case(10), agreement=replace(good, top1=0.98)) or "")  # type: ignore[type-var]

@@ -43,7 +43,12 @@ WRAPPER = "network."
 def profile_file(path: Path, options: ProfileOptions, *, progress: OnProgress = ignore) -> Profile:
     """Where the time of one run goes. Raises an error for a provider that does not tell the time of its layers."""
     options = resolved(options)
-    name = provider_names([options.provider])[0]
+    name, *others = provider_names([options.provider])
+    if others:
+        raise UsageError(
+            f"One provider is profiled at a time, because each has layers of its own; found {name} and "
+            f"{', '.join(others)}. Give --provider one of them."
+        )
     _require_times(name)
     steps = Steps(progress, 4)
     steps.begin(f"reading {path}")

@@ -11,6 +11,8 @@ from resnetx.report.html.markup import element
 
 # The width of a phone, so that a text of 12 px is drawn as such.
 WIDTH = 340
+# As wide as a digit of the charts' text is at most.
+DIGIT = 8
 COLOURS = 6
 # One shape per series, around (0, 0).
 MARKERS = (
@@ -139,7 +141,10 @@ def rows_grid(ticks: Sequence[float], up: Scale, left: float, right: float) -> l
 def columns_grid(ticks: Sequence[float], across: Scale, top: float, bottom: float) -> list[Markup]:
     """Upright lines with their values below."""
     lines = [path("grid", f"M{across.at(tick):g},{top:g}V{bottom:g}") for tick in ticks]
-    return [*lines, *(text(across.at(tick), bottom + 16, tick_label(tick), "middle") for tick in ticks)]
+    labels = [(across.at(tick), tick_label(tick)) for tick in ticks]
+    # A long label at the right edge is moved in, where it would be cut off.
+    places = [min(at, WIDTH - DIGIT / 2 * len(label)) for at, label in labels]
+    return [*lines, *(text(x, bottom + 16, label, "middle") for x, (_, label) in zip(places, labels, strict=True))]
 
 
 def tick_label(value: float) -> str:

@@ -35,8 +35,10 @@ TRIALS = (
     *CANDIDATE,
     Column("speed", "speed", main=True),
     Column("median", "median ms", main=True),
-    Column("outcome", "outcome", numeric=False, main=True),
+    Column("outcome", "outcome", numeric=False),
 )
+# The height of an entry in the chart's legend: three lines.
+ENTRY = 48
 UNTIMED = "it was not timed, see its row"
 UNCOMPARED = "it was not compared with the source"
 
@@ -76,18 +78,20 @@ def pareto_chart(rows: list[FinalistRow]) -> Markup | None:
     if len(front) > 1:
         parts.append(path("line c5", "M" + "L".join(f"{across.at(ms):g},{up.at(rate):g}" for ms, rate in front)))
     for place, (row, ms, rate) in enumerate(known):
-        y, wrong, agreement = BOTTOM + 58 + 34 * place, bool(row.finalist.unfit), row.finalist.agreement
-        same = "" if agreement is None else f", top-1 as the source {agreement.top1:.1%}"
+        y, wrong, agreement = BOTTOM + 58 + ENTRY * place, bool(row.finalist.unfit), row.finalist.agreement
+        same = "" if agreement is None else f", top-1 {agreement.top1:.1%}"
+        name, _, settings = row.finalist.candidate.title.partition(", ")
         parts += [
             marker(across.at(ms), up.at(rate), place, row.finalist.candidate.title, wrong=wrong),
             marker(14, y - 4, place, wrong=wrong),
-            text(28, y, shorten(f"{row.finalist.candidate.title}{' ★' if row.mark == '*' else ''}", 46)),
-            text(28, y + 14, f"{number(ms)} ms, {number(rate)} images/s{same}", None, "dim"),
+            text(28, y, shorten(f"{name}{' ★' if row.mark == '*' else ''}", 46)),
+            text(28, y + 14, shorten(settings, 46), None, "dim"),
+            text(28, y + 28, f"{number(ms)} ms, {number(rate)} images/s{same}", None, "dim"),
         ]
     alt = "; ".join(
         f"{row.finalist.candidate.title}: {number(ms)} ms, {number(rate)} images/s" for row, ms, rate in known
     )
-    return svg("pareto", BOTTOM + 44 + 34 * len(known), "Throughput over latency", alt, parts)
+    return svg("pareto", BOTTOM + 44 + ENTRY * len(known), "Throughput over latency", alt, parts)
 
 
 def _finalist(row: FinalistRow) -> Row:

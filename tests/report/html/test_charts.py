@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from resnetx.benchmark.loadgen.result import LoadResult, LoadRun, Probe
 from resnetx.benchmark.result import BenchCase, Benchmark, Summary
 from resnetx.report.bench_rows import bench_rows
-from resnetx.report.html.drawing import Scale, in_parts, interval, log_ticks, nice_ticks
+from resnetx.report.html.drawing import WIDTH, Scale, columns_grid, in_parts, interval, log_ticks, nice_ticks
 from resnetx.report.html.page import render_html
 from resnetx.report.html.results_table import rate_interval
 from resnetx.report.html.rounds import round_charts
@@ -207,3 +207,11 @@ def test_parts_are_nearly_equal_and_nothing_is_lost(items: list[int], most: int)
     parts = in_parts(items, most)
     assert [item for part in parts for item in part] == items
     assert all(0 < len(part) <= most for part in parts)
+
+
+def test_a_long_label_at_the_edge_is_not_cut() -> None:
+    across = Scale(low=0, high=20_000, start=56, end=WIDTH - 14)
+    grid = "".join(columns_grid([0, 10_000, 20_000], across, 0, 10))
+    places = {label: float(x) for x, label in re.findall(r'<text x="([\d.]+)"[^>]*>([\d,]+)<', grid)}
+    assert places["0"] == 56 and places["10,000"] == (56 + WIDTH - 14) / 2
+    assert places["20,000"] + 6 * 7 / 2 <= WIDTH
