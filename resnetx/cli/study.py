@@ -100,9 +100,9 @@ def _show_study(conduct: "Callable[[OnProgress], Study]", out: Path | None, json
 
     kind = out.suffix.lower() if out is not None else None
     if kind is not None and kind not in PICTURES:
-        raise UsageError(f"-o takes a file that ends in {', '.join(PICTURES)}; found {readable(str(out))}.")
+        raise UsageError(f"-o takes a file that ends in .png, .svg or .html; found {readable(str(out))}.")
     check_files({"-o": out, "--json": json_file})
-    require_packages(picture=out is not None)
+    require_packages(picture=kind in (".png", ".svg"))
     with show_progress() as watch:
         study = conduct(watch.progress)
     write_report(json_file, lambda: json.dumps(study.to_json(), indent=2, allow_nan=False) + "\n")
