@@ -24,7 +24,7 @@ CLAIM = (
 # Without BatchNorm, deep residual networks start with gradients so large that one step would ruin them.
 RATE, CLIP, BATCH = 0.05, 1.0, 64
 PROBE = 256
-MOST_STEPS = 10_000
+MOST_STEPS, MOST_PANELS = 10_000, 6
 # A gradient fell if the deepest network has at most this share of what the shallowest has.
 FALLEN = 0.1
 COLUMNS = (
@@ -49,8 +49,11 @@ class GradientOptions:
 
     def __post_init__(self) -> None:
         check_depths(self.depths)
-        if list(self.steps) != sorted(set(self.steps)) or not all(0 <= step <= MOST_STEPS for step in self.steps):
-            raise UsageError(f"--steps takes increasing numbers of steps from 0 to {MOST_STEPS}, such as 0,10,50.")
+        rising = list(self.steps) == sorted(set(self.steps)) and all(0 <= step <= MOST_STEPS for step in self.steps)
+        if not rising or not 1 <= len(self.steps) <= MOST_PANELS:
+            raise UsageError(
+                f"--steps takes one to {MOST_PANELS} increasing numbers from 0 to {MOST_STEPS}, such as 0,10,50."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,6 +121,9 @@ def test_what_batchnorm_does_is_told_from_the_numbers(plain: tuple[float, float]
         {"steps": (-1,)},
         {"steps": (10, 0)},
         {"steps": (0, 10**6)},
+        {"steps": ()},
+        {"steps": tuple(range(7))},
+        {"depths": tuple(range(8, 50, 6))},
     ],
 )
 def test_settings_that_make_no_study_are_refused(wrong: dict[str, tuple[int, ...]]) -> None:
