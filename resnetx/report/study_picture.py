@@ -61,9 +61,13 @@ def render_picture(study: Study, kind: Picture) -> bytes:
 
 def _draw(axes: "Axes", panel: Panel) -> None:
     for line in panel.lines:
+        if line.low:
+            axes.fill_between(
+                line.x, _drawn(line.low), _drawn(line.high), color=COLOURS[line.colour % len(COLOURS)], alpha=0.2, lw=0
+            )
         axes.plot(
             line.x,
-            [float("nan") if y is None else y for y in line.y],
+            _drawn(line.y),
             label=line.name,
             color=COLOURS[line.colour % len(COLOURS)],
             linestyle="--" if line.dashed else "-",
@@ -75,11 +79,16 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     axes.set_ylabel(panel.y_label)
 
 
+def _drawn(values: Sequence[float | None]) -> list[float]:
+    return [float("nan") if value is None else value for value in values]
+
+
 def _share_scale(row: Sequence["Axes"], panels: Sequence[Panel]) -> None:
     """The same scale for the panels of a row that show the same; a zero stands below the smallest power of ten."""
     for axes, panel in zip(row, panels, strict=False):
         same = [each for each in panels if (each.y_label, each.log_y) == (panel.y_label, panel.log_y)]
-        values = [y for each in same for line in each.lines for y in line.y if y is not None]
+        lines = [line for each in same for line in each.lines]
+        values = [y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None]
         if not values:
             continue
         if panel.log_y:

@@ -19,11 +19,16 @@ Value = str | int | float | None
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a panel; a `y` of None is not drawn. Lines of one `colour` belong together."""
+    """One line of a panel; a `y` of None is not drawn. Lines of one `colour` belong together.
+
+    A line that is the median of several has their range, `low` to `high`.
+    """
 
     name: str
     x: tuple[float, ...]
     y: tuple[float | None, ...]
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
     colour: int = 0
     dashed: bool = False
 
