@@ -17,7 +17,7 @@ HELP = """Check a claim about residual networks, on networks that are trained he
 Each study prints a table and a verdict that follows from its numbers. A claim that did not hold in this run is a result
 too, with exit status 0.
 """
-PICTURES = (".png", ".svg", ".html")
+PICTURES = (".png", ".svg")
 
 PictureFile = Annotated[
     Path | None,
@@ -155,22 +155,33 @@ def _show_study(conduct: "Callable[[OnProgress], Study]", out: Path | None, json
     from resnetx.errors import UsageError
     from resnetx.study.requirements import require_packages
 
-    kind = out.suffix.lower() if out is not None else None
-    if kind is not None and kind not in PICTURES:
-        raise UsageError(f"-o takes a file that ends in {', '.join(PICTURES)}; found {readable(str(out))}.")
+    if out is not None and _kind(out) not in (*PICTURES, ".html"):
+        raise UsageError(f"-o takes a file that ends in .png, .svg or .html; found {readable(str(out))}.")
     check_files({"-o": out, "--json": json_file})
-    require_packages(picture=out is not None)
+    require_packages(picture=out is not None and _kind(out) in PICTURES)
     with show_progress() as watch:
         study = conduct(watch.progress)
     write_report(json_file, lambda: json.dumps(study.to_json(), indent=2, allow_nan=False) + "\n")
     if out is not None:
-        from resnetx.report.html.study_page import render_study_page
-        from resnetx.report.study_picture import render_picture
-
-        write_whole(out, render_study_page(study) if kind == ".html" else render_picture(study, kind[1:]))
+        write_whole(out, _drawn(study, out))
     from resnetx.report.study import render_study
 
     show(lambda _: render_study(study), reports=[json_file])
+
+
+def _drawn(study: "Study", out: Path) -> str | bytes:
+    """In the format that the file's ending names."""
+    if _kind(out) == ".html":
+        from resnetx.report.html.study_page import render_study_page
+
+        return render_study_page(study)
+    from resnetx.report.study_picture import render_picture
+
+    return render_picture(study, "png" if _kind(out) == ".png" else "svg")
+
+
+def _kind(out: Path) -> str:
+    return out.suffix.lower()
 
 
 STUDIES: dict[str, Callable[..., None]] = {

@@ -37,7 +37,7 @@ def render_picture(study: Study, kind: Picture) -> bytes:
     from matplotlib import style
     from matplotlib.figure import Figure
 
-    across = min(study.panels_a_row, len(study.panels))
+    across = study.panels_a_row
     down = -(-len(study.panels) // across)
     width = PANEL_WIDTH * across
     with style.context(["default", STYLE]):
@@ -45,8 +45,7 @@ def render_picture(study: Study, kind: Picture) -> bytes:
         axes = figure.subplots(down, across, squeeze=False)
         for place, panel in enumerate(study.panels):
             _draw(axes[place // across][place % across], panel)
-        for row in range(down):
-            _share_scale(axes[row], study.panels[row * across : (row + 1) * across])
+            _scale(axes[place // across][place % across], study.values_beside(place), log=panel.log_y)
         for empty in range(len(study.panels), across * down):
             axes[empty // across][empty % across].set_axis_off()
         _legend(figure, axes)
@@ -83,22 +82,16 @@ def _drawn(values: Sequence[float | None]) -> list[float]:
     return [float("nan") if value is None else value for value in values]
 
 
-def _share_scale(row: Sequence["Axes"], panels: Sequence[Panel]) -> None:
-    """The same scale for the panels of a row that show the same; a zero stands below the smallest power of ten."""
-    for axes, panel in zip(row, panels, strict=False):
-        same = [each for each in panels if (each.y_label, each.log_y) == (panel.y_label, panel.log_y)]
-        lines = [line for each in same for line in each.lines]
-        values = [y for line in lines for y in (*line.y, *line.low, *line.high) if y is not None]
-        if not values:
-            continue
-        if panel.log_y:
-            _log_scale(axes, values)
-        else:
-            margin = 0.04 * (max(values) - min(values)) or 0.5
-            axes.set_ylim(min(values) - margin, max(values) + margin)
+def _scale(axes: "Axes", values: Sequence[float], *, log: bool) -> None:
+    if log:
+        _log_scale(axes, values)
+    elif values:
+        margin = 0.04 * (max(values) - min(values)) or 0.5
+        axes.set_ylim(min(values) - margin, max(values) + margin)
 
 
 def _log_scale(axes: "Axes", values: Sequence[float]) -> None:
+    """A zero stands below the smallest power of ten."""
     positive = [value for value in values if value > 0]
     if not positive:
         return

@@ -41,5 +41,6 @@ def batches(images: Tensor, targets: Tensor, *, size: int, seed: int) -> Iterato
     size = min(size, len(images))
     while True:
         order = torch.randperm(len(images), generator=generator)
-        for batch in order[: len(order) - len(order) % size].split(size):
+        for start in range(0, len(order) - size + 1, size):
+            batch = order[start : start + size]
             yield images[batch], targets[batch]

@@ -77,6 +77,13 @@ class Study:
     def __repr__(self) -> str:
         return f"<Study {self.name}: {self.verdict}>"
 
+    def values_beside(self, place: int) -> list[float]:
+        """All that the scale of a panel holds: panels of a row that show the same have the same scale."""
+        first, panel = place - place % self.panels_a_row, self.panels[place]
+        row = self.panels[first : first + self.panels_a_row]
+        same = [each for each in row if (each.y_label, each.log_y) == (panel.y_label, panel.log_y)]
+        return [y for each in same for line in each.lines for y in (*line.y, *line.low, *line.high) if y is not None]
+
     def to_json(self) -> dict[str, Any]:
         """The same run gives the same JSON: it has no times."""
         return {"schema": SCHEMA} | asdict(self)

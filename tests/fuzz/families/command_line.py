@@ -104,6 +104,8 @@ OPTIONS = {
     ),
     "inspect": ("--input-shape", "--json"),
     "doctor": ("--provider", "--json"),
+    "study gradients": ("--depths", "--steps", "--seed", "-o", "--json"),
+    "study depth": ("--depths", "--steps", "--seed", "-o", "--json"),
 }
 
 
@@ -143,6 +145,9 @@ def options(setting: Setting) -> list[str]:
             return ["tune", none, "-o", "out/d", *given]
         case "inspect":
             return ["inspect", str(setting.corpus.model), *given]
+        # Depths of which there are no networks, behind whatever was given for them.
+        case "study gradients" | "study depth":
+            return [*command.split(), *given, "--depths", "0"]
     return ["doctor", "--provider", rng.choice(["nothing", "\x1b[2J", "x" * 10_000]), *given[:0]]
 
 
