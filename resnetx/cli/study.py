@@ -117,7 +117,7 @@ def transfer(
     samples: Annotated[
         str, typer.Option(metavar="N,N,...", help="Labelled samples of each new class, each number a case of its own.")
     ] = "1,5",
-    steps: Annotated[int, typer.Option(metavar="N", help="Training steps on the new classes.")] = 100,
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps on the new classes.")] = 60,
     seeds: Seeds = 10,
     seed: Seed = 0,
     out: PictureFile = None,

@@ -52,7 +52,7 @@ class TransferOptions:
     """
 
     samples: tuple[int, ...] = (1, 5)
-    steps: int = 100
+    steps: int = 60
     seeds: int = 10
     seed: int = 0
 
