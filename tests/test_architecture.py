@@ -197,7 +197,14 @@ def test_the_light_path_is_light(code: str) -> None:
     "command",
     [
         *([], ["export"], ["simplify"], ["inspect"], ["verify"], ["bench"], ["profile"], ["tune"], ["compare"]),
-        *(["doctor"], ["study"], ["study", "gradients"], ["study", "depth"]),
+        *(
+            ["doctor"],
+            ["study"],
+            ["study", "gradients"],
+            ["study", "depth"],
+            ["study", "identity"],
+            ["study", "transfer"],
+        ),
     ],
 )
 def test_help_loads_nothing_heavy(command: list[str]) -> None:

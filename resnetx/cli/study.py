@@ -26,6 +26,7 @@ PictureFile = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of the weights, and of the order of the images.")]
+Seeds = Annotated[int, typer.Option(metavar="N", help="How often all is repeated, each time with the next seed.")]
 
 
 def gradients(
@@ -86,6 +87,62 @@ def depth(
     _show_study(conduct, out, json_file)
 
 
+def identity(
+    error: Annotated[float, typer.Option(metavar="X", help="The relative error that is to be reached.")] = 0.01,
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps of each block, at most.")] = 500,
+    seeds: Seeds = 5,
+    seed: Seed = 0,
+    out: PictureFile = None,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """How soon a residual and a plain block learn to be the identity.
+
+    The claim: a residual block whose last BatchNorm scale is 0 is exactly the identity, and a residual block learns the
+    identity in fewer steps than a plain one.
+
+    Exit status: 0 whether the claim held or not; 2 the study could not be made.
+    """
+
+    def conduct(progress: "OnProgress") -> "Study":
+        from resnetx.study.identity import IdentityOptions, study_identity
+
+        options = IdentityOptions(error=error, steps=steps, seeds=seeds, seed=checked_seed(seed))
+        return study_identity(options, progress=progress)
+
+    _show_study(conduct, out, json_file)
+
+
+def transfer(
+    samples: Annotated[
+        str, typer.Option(metavar="N,N,...", help="Labelled samples of each new class, each number a case of its own.")
+    ] = "1,5",
+    steps: Annotated[int, typer.Option(metavar="N", help="Training steps on the new classes.")] = 60,
+    seeds: Seeds = 10,
+    seed: Seed = 0,
+    out: PictureFile = None,
+    json_file: JsonFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """A body that was trained on the digits 0 to 4 learns 5 to 9, beside one from nothing.
+
+    The claim: from few labelled samples of new classes, a body that was trained on other classes becomes more accurate
+    than one that starts from nothing.
+
+    Exit status: 0 whether the claim held or not; 2 the study could not be made.
+    """
+
+    def conduct(progress: "OnProgress") -> "Study":
+        from resnetx.study.transfer import TransferOptions, study_transfer
+
+        options = TransferOptions(
+            samples=parse_ints(samples, "--samples"), steps=steps, seeds=seeds, seed=checked_seed(seed)
+        )
+        return study_transfer(options, progress=progress)
+
+    _show_study(conduct, out, json_file)
+
+
 def _show_study(conduct: "Callable[[OnProgress], Study]", out: Path | None, json_file: Path | None) -> None:
     """Check the targets, conduct the study, and show it in every form that was asked for."""
     import json
@@ -127,4 +184,9 @@ def _kind(out: Path) -> str:
     return out.suffix.lower()
 
 
-STUDIES: dict[str, Callable[..., None]] = {"gradients": gradients, "depth": depth}
+STUDIES: dict[str, Callable[..., None]] = {
+    "gradients": gradients,
+    "depth": depth,
+    "identity": identity,
+    "transfer": transfer,
+}

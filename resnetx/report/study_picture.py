@@ -72,9 +72,13 @@ def _with_few_colours(data: BytesIO) -> bytes:
 
 def _draw(axes: "Axes", panel: Panel) -> None:
     for line in panel.lines:
+        if line.low:
+            axes.fill_between(
+                line.x, _drawn(line.low), _drawn(line.high), color=COLOURS[line.colour % len(COLOURS)], alpha=0.2, lw=0
+            )
         axes.plot(
             line.x,
-            [float("nan") if y is None else y for y in line.y],
+            _drawn(line.y),
             label=line.name,
             color=COLOURS[line.colour % len(COLOURS)],
             linestyle="--" if line.dashed else "-",
@@ -84,6 +88,10 @@ def _draw(axes: "Axes", panel: Panel) -> None:
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
+
+
+def _drawn(values: Sequence[float | None]) -> list[float]:
+    return [float("nan") if value is None else value for value in values]
 
 
 def _scale(axes: "Axes", values: Sequence[float], *, log: bool) -> None:

@@ -19,11 +19,16 @@ Value = str | int | float | None
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line of a panel; a `y` of None is not drawn. Lines of one `colour` belong together."""
+    """One line of a panel; a `y` of None is not drawn. Lines of one `colour` belong together.
+
+    A line that is the median of several has their range, `low` to `high`.
+    """
 
     name: str
     x: tuple[float, ...]
     y: tuple[float | None, ...]
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
     colour: int = 0
     dashed: bool = False
 
@@ -77,7 +82,7 @@ class Study:
         first, panel = place - place % self.panels_a_row, self.panels[place]
         row = self.panels[first : first + self.panels_a_row]
         same = [each for each in row if (each.y_label, each.log_y) == (panel.y_label, panel.log_y)]
-        return [y for each in same for line in each.lines for y in line.y if y is not None]
+        return [y for each in same for line in each.lines for y in (*line.y, *line.low, *line.high) if y is not None]
 
     def to_json(self) -> dict[str, Any]:
         """The same run gives the same JSON: it has no times."""

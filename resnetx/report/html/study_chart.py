@@ -25,6 +25,7 @@ def study_chart(name: str, panel: Panel, values: Sequence[float]) -> Markup:
         parts.append(path("grid", f"M{LEFT},{up.at(tick):g}H{WIDTH - RIGHT}"))
         parts.append(text(LEFT - 6, up.at(tick) + 4, "0" if tick == zero else tick_label(tick), "end"))
     parts += columns_grid(_inside(nice_ticks(across.high, low=across.low), across), across, TOP, BOTTOM)
+    parts += [_range(line, across, up) for line in panel.lines if line.low]
     parts += [_drawn(line, across, up) for line in panel.lines]
     parts.append(text(LEFT - 44, TOP - 10, panel.y_label, "start", "dim"))
     parts.append(text((LEFT + WIDTH - RIGHT) / 2, BOTTOM + 34, panel.x_label, "middle", "dim"))
@@ -64,6 +65,13 @@ def _drawn(line: Line, across: Scale, up: Scale) -> Markup:
         places = [f"{across.at(x):g},{up.inside(y):g}" for x, y in points if y is not None]
         pieces += [f"M{'L'.join(places)}{'h3' if len(places) == 1 else ''}"] if known else []
     return _stroke(line, "".join(pieces) or None, element("title", {}, line.name))
+
+
+def _range(line: Line, across: Scale, up: Scale) -> Markup:
+    """Where both ends are known, from the lowest to the highest."""
+    known = [(x, *ends) for x, *ends in zip(line.x, line.low, line.high, strict=True) if None not in ends]
+    below, above = ([f"{across.at(point[0]):g},{up.inside(point[end]):g}" for point in known] for end in (1, 2))
+    return path(f"range c{line.colour % COLOURS}", f"M{'L'.join([*below, *reversed(above)])}Z" if known else "")
 
 
 def _legend(lines: Sequence[Line]) -> list[Markup]:
