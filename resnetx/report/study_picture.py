@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 Picture = Literal["png", "svg"]
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-PANEL_WIDTH, PANEL_HEIGHT, WORDS_HEIGHT = 4.2, 3.1, 1.3
+# In inches; the words are the title, and the verdict below.
+PANEL_WIDTH, PANEL_HEIGHT, WORDS_HEIGHT, LINE_HEIGHT, LEAST_WIDTH = 4.2, 3.2, 0.6, 0.17, 8.4
 CHARACTERS_PER_INCH = 13
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "resnetx",
@@ -39,9 +40,11 @@ def render_picture(study: Study, kind: Picture) -> bytes:
 
     across = study.panels_a_row
     down = -(-len(study.panels) // across)
-    width = PANEL_WIDTH * across
+    width = max(PANEL_WIDTH * across, LEAST_WIDTH)
+    verdict = textwrap.wrap(study.verdict, int(width * CHARACTERS_PER_INCH))
+    height = PANEL_HEIGHT * down + WORDS_HEIGHT + LINE_HEIGHT * len(verdict)
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(width, PANEL_HEIGHT * down + WORDS_HEIGHT), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots(down, across, squeeze=False)
         for place, panel in enumerate(study.panels):
             _draw(axes[place // across][place % across], panel)
@@ -50,12 +53,21 @@ def render_picture(study: Study, kind: Picture) -> bytes:
             axes[empty // across][empty % across].set_axis_off()
         _legend(figure, axes)
         figure.suptitle(study.title, fontsize=12, fontweight="bold")
-        room = int(width * CHARACTERS_PER_INCH)
-        figure.supxlabel(textwrap.fill(study.verdict, room), fontsize=9)
+        figure.supxlabel("\n".join(verdict), fontsize=9)
         data = BytesIO()
         details = {"Date": None} if kind == "svg" else {"Software": None}
         figure.savefig(data, format=kind, dpi=DOTS_PER_INCH, metadata=details)
-    return data.getvalue()
+    return data.getvalue() if kind == "svg" else _with_few_colours(data)
+
+
+def _with_few_colours(data: BytesIO) -> bytes:
+    """Lines have few colours: with a palette, the file has a third of the size."""
+    from PIL import Image
+
+    small = BytesIO()
+    with Image.open(data) as image:
+        image.convert("RGB").quantize(256).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def _draw(axes: "Axes", panel: Panel) -> None:

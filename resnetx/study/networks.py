@@ -17,6 +17,8 @@ from resnetx.study.digits import CLASSES
 
 WIDTH = 8
 MOST_DEPTH = 1202
+# As many as there are colours.
+MOST_DEPTHS = 6
 INITIALIZATION = "Glorot's uniform, as in the classic account; biases 0, BatchNorm scales 1"
 
 
@@ -46,8 +48,10 @@ def check_depths(depths: Sequence[int]) -> None:
     """Depths that can be built and compared with each other."""
     for depth in depths:
         blocks_of(depth)
-    if len(depths) < 2 or list(depths) != sorted(set(depths)):
-        raise UsageError("--depths takes two or more depths, each larger than the one before, such as 20,56,110.")
+    if not 2 <= len(depths) <= MOST_DEPTHS or list(depths) != sorted(set(depths)):
+        raise UsageError(
+            f"--depths takes two to {MOST_DEPTHS} depths, each larger than the one before, such as 20,56,110."
+        )
 
 
 def build_twin(
