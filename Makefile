@@ -52,9 +52,10 @@ fuzz: setup
 gpu:
 	PYTHONPATH=.:$$PYTHONPATH $(if $(wildcard $(BIN)/python),$(BIN)/python,python3) benchmarks/gpu_check.py --out out/gpu
 
-# The README's pictures. The page's needs Chromium, and some minutes of a quiet machine.
+# The README's pictures. The page's needs Chromium, and some minutes of a quiet machine; PICTURES=blocks,study-depth makes
+# these only.
 pictures: setup
-	PYTHONPATH=$(CURDIR) $(BIN)/python docs/make_pictures.py
+	PYTHONPATH=$(CURDIR) $(BIN)/python docs/make_pictures.py $(if $(PICTURES),--only $(PICTURES))
 
 # Our speed beside that of others, in an environment that holds them; takes about half an hour of a quiet machine.
 peers: $(VENV)-peers/.setup-done

@@ -1,11 +1,6 @@
-"""Draws the two blocks of a residual network, with the names of their layers in resnetx, as an SVG.
+"""Draws the two blocks of a residual network, with the names of their layers in resnetx, as an SVG."""
 
-python docs/block_diagram.py docs/pictures/blocks.svg
-"""
-
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from xml.etree import ElementTree as xml
 
 WIDTH, ROW, TOP, MARGIN = 860, 196, 46, 22
@@ -159,7 +154,3 @@ def block_diagram() -> str:
     )
     xml.indent(drawing.root)
     return xml.tostring(drawing.root, encoding="unicode") + "\n"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(block_diagram(), encoding="utf-8")

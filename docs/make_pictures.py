@@ -1,7 +1,9 @@
-"""Makes the README's pictures: the table of layers of a file with one wrong weight, and the page of a benchmark.
+"""Makes the README's pictures: the table of layers of a file with one wrong weight, the page of a benchmark, the blocks
+of a residual network, and the studies.
 
-python docs/make_pictures.py                      # both; the page is of ResNet-50, measured for some minutes
-python docs/make_pictures.py --bench bench.json   # the page of a result that is there already
+python docs/make_pictures.py                        # all; each study and the benchmark of ResNet-50 take some minutes
+python docs/make_pictures.py --only blocks,study-depth
+python docs/make_pictures.py --bench bench.json     # the page of a result that is there already
 """
 
 import argparse
@@ -21,7 +23,9 @@ from rich.console import CONSOLE_SVG_FORMAT
 from rich.terminal_theme import SVG_EXPORT_THEME
 
 import resnetx
+from docs.block_diagram import block_diagram
 from resnetx.benchmark.result_file import read_benchmark
+from resnetx.cli.study import STUDIES
 from resnetx.report.console import ReportConsole
 from resnetx.report.html.page import render_html
 from resnetx.report.verification import render_verification
@@ -74,26 +78,41 @@ def page_picture(target: Path, folder: Path, stored: Path | None) -> None:
         picture.convert("RGB").quantize(COLORS).save(target, optimize=True)
 
 
+def study_picture(target: Path, name: str) -> None:
+    """What `resnetx study NAME -o study-NAME.png` draws, in the colors that it has: a third of the bytes."""
+    subprocess.run([sys.executable, "-m", "resnetx", "study", name, "-o", str(target)], check=True)
+    with Image.open(target) as picture:
+        picture.convert("RGB").quantize(COLORS).save(target, optimize=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    studies = {f"study-{name}": name for name in STUDIES}
+    names = {"layers": "layers.svg", "report": "report.png", "blocks": "blocks.svg"}
+    names |= {study: f"{study}.png" for study in studies}
+    options = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     options.add_argument("--bench", type=Path, metavar="FILE.json", help="A result of resnetx bench --json.")
-    options.add_argument("--only", choices=("layers", "report"), help="Make this picture only.")
+    options.add_argument("--only", metavar="NAME,...", help=f"Make these pictures only: {', '.join(names)}.")
     options.add_argument("--out", type=Path, default=PICTURES, help="The folder to write to.")
     chosen = options.parse_args(arguments)
+    wanted = list(names) if chosen.only is None else chosen.only.split(",")
+    if unknown := [name for name in wanted if name not in names]:
+        options.error(f"there is no picture {', '.join(unknown)}: choose from {', '.join(names)}")
+    if "report" in wanted and CHROMIUM is None:
+        options.error("the picture report needs Chromium (Debian: apt install chromium); --only makes others")
     chosen.out.mkdir(parents=True, exist_ok=True)
-    pictures = [chosen.out / "layers.svg", chosen.out / "report.png"]
-    with tempfile.TemporaryDirectory() as temporary:
-        if chosen.only != "report":
-            layers_picture(pictures[0], Path(temporary))
-        if chosen.only != "layers" and CHROMIUM is None:
-            raise SystemExit(
-                "The page's picture needs Chromium (Debian: apt install chromium); --only layers needs none."
-            )
-        if chosen.only != "layers":
-            page_picture(pictures[1], Path(temporary), chosen.bench)
-    for picture in pictures:
-        size = picture.stat().st_size if picture.exists() else 0
-        print(f"{picture}: {size:,} bytes{', TOO LARGE for the repository' if size > MOST_BYTES else ''}")
+    for name in wanted:
+        target = chosen.out / names[name]
+        with tempfile.TemporaryDirectory() as folder:
+            if name == "layers":
+                layers_picture(target, Path(folder))
+            elif name == "report":
+                page_picture(target, Path(folder), chosen.bench)
+            elif name == "blocks":
+                target.write_text(block_diagram(), encoding="utf-8")
+            else:
+                study_picture(target, studies[name])
+        size = target.stat().st_size
+        print(f"{target}: {size:,} bytes{', TOO LARGE for the repository' if size > MOST_BYTES else ''}")
 
 
 if __name__ == "__main__":

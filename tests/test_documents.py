@@ -2,13 +2,18 @@
 
 import re
 import shlex
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer.main
 
+from docs.block_diagram import block_diagram
 from resnetx.cli.app import app
+from resnetx.cli.study import STUDIES
+from resnetx.model.config import ResNetConfig
+from resnetx.model.network import Bottleneck
 from resnetx.runtime.catalog import CATALOG, engine_of
 from resnetx.runtime.fixes import Situation, fixes_for
 from resnetx.runtime.installed_runtimes import Wheel
@@ -66,10 +71,19 @@ def test_dead_links_are_found(tmp_path: Path) -> None:
 def test_the_readme_is_short_and_its_pictures_are_small() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= MOST_LINES
     pictures = list((ROOT / "docs" / "pictures").iterdir())
-    assert {path.name for path in pictures} == {"layers.svg", "report.png"}
+    studies = {f"study-{name}.png" for name in STUDIES}
+    assert {path.name for path in pictures} == {"layers.svg", "report.png", "blocks.svg", *studies}
     assert all(path.stat().st_size < MOST_PICTURE_BYTES for path in pictures)
-    drawing = (ROOT / "docs" / "pictures" / "layers.svg").read_text()
-    assert set(re.findall(r"https?://[^\"')\s]+", drawing)) <= {"http://www.w3.org/2000/svg"}
+    for drawing in (path.read_text() for path in pictures if path.suffix == ".svg"):
+        assert set(re.findall(r"https?://[^\"')\s]+", drawing)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_the_diagram_of_the_blocks_is_that_of_its_script_and_names_the_layers_of_the_network() -> None:
+    drawn = (ROOT / "docs" / "pictures" / "blocks.svg").read_text(encoding="utf-8")
+    assert drawn == block_diagram()
+    words = {text.text for text in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
+    block = Bottleneck(8, 4, 2, ResNetConfig())
+    assert {name for name, _ in block.named_modules() if name not in ("", "downsample")} <= words
 
 
 @documents

@@ -168,7 +168,7 @@ def judge_depth(curves: Sequence[Curve], passes: Sequence[Pass]) -> tuple[bool, 
     return held, judged(
         held,
         f"from {depths[0]} to {depths[-1]} layers the final loss goes from {plain} in plain networks, and from "
-        f"{residual} in residual ones; the gradients of the residual network of {DEEPEST} layers are from "
+        f"{residual} in residual ones; the gradients of the residual network of {DEEPEST} layers range from "
         f"{in_digits(min(deepest.layers))} to {in_digits(max(deepest.layers))}",
     )
 

@@ -1,7 +1,7 @@
 """The study of gradients: their norm in every layer of plain and residual twins, before training and during it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import median
@@ -140,26 +140,29 @@ def judge_gradients(found: Sequence[Norms]) -> tuple[bool, str]:
         first, last = (_of(found, depth, plain, normalized, step).shallow for depth in (depths[0], depths[-1]))
         return first, last
 
-    def holds(normalized: bool, step: int) -> bool:
-        residual = ends(False, normalized, step)
-        return _fell(*ends(True, normalized, step)) and not _fell(*residual) and all(map(math.isfinite, residual))
+    def holds(step: int) -> bool:
+        residual = ends(False, False, step)
+        return _fell(*ends(True, False, step)) and not _fell(*residual) and all(map(math.isfinite, residual))
 
-    def words(normalized: bool, step: int) -> str:
-        plain, residual = (_arrow(*ends(plain, normalized, step)) for plain in (True, False))
-        return f"plain {plain}, residual {residual} {when(step)}"
+    def both(step: int) -> str:
+        plain, residual = (_change(*ends(plain, False, step)) for plain in (True, False))
+        return f"{plain} in the plain networks and {residual} in the residual ones {when(step)}"
 
-    failed = [step for step in steps if not holds(False, step)]
-    shown = failed or steps
-    told = "; ".join(words(False, step) for step in dict.fromkeys((shown[0], shown[-1])))
+    failed = [step for step in steps if not holds(step)]
     verdict = judged(
         not failed,
-        f"without BatchNorm, the gradient norm of the shallow layers goes from {depths[0]} to {depths[-1]} layers as "
-        f"{told}",
+        f"without BatchNorm, from {depths[0]} to {depths[-1]} layers, the gradient norm of the shallow layers goes "
+        f"{'; '.join(map(both, _ends_of(failed or steps)))}",
     )
     falls = [step for step in steps if _fell(*ends(True, True, step))]
     norm = "falls too" if falls == steps else f"falls {', '.join(map(when, falls))} only" if falls else "does not fall"
-    told = "; ".join(words(True, step) for step in dict.fromkeys((steps[0], steps[-1])))
-    return not failed, f"{verdict} With BatchNorm that of the plain network {norm}: {told}."
+    told = ", ".join(f"{_change(*ends(True, True, step))} {when(step)}" for step in _ends_of(steps))
+    return not failed, f"{verdict} With BatchNorm that of the plain networks {norm}: it goes {told}."
+
+
+def _ends_of(steps: Sequence[int]) -> Iterable[int]:
+    """The first and the last; one if they are the same."""
+    return dict.fromkeys((steps[0], steps[-1]))
 
 
 def when(step: int) -> str:
@@ -170,8 +173,8 @@ def _fell(first: float, last: float) -> bool:
     return last <= FALLEN * first
 
 
-def _arrow(first: float, last: float) -> str:
-    return f"{in_digits(first)} → {in_digits(last)}"
+def _change(first: float, last: float) -> str:
+    return f"from {in_digits(first)} to {in_digits(last)}"
 
 
 def _with(normalized: bool) -> str:

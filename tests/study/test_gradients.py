@@ -97,17 +97,22 @@ def test_the_claim_must_hold_after_every_number_of_steps_and_the_failure_is_told
         *norms(False, True, 1.0, 1.0, step=7),
     ]
     held, verdict = judge_gradients(start + later)
-    assert not held and "plain 0.001 → 0.005, residual 0.1 → 0.1 after 7 steps" in verdict
+    assert (
+        not held
+        and "from 0.001 to 0.005 in the plain networks and from 0.1 to 0.1 in the residual ones after 7 steps"
+        in verdict
+    )
     assert "1e-09" not in verdict
 
 
 @pytest.mark.parametrize(
-    ("plain", "words"), [((1.0, 1e4), "does not fall: plain 1 → 10,000"), ((1.0, 1e-4), "falls too: plain 1 → 0.0001")]
+    ("plain", "words"),
+    [((1.0, 1e4), "does not fall: it goes from 1 to 10,000"), ((1.0, 1e-4), "falls too: it goes from 1 to 0.0001")],
 )
 def test_what_batchnorm_does_is_told_from_the_numbers(plain: tuple[float, float], words: str) -> None:
     made_up = [*norms(True, False, 1e-3, 1e-9), *norms(False, False, 0.1, 0.1), *norms(True, True, *plain)]
     _, verdict = judge_gradients([*made_up, *norms(False, True, 1.0, 1.0)])
-    assert f"With BatchNorm that of the plain network {words}" in verdict
+    assert f"With BatchNorm that of the plain networks {words}" in verdict
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,13 @@ def _drawn(line: Line, across: Scale, up: Scale) -> Markup:
 
 def _range(line: Line, across: Scale, up: Scale) -> Markup:
     """Where both ends are known, from the lowest to the highest."""
-    known = [(x, *ends) for x, *ends in zip(line.x, line.low, line.high, strict=True) if None not in ends]
-    below, above = ([f"{across.at(point[0]):g},{up.inside(point[end]):g}" for point in known] for end in (1, 2))
-    return path(f"range c{line.colour % COLOURS}", f"M{'L'.join([*below, *reversed(above)])}Z" if known else "")
+    ends = zip(line.x, line.low, line.high, strict=True)
+    known = [
+        (across.at(x), up.inside(low), up.inside(high)) for x, low, high in ends if low is not None and high is not None
+    ]
+    outline = [*((x, low) for x, low, _ in known), *((x, high) for x, _, high in reversed(known))]
+    points = "L".join(f"{x:g},{y:g}" for x, y in outline)
+    return path(f"range c{line.colour % COLOURS}", f"M{points}Z" if points else "")
 
 
 def _legend(lines: Sequence[Line]) -> list[Markup]:

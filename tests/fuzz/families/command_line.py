@@ -106,6 +106,8 @@ OPTIONS = {
     "doctor": ("--provider", "--json"),
     "study gradients": ("--depths", "--steps", "--seed", "-o", "--json"),
     "study depth": ("--depths", "--steps", "--seed", "-o", "--json"),
+    "study identity": ("--error", "--steps", "--seeds", "--seed", "-o", "--json"),
+    "study transfer": ("--samples", "--steps", "--seeds", "--seed", "-o", "--json"),
 }
 
 
@@ -145,9 +147,11 @@ def options(setting: Setting) -> list[str]:
             return ["tune", none, "-o", "out/d", *given]
         case "inspect":
             return ["inspect", str(setting.corpus.model), *given]
-        # Depths of which there are no networks, behind whatever was given for them.
+        # What makes no study, behind whatever was given.
         case "study gradients" | "study depth":
             return [*command.split(), *given, "--depths", "0"]
+        case "study identity" | "study transfer":
+            return [*command.split(), *given, "--seeds", "0"]
     return ["doctor", "--provider", rng.choice(["nothing", "\x1b[2J", "x" * 10_000]), *given[:0]]
 
 
