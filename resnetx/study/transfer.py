@@ -27,7 +27,7 @@ OLD = CLASSES // 2
 DEPTH, WIDTH = 8, 16
 RATE, BODY_STEPS, BODY_BATCH = 0.05, 200, 32
 GROWTH = 0.2
-# Ahead is what is so by more standard errors of the mean than this, which chance does for one in 20 with 5 seeds.
+# Ahead is what is so by more standard errors of the mean than this, which chance does in 1 of 25 cases with 5 seeds.
 CERTAIN = 3.0
 MOST_SAMPLES = 50
 TUNED, FROZEN, NOTHING = "fine-tuned body", "frozen body", "from nothing"
