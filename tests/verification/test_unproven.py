@@ -25,6 +25,7 @@ from resnetx.verification.verify import VerifyOptions, verify_file
 from tests.benchmark.test_run import QUICK, shown
 from tests.cli.test_main import run
 from tests.conftest import TINY_SIZE, random_network, tiny_config
+from tests.support import peers
 from tests.support.onnx_models import serialize
 
 IMAGES = torch.zeros(2, 3, 16, 16)
@@ -230,3 +231,15 @@ def test_an_int8_file_of_a_constant_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Nothing could be proven: the scores of the float network are the same"):
         quantize_file(path, tmp_path / "q.onnx", QuantizeOptions(calibrate=tmp_path / "s.npz", target="cpu"))
     assert not (tmp_path / "q.onnx").exists()
+
+
+def test_a_product_before_its_bias_is_a_step_and_not_wrong(tmp_path: Path) -> None:
+    """Biases of a new ViT are so small that the products before them resemble the layers themselves."""
+    peers.declare_torchvision_operators()
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    sizes = {"image_size": 64, "patch_size": 16, "num_layers": 2, "num_heads": 2, "hidden_dim": 32, "mlp_dim": 64}
+    network = models.VisionTransformer(**sizes, num_classes=7).eval()
+    result = resnetx.export(network, tmp_path / "m.onnx", example=torch.randn(2, 3, 64, 64))
+    assert result.written and result.unproven is not None
+    assert result.file is not None and "encoder.layers.encoder_layer_0.mlp.0" in result.file.left_out
