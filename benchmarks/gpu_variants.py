@@ -39,7 +39,7 @@ CUDA: dict[str, dict[str, str]] = {
     "NCHW": {"prefer_nhwc": "0", "fuse_conv_bias": "0"},
     "NHWC": {"prefer_nhwc": "1", "fuse_conv_bias": "0"},
     "NHWC, bias fused": FAST,
-    "NHWC, bias fused, heuristic search": FAST | {"cudnn_conv_algo_search": "HEURISTIC"},
+    "NHWC, bias fused, exhaustive search": FAST | {"cudnn_conv_algo_search": "EXHAUSTIVE"},
     "NHWC, bias fused, no graph": FAST | {"enable_cuda_graph": "0"},
 }
 SHOWN_KERNELS = 12

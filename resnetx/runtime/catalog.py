@@ -39,7 +39,13 @@ CUDA = ExecutionProvider(
     opens=(CUDNN,),
     settings=(
         Setting(key="use_tf32", fast="1", fp32="0", why="TF32 keeps 10 of float32's 23 bits, and is on by default"),
-        Setting(key="cudnn_conv_algo_search", fast="EXHAUSTIVE", fp32="EXHAUSTIVE", why="slow once, then fast"),
+        Setting(
+            key="cudnn_conv_algo_search",
+            fast="EXHAUSTIVE",
+            fp32="EXHAUSTIVE",
+            half="HEURISTIC",
+            why="slow once, then fast; in float16 as fast without timing, which what else uses the GPU disturbs",
+        ),
         Setting(key="prefer_nhwc", fast="1", fp32="0", half="1", why="the layout of tensor cores"),
         Setting(key="fuse_conv_bias", fast="1", fp32="0", half="1", why="needs NHWC; 1.4 to 1.7 times as fast as NCHW"),
         Setting(
