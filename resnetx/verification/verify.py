@@ -1,7 +1,8 @@
 """Verifies a file: is it the network, does each provider compute it, and do its outputs agree with the reference?"""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,8 @@ import onnx
 
 from resnetx.base.precisions import Precision, SessionPrecision
 from resnetx.base.progress import OnProgress, Steps, ignore
-from resnetx.errors import UsageError
+from resnetx.base.text import readable
+from resnetx.errors import ResnetxError, UsageError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx_file
 from resnetx.inputs.batch_dimension import batched_shape
@@ -145,6 +147,22 @@ def _counted(images: np.ndarray | Path, folder: Path | None) -> Images:
     return Images(used=len(images), found=len(images) if folder is None else len(image_paths(folder)))
 
 
+@contextmanager
+def _inputs_refused(module: object, runner: Runner) -> Iterator[None]:
+    """A module of the user may raise anything on inputs that it was not made for."""
+    try:
+        yield
+    except (ResnetxError, MemoryError):
+        raise
+    except Exception as error:
+        inputs = ", ".join(f"{info.name} {info.shape}" for info in runner.inputs)
+        first = next(iter(str(error).splitlines()), "")
+        raise UsageError(
+            f"The module {type(module).__name__} cannot be the reference: on the file's inputs, {readable(inputs)}, it "
+            f"raised {type(error).__name__}: {readable(first)}. Pass the module that the file was exported from."
+        ) from error
+
+
 def reference_for(
     path: Path,
     card: ModelCard | None,
@@ -170,7 +188,8 @@ def reference_for(
 
         def truth_at(sampling: Sampling, sizes: Sizes) -> Truth:
             feeds = foreign_feeds(runner.inputs, sampling, precisions, sizes=sizes)
-            return module_truth(options.module, outputs, feeds, sampling, precisions=precisions)
+            with _inputs_refused(options.module, runner):
+                return module_truth(options.module, outputs, feeds, sampling, precisions=precisions)
 
         return truth_at_sizes(truth_at, sampling, free_sizes(runner.inputs), required=False)
     if options.reference is not None:

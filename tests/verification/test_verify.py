@@ -299,3 +299,13 @@ def test_any_module_and_its_file_can_be_verified(tmp_path: Path, build: type[nn.
     with pytest.raises(ParityError, match="FAILED") as caught:
         assert_parity(tmp_path / "m.onnx", other)
     assert "times the reference's own fp32 error" in str(caught.value) and not caught.value.result.passed
+
+
+def test_a_module_that_does_not_take_the_inputs_is_told_so(tmp_path: Path) -> None:
+    resnetx.export(UNet().eval(), tmp_path / "m.onnx", example=torch.randn(2, 3, 8, 8))
+    with pytest.raises(
+        UsageError, match=r"TwoInTwoOut cannot be the reference: .*it raised TypeError.* Pass the module"
+    ):
+        resnetx.verify(tmp_path / "m.onnx", TwoInTwoOut())
+    with pytest.raises(UsageError, match=r"Conv2d cannot be the reference.*raised RuntimeError"):
+        resnetx.verify(tmp_path / "m.onnx", nn.Conv2d(5, 2, 3))
