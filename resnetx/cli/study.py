@@ -41,7 +41,7 @@ def gradients(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Gradient norm by layer of plain and residual twins, with BatchNorm and without.
+    """Gradient norm by layer, with and without shortcuts.
 
     The claim: in a plain network the gradient of the shallow layers falls toward zero as the network gets deeper; in
     the residual network it does not.
@@ -70,7 +70,7 @@ def depth(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Training loss of plain and residual twins as they get deeper, and the gradients of 152 layers.
+    """Training loss of deeper networks, and 152 layers at work.
 
     The claim: a deeper plain network trains worse, and a deeper residual network does not; residual networks of 152
     layers have gradients that are finite and do not vanish in any layer.
@@ -96,7 +96,7 @@ def identity(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """How soon a residual and a plain block learn to be the identity.
+    """How soon a block learns to return its input.
 
     The claim: a residual block whose last BatchNorm scale is 0 is exactly the identity, and a residual block learns the
     identity in fewer steps than a plain one.
@@ -124,7 +124,7 @@ def transfer(
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """A body that was trained on the digits 0 to 4 learns 5 to 9, beside one from nothing.
+    """A trained body learns new classes, beside one from nothing.
 
     The claim: from few labelled samples of new classes, a body that was trained on other classes becomes more accurate
     than one that starts from nothing.
