@@ -30,6 +30,7 @@ from resnetx.graph.inspection.inspect import inspect_model
 from resnetx.graph.reading.onnx_file import read_onnx
 from resnetx.inputs.timed import timed_feeds
 from resnetx.runtime.catalog import engine_of, find_provider, open_runner
+from resnetx.runtime.cudnn.session import CudnnSession
 from resnetx.runtime.runner import Call, Opening, Runner
 from resnetx.verification.rebuild import rebuild
 
@@ -221,6 +222,8 @@ def main() -> None:
             ratio = statistics.median(a / b for a, b in zip(base.rounds, variant.rounds, strict=True))
             share = None if peak is None or macs is None else 2 * macs * batch / variant.ms * 1e3 / (peak * 1e9)
             found.append({"name": variant.name, "batch": batch, "ms": variant.ms, "ratio": ratio, "share": share})
+            if isinstance(variant.runner, CudnnSession):
+                found[-1]["ways"] = dict(variant.runner.ways.chosen())
             of_peak = "" if share is None else f"{share:5.0%} of the peak"
             speed = f"{variant.ms:9.3f} ms {1e3 * batch / variant.ms:9.0f} img/s"
             print(f"{batch:4} {variant.name:44}{speed}{ratio:7.2f} x the first {of_peak}", flush=True)

@@ -92,8 +92,7 @@ class Ways:
 
 
 def _separate(geometry: Geometry, x: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None) -> Tensor:
-    window = (list(geometry.strides), list(geometry.pads), list(geometry.dilations), geometry.groups)
-    y = functional.conv2d(x, weight, bias, *window)
+    y = functional.conv2d(x, weight, bias, *geometry.window)
     y = y if added is None else y + added
     return y.relu_() if geometry.relu else y
 
@@ -104,8 +103,7 @@ def _fused(
     # cuDNN wants an addend. PyTorch's own is the memory of the output, times zero: NaN if there was NaN in it.
     scale = 0.0 if added is None else 1.0
     added = zeros.like(x, geometry.shape(x, weight)) if added is None else added
-    window = (list(geometry.strides), list(geometry.pads), list(geometry.dilations), geometry.groups)
-    return torch.cudnn_convolution_add_relu(x, weight, added, scale, bias, *window)
+    return torch.cudnn_convolution_add_relu(x, weight, added, scale, bias, *geometry.window)
 
 
 def _product(geometry: Geometry, x: Tensor, weight: Tensor, bias: Tensor | None, _: Tensor | None) -> Tensor:

@@ -16,6 +16,11 @@ class Geometry:
     groups: int
     relu: bool
 
+    @property
+    def window(self) -> tuple[list[int], list[int], list[int], int]:
+        """As PyTorch's convolutions take it."""
+        return list(self.strides), list(self.pads), list(self.dilations), self.groups
+
     def shape(self, x: Tensor, weight: Tensor) -> tuple[int, ...]:
         """The shape of the result."""
         sizes = [
