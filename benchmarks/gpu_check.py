@@ -4,17 +4,14 @@
     python benchmarks/gpu_check.py --out trial --provider cpu --small --duration 0.2 --rounds 2
 
 Doctor, the tests of `tests/gpu`, verification in every precision, `gpu_parity.py`, benchmarks beside PyTorch eager and
-compiled, and `gpu_variants.py`; the same for TensorRT where it works. A step that fails is reported, and the others go
-on. It needs no installation: a checkout and packages in PYTHONPATH are enough, and without onnxsim the graph stays as
-exported. Exit status 1 if anything failed.
+compiled, and `gpu_variants.py`; the same for TensorRT where it works, in INT8 too, with an empty cache of engines and
+then with what that left. A step that fails is reported, and the others go on. It needs no installation: a checkout and
+packages in PYTHONPATH are enough, and without onnxsim the graph stays as exported. Exit status 1 if anything failed.
 """
 
 import argparse
 import importlib.util
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,14 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from logged_steps import Steps
+
 from resnetx.benchmark.result import BenchCase, Benchmark
 from resnetx.benchmark.result_file import read_benchmark
 
-ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--stages", "1,1,1,1", "--width", "16", "--image-size", "64")
 RESNETX = ("-m", "resnetx.cli.main")
-# How long a step has from Ctrl-C, on which bench writes its results so far, until it is killed.
-ENDING_S = 30.0
 STEPS = ("doctor", "tests", "verify", "parity", "variants", "bench")
 # The files that are measured, and how each is exported.
 FILES: dict[str, tuple[str, ...]] = {
@@ -37,6 +33,9 @@ FILES: dict[str, tuple[str, ...]] = {
     "fp16": ("--precision", "fp16"),
     "pixels": ("--precision", "fp16", "--preprocess", "uint8"),
 }
+# Made of fp32, for those of the providers that compute in integers.
+INT8, INTEGERS = "int8", ("tensorrt", "cpu")
+BUSY_SESSIONS = "10"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +51,7 @@ class Plan:
     compile_modes: tuple[str, ...]
     rounds: str
     round_s: str
+    calibration: str
 
     @property
     def on_gpu(self) -> bool:
@@ -59,56 +59,6 @@ class Plan:
 
     def model(self, name: str) -> str:
         return str(self.models / f"{name}.onnx")
-
-
-class Steps:
-    """Runs commands, writes all their output to one log, and records which failed."""
-
-    def __init__(self, log: Path, ends_at: float, step_s: float) -> None:
-        self._log = log
-        self._ends_at = ends_at
-        self._step_s = step_s
-        self.failed: list[str] = []
-        log.write_text("")
-
-    def run(self, name: str, *arguments: str, must: bool = True, shown: int = 0) -> bool:
-        """Run Python with these arguments; `shown` lines of its output are printed, and more of a failure."""
-        left = min(self._step_s, self._ends_at - time.monotonic())
-        if left <= 0:
-            self.failed.append(f"{name} (no time left)")
-            return False
-        folders = (str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", ""))
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "PYTHONUNBUFFERED": "1"}
-        begin = time.monotonic()
-        child = subprocess.Popen(
-            [sys.executable, *arguments], env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        output, status = _ending(child, left)
-        seconds = time.monotonic() - begin
-        with self._log.open("a") as stream:
-            stream.write(f"$ python {' '.join(arguments)}\n{output}\n[{status}, {seconds:.0f} s]\n\n")
-        wrong = must and status != "exit 0"
-        if wrong:
-            self.failed.append(name)
-        lines = output.strip().splitlines()[-(max(shown, 25) if wrong else shown) :] if wrong or shown else []
-        print(
-            "".join([f"{name}: {status}, {seconds:.0f} s\n", *(f"  {line[:160]}\n" for line in lines)]),
-            end="",
-            flush=True,
-        )
-        return status == "exit 0"
-
-
-def _ending(child: subprocess.Popen[bytes], left: float) -> tuple[str, str]:
-    """Its output, and how it ended."""
-    for seconds, end in ((left, signal.SIGINT), (ENDING_S, signal.SIGKILL), (ENDING_S, signal.SIGKILL)):
-        try:
-            output, _ = child.communicate(timeout=seconds)
-            words = "out of time, " if end is signal.SIGKILL else ""
-            return output.decode(errors="replace"), f"{words}exit {child.returncode}"
-        except subprocess.TimeoutExpired:
-            child.send_signal(end)
-    return "", "out of time, and did not end"
 
 
 def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
@@ -119,21 +69,23 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
     providers = [plan.provider, *(["cudnn"] if plan.on_gpu else []), *(["tensorrt"] if has_tensorrt else [])]
     if not has_tensorrt:
         print("TensorRT does not work here and was not tested", flush=True)
+    files = {name: providers for name in FILES}
+    integers = [name for name in providers if name in INTEGERS]
+    if integers and (Path(plan.model(INT8)).exists() or quantize(plan, steps)):
+        files[INT8] = integers
     if "doctor" in plan.steps:
         steps.run("doctor", *RESNETX, "doctor", "--provider", plan.provider)
     if "tests" in plan.steps:
         pytest = ("-m", "pytest", "-p", "no:cacheprovider", "-q", "-o", "filterwarnings=", "tests/gpu")
         steps.run("tests", *pytest, shown=1)
     if "verify" in plan.steps:
-        _verify(plan, steps, providers)
+        _verify(plan, steps, files)
     if "parity" in plan.steps:
-        for name in FILES:
-            script = ("benchmarks/gpu_parity.py", plan.model(name), "--provider", ",".join(providers))
+        for name, able in files.items():
+            script = ("benchmarks/gpu_parity.py", plan.model(name), "--provider", ",".join(able))
             batches = () if plan.on_gpu else ("--batch", plan.batches)
             steps.run(f"parity {name}", *script, *batches, "--json", str(plan.out / f"parity-{name}.json"), shown=80)
-        if plan.on_gpu:
-            busy = ("benchmarks/gpu_parity.py", plan.model("fp16"), "--busy", "--path", "graph", "--batch", "1")
-            steps.run("parity fp16, busy GPU", *busy, "--json", str(plan.out / "parity-busy.json"), shown=10)
+        _busy(plan, steps)
     if "variants" in plan.steps:
         modes = [word for mode in plan.compile_modes for word in ("--compile", mode)]
         script = ("benchmarks/gpu_variants.py", plan.model("fp16"), "--provider", plan.provider)
@@ -142,12 +94,29 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
         steps.run("variants", *script, *length, *modes, "--kernels", "--json", str(file), shown=150)
         host = (script[0], plan.model("fp16"), plan.model("pixels"), *script[2:], *length, "--host")
         steps.run("variants, host arrays", *host, "--json", str(plan.out / "variants-host.json"), shown=60)
-    return _benchmarks(plan, steps, providers) if "bench" in plan.steps else []
+    return _benchmarks(plan, steps, files) if "bench" in plan.steps else []
 
 
-def _verify(plan: Plan, steps: Steps, providers: list[str]) -> None:
-    for provider in providers:
-        for name in FILES:
+def quantize(plan: Plan, steps: Steps) -> bool:
+    options = ("--target", "tensorrt", "--calibrate", "synthetic", "--method", "minmax", "--samples", plan.calibration)
+    return steps.run("quantize", *RESNETX, "quantize", plan.model("fp32"), "-o", plan.model(INT8), *options)
+
+
+def _busy(plan: Plan, steps: Steps) -> None:
+    """`cuda` has answered NaN in float16 while others used the GPU, with the search that is not our default."""
+    ways: dict[str, tuple[str, ...]] = {"busy": ()}
+    if plan.on_gpu:
+        ways["busy, exhaustive search"] = ("--option", "cuda:cudnn_conv_algo_search=EXHAUSTIVE")
+    for name, options in ways.items():
+        script = ("benchmarks/gpu_parity.py", plan.model("fp16"), "--provider", plan.provider, *options)
+        often = ("--busy", "--sessions", BUSY_SESSIONS, "--path", "graph,device", "--batch", "1")
+        file = plan.out / f"parity-{name.replace(', ', '-').replace(' ', '-')}.json"
+        steps.run(f"parity fp16, {name}", *script, *often, "--json", str(file), must=not options, shown=3)
+
+
+def _verify(plan: Plan, steps: Steps, files: dict[str, list[str]]) -> None:
+    for name, providers in files.items():
+        for provider in providers:
             command = ("verify", plan.model(name), "--provider", provider)
             steps.run(f"verify {name}, {provider}", *RESNETX, *command, shown=2)
     if plan.on_gpu:
@@ -155,7 +124,8 @@ def _verify(plan: Plan, steps: Steps, providers: list[str]) -> None:
         steps.run("verify fp32, cuda in TF32", *RESNETX, "verify", plan.model("fp32"), *tf32, shown=2)
 
 
-def _benchmarks(plan: Plan, steps: Steps, providers: list[str]) -> list[tuple[str, Benchmark]]:
+def _benchmarks(plan: Plan, steps: Steps, files: dict[str, list[str]]) -> list[tuple[str, Benchmark]]:
+    providers, integers = files["fp16"], files.get(INT8, [])
     torch = ["torch", *(["torch-compile"] if plan.compile_modes else [])]
     gpu = [f"{name}:device=cuda" for name in torch] if plan.on_gpu else []
     half = [f"{name}:precision=fp16" for name in torch] if plan.on_gpu else []
@@ -166,6 +136,12 @@ def _benchmarks(plan: Plan, steps: Steps, providers: list[str]) -> list[tuple[st
         ("device, fp32 and TF32", ["fp32"], [*torch[:1], *providers], "device", gpu[:1]),
         ("host, floats and pixels", ["fp16", "pixels"], providers, "host", []),
     ]
+    if integers:
+        # What is not in INT8 is in float16 there, as in the row beside it.
+        precisions = ["tensorrt:trt_fp16_enable=1"] if "tensorrt" in integers else []
+        runs.append(("device, INT8", ["fp16", INT8], integers, "device", precisions))
+    if "tensorrt" in providers:
+        runs.append(("device, engines of before", ["fp16"], ["tensorrt"], "device", half[-1:]))
     found = []
     for name, models, chosen, boundary, options in runs:
         file = plan.out / f"bench-{name.replace(', ', '-').replace(' ', '-')}.json"
@@ -210,6 +186,17 @@ def _row(name: str, case: BenchCase) -> str:
     return f"{name:24}{Path(case.model).stem:8}{case.provider:14}" + " ".join(f"{cell:>7}" for cell in cells)
 
 
+def engines(run: Benchmark) -> list[str]:
+    """Where the engines of each case came from, and the seconds that opening took."""
+    starts = [(case, [each for each in (case.cold, *case.restarts) if each]) for case in run.cases]
+    return [
+        f"{Path(case.model).stem}, {case.provider}, batch {case.batch}: "
+        + ", ".join(f"{start.engine} in {start.session_s:.1f} s" for start in each)
+        for case, each in starts
+        if any(start.engine for start in each)
+    ]
+
+
 def peaks(run: Benchmark) -> str:
     """The peaks of the machine, measured in the same run."""
     limits = {} if run.limits is None else {k: v for k, v in vars(run.limits).items() if isinstance(v, float)}
@@ -228,13 +215,15 @@ def main() -> None:
     parser.add_argument("--rounds", default="10")
     parser.add_argument("--processes", default="5", help="of each case; starting one on a GPU takes seconds")
     parser.add_argument("--round-seconds", default="0.2", help="of a row in gpu_variants.py")
+    parser.add_argument("--calibration", default="64", help="samples that the ranges of INT8 are chosen on")
     parser.add_argument("--small", action="store_true", help="a tiny network, to try this script")
     parser.add_argument("--minutes", type=float, default=60, help="start no new step after this time")
     parser.add_argument("--step-minutes", type=float, default=30, help="the time limit of a step")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    steps = Steps(arguments.out / "log.txt", time.monotonic() + 60 * arguments.minutes, 60 * arguments.step_minutes)
     with tempfile.TemporaryDirectory() as folder:
+        ends_at, step_s = time.monotonic() + 60 * arguments.minutes, 60 * arguments.step_minutes
+        steps = Steps(arguments.out / "log.txt", Path(folder) / "cache", ends_at, step_s)
         models = arguments.models or Path(folder)
         models.mkdir(parents=True, exist_ok=True)
         exported = all((models / f"{name}.onnx").exists() for name in FILES)
@@ -253,11 +242,13 @@ def main() -> None:
             compile_modes=tuple(arguments.compile),
             rounds=arguments.rounds,
             round_s=arguments.round_seconds,
+            calibration=arguments.calibration,
         )
         runs = check(plan, steps)
     heads = ("prec", "batch", "ms", "img/s", "J/img", "GPU MB", "limit", "parity")
     table = [f"{'':24}{'file':8}{'provider':14}" + " ".join(f"{head:>7}" for head in heads)] if runs else []
     table += [line for name, run in runs for line in rows(name, run)]
+    table += [f"engine of {line}" for _, run in runs for line in engines(run)]
     table += [f"peaks: {peaks(run)}" for _, run in runs[:1]]
     table += [f"FAILED: {'; '.join(steps.failed)}"] if steps.failed else []
     print("\n".join(table))

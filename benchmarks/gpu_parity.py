@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from resnetx.benchmark.reference_files import write_truths
 from resnetx.errors import ResnetxError
 from resnetx.graph.card import ModelCard, read_card
 from resnetx.graph.reading.onnx_file import read_onnx
-from resnetx.runtime.catalog import engine_of, find_provider, open_runner
+from resnetx.runtime.catalog import engine_of, find_provider, open_runner, scoped_options
 from resnetx.runtime.file_precision import stored_precision
 from resnetx.runtime.ort.nvidia_providers import TF32_OVERRIDE
 from resnetx.runtime.runner import Opening, Runner
@@ -98,21 +98,30 @@ def ways(provider: str, precision: str, paths: Sequence[str]) -> Iterator[tuple[
                 yield session, boundary, graph
 
 
-def opening(provider: str, session: str, boundary: str, *, graph: bool, batch: int) -> Opening:
+def opening(
+    provider: str, session: str, boundary: str, *, graph: bool, batch: int, options: Mapping[str, str]
+) -> Opening:
     option = GRAPH_OPTIONS.get(provider)
     return Opening(
         precision=session,  # type: ignore[arg-type]
-        options={option: str(int(graph))} if option else {},
+        options=({option: str(int(graph))} if option else {}) | dict(options),
         batch=batch,
         on_device=boundary == "device",
     )
 
 
-def rows(model: Path, providers: Sequence[str], batches: Sequence[int], paths: Sequence[str]) -> Iterator[Row]:
+def rows(
+    model: Path,
+    providers: Sequence[str],
+    batches: Sequence[int],
+    paths: Sequence[str],
+    options: Mapping[str, Mapping[str, str]] | None = None,
+) -> Iterator[Row]:
+    """`options` are those of each provider."""
     onnx_model = read_onnx(model)
     card, precision = read_card(onnx_model), stored_precision(onnx_model.graph)
     with tempfile.TemporaryDirectory() as folder:
-        known = truths(model, card, batches, Path(folder))
+        known = truths(model, card, sorted(set(batches)), Path(folder))
     every = [(provider, *way) for provider in providers for way in ways(provider, precision, paths)]
     for provider, session, boundary, graph in every:
         engine = engine_of(find_provider(provider))
@@ -121,7 +130,9 @@ def rows(model: Path, providers: Sequence[str], batches: Sequence[int], paths: S
             begin = time.perf_counter()
             row = partial(Row, file=model.stem, provider=provider, boundary=boundary, graph=graph, batch=batch)
             try:
-                opened = engine.open(model, opening(provider, session, boundary, graph=graph, batch=batch))
+                own = (options or {}).get(provider, {})
+                how = opening(provider, session, boundary, graph=graph, batch=batch, options=own)
+                opened = engine.open(model, how)
                 with closing(opened) as runner:
                     multiple, reason = _judged(runner, known[batch], card, hidden)
                     if session == "fp32" and runner.effective_precision != "fp32":
@@ -156,7 +167,9 @@ def in_float32(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Ro
         return []
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
-        options = ("--provider", arguments.provider, "--path", arguments.path, "--batch", arguments.batch)
+        options = ["--provider", arguments.provider, "--path", arguments.path, "--batch", arguments.batch]
+        options += ["--sessions", str(arguments.sessions)]
+        options += [word for option in arguments.option for word in ("--option", option)]
         command = [sys.executable, __file__, *map(str, models), *options, "--json", str(file)]
         subprocess.run(command, env={**os.environ, TF32_OVERRIDE: "0"}, check=False)
         if not file.exists():
@@ -164,16 +177,30 @@ def in_float32(arguments: argparse.Namespace, models: Sequence[Path]) -> list[Ro
         return [Row(**row) for row in json.loads(file.read_text())]
 
 
+# Computes and copies until it is killed, and says when it has begun.
+WORK = """
+import sys, torch
+x = torch.ones(2048, 2048, device=sys.argv[1])
+(x @ x).cpu()
+print("busy", flush=True)
+while True:
+    (x @ x).cpu()
+"""
+
+
 @contextmanager
-def occupied() -> Iterator[None]:
-    """Another process computes on the GPU, which disturbs the timing by which kernels are chosen."""
-    work = "import torch\nx = torch.ones(4096, 4096, device='cuda', dtype=torch.half)\nwhile True: x @ x"
-    child = subprocess.Popen([sys.executable, "-c", work])
-    try:
-        yield
-    finally:
-        child.kill()
-        child.wait()
+def occupied(device: str) -> Iterator[None]:
+    """Another process computes and copies on the device all the while."""
+    with subprocess.Popen([sys.executable, "-c", WORK, device], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            if child.stdout.readline() != "busy\n":
+                raise SystemExit(f"the process that was to use {device} failed")
+            yield
+            if child.poll() is not None:
+                raise SystemExit(f"the process that was to use {device} ended too soon: nothing was proven")
+        finally:
+            child.kill()
 
 
 def stored(model: Path) -> str:
@@ -186,17 +213,22 @@ def main() -> None:
     parser.add_argument("--provider", default="cuda,cudnn")
     parser.add_argument("--path", default=",".join(PATHS), help=f"some of {','.join(PATHS)}")
     parser.add_argument("--batch", default=",".join(map(str, BATCHES)))
-    parser.add_argument("--busy", action="store_true", help="while another process computes on the GPU")
+    parser.add_argument("--option", action="append", default=[], metavar="PROVIDER:KEY=VALUE", help="repeatable")
+    parser.add_argument("--busy", action="store_true", help="while another process uses the same device")
+    parser.add_argument("--sessions", type=int, default=1, help="how often each way is opened and compared")
     parser.add_argument("--json", type=Path, help="also write the rows as JSON")
     arguments = parser.parse_args()
     found: list[Row] = []
     batches, providers = [int(size) for size in arguments.batch.split(",")], arguments.provider.split(",")
+    batches *= arguments.sessions
+    options = scoped_options(dict(option.split("=", 1) for option in arguments.option), providers)
+    gpu = any(find_provider(name).gpu for name in providers)
     exact = os.environ.get(TF32_OVERRIDE) == "0"
-    if not exact and any(find_provider(name).gpu for name in providers):
+    if not exact and gpu:
         found += in_float32(arguments, [model for model in arguments.models if stored(model) == "fp32"])
-    with occupied() if arguments.busy else nullcontext():
+    with occupied("cuda" if gpu else "cpu") if arguments.busy else nullcontext():
         for model in arguments.models:
-            for row in rows(model, providers, batches, arguments.path.split(",")):
+            for row in rows(model, providers, batches, arguments.path.split(","), options):
                 print(row.line(), flush=True)
                 found.append(row)
     if arguments.json:

@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 import onnx
+import tensorrt_runner
 from onnx import helper, numpy_helper
+from tensorrt_runner import TensorrtRunner
 
 from resnetx.benchmark.limits import GPU_SIZES, best_rate
 from resnetx.benchmark.peak_kernels import gpu_products, on_gpu, operations
@@ -133,6 +135,8 @@ def openers(path: Path, provider: str, compiled: Sequence[str]) -> dict[str, Cal
     if gpu:
         found["cudnn"] = partial(session, path, {}, name="cudnn")
         found["cudnn, PyTorch's kernels"] = partial(session, path, {"search": "0"}, name="cudnn")
+    if gpu and tensorrt_runner.problem() is None:
+        found["TensorRT by itself"] = lambda batch: TensorrtRunner(path, infos.inputs, infos.outputs, batch)
     found |= {f"{provider}, {name}": partial(session, path, options) for name, options in CUDA.items()}
     return found | {f"{provider}, NHWC, bias fused, 8 channels": partial(session, padded(model), FAST)}
 
