@@ -12,11 +12,14 @@ from resnetx.errors import FileError, UsageError
 from resnetx.graph.card import ModelCard
 from resnetx.inputs.image_folder import SUFFIXES, image_paths, read_image
 from resnetx.inputs.random_feeds import random_feeds
-from resnetx.inputs.synthetic import card_inputs, smooth_images
+from resnetx.inputs.sampling import natural_images
+from resnetx.inputs.synthetic import card_inputs
 from resnetx.runtime.runner import TensorInfo
 
 SYNTHETIC = "synthetic"
 SAMPLES = 256
+# Other images than those of a verification, which are of the same kinds.
+CALIBRATION_SEED = 2**40
 # One in so many is kept back, to measure on what calibration did not see.
 KEPT_BACK = 5
 MOST_KEPT_BACK = 256
@@ -76,7 +79,7 @@ def _split(
 def _synthetic(info: TensorInfo, card: ModelCard | None, samples: int) -> tuple[np.ndarray, bool]:
     count = samples + samples // (KEPT_BACK - 1) + 1
     if card is not None and card.image_size is not None and card.preprocessing is not None:
-        return smooth_images(count, card.image_size), True
+        return natural_images(count, card.image_size, CALIBRATION_SEED), True
     return random_feeds([info], batch=count, seed=0)[info.name], False
 
 

@@ -104,6 +104,12 @@ def network_inputs(card: ModelCard, sampling: Sampling, *, loudness: float = LOU
     return channels_first(np.stack(samples))
 
 
+def natural_images(count: int, size: int, seed: int) -> np.ndarray:
+    """Pixels of images that look like photographs, of each such kind in turn."""
+    shape = (size, size, 3)
+    return np.stack([NATURAL[index % len(NATURAL)].image(shape, generator_of(seed, index)) for index in range(count)])
+
+
 def natural_samples(sampling: Sampling) -> tuple[int, ...]:
     """The samples that look like photographs; the user's images all do."""
     samples = range(sampling.count)

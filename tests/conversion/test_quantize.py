@@ -320,9 +320,7 @@ def test_images_that_cannot_be_read_are_counted_up_to_a_tenth(ours: Path, images
 @given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=200), st.integers(1, 4))
 def test_a_histogram_keeps_every_count_as_it_grows(values: list[float], parts: int) -> None:
     histogram = Histogram()
-    # An element of each array is counted in five.
-    arrays = [np.repeat(np.array(chunk, np.float32), 5) for chunk in np.array_split(values, parts) if len(chunk)]
-    for array in arrays:
+    for array in (np.array(chunk, np.float32) for chunk in np.array_split(values, parts) if len(chunk)):
         histogram.add(array, float(np.abs(array).max(initial=0)))
     assert histogram.counts.sum() == sum(value > 0 for value in np.float32(values))
     largest = float(np.float32(values).max())
@@ -330,6 +328,15 @@ def test_a_histogram_keeps_every_count_as_it_grows(values: list[float], parts: i
         assert 0 <= cut <= histogram.width
     assert histogram.percentile(100.0) >= largest * (1 - 1e-6)
     assert histogram.percentile(50.0) <= histogram.percentile(100.0) + histogram.width / BINS
+
+
+def test_no_channel_of_a_small_tensor_is_left_out() -> None:
+    values = np.ones((1, 512, 2, 2), np.float32)
+    values[0, 3, 1, 0] = 9.0  # not among each fifth, in any sample
+    histogram = Histogram()
+    for _ in range(10):
+        histogram.add(values, 9.0)
+    assert histogram.percentile(99.99) == 9.0
 
 
 def test_a_rare_large_value_is_cut_off_by_entropy_and_percentile() -> None:

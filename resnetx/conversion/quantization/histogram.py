@@ -3,8 +3,9 @@
 import numpy as np
 
 BINS = 2048
-# Of a tensor's elements one in so many is counted: neighbours are alike, and counting is slower than computing.
-STRIDE = 5
+# Of a large tensor's elements one in so many is counted: neighbours are alike, and counting is slower than computing.
+# In a small one some channels would never be seen.
+STRIDE, LARGE = 5, 2**16
 # INT8 has so many steps on one side of zero.
 STEPS = 128
 # The cut is searched for in steps of so many bins.
@@ -28,7 +29,7 @@ class Histogram:
             merged = self.counts.reshape(-1, 2).sum(axis=1)
             self.counts = np.concatenate([merged, np.zeros(BINS - len(merged))])
             self.width *= 2
-        sample = np.abs(array.reshape(-1)[::STRIDE])
+        sample = np.abs(array.reshape(-1)[:: STRIDE if array.size > LARGE else 1])
         places = np.minimum((sample / self.width * BINS).astype(np.int32), BINS - 1)
         self.counts += np.bincount(places[sample > 0], minlength=BINS)
 
