@@ -14,7 +14,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,14 @@ def opened(path: Path, make: Mapping[str, Callable[[int], Runner]], batch: int, 
     """Every row that can be opened, with its inputs at hand: on the device, or in host memory."""
     variants = []
     card = read_card(read_onnx(path))
+    assert card is not None
     first: np.ndarray | None = None
     for name, function in make.items():
         begin = time.perf_counter()
         try:
             runner = function(batch)
-            pixels = runner.inputs[0].dtype == np.uint8
-            feeds = timed_feeds(runner.inputs, None if pixels else card, batch=batch)
+            own = replace(card, input="uint8") if runner.inputs[0].dtype == np.uint8 else card
+            feeds = timed_feeds(runner.inputs, own, batch=batch)
             calls = [partial(runner.run, feed) if host else runner.bind(feed) for feed in feeds]
             for call in [*calls, *calls]:
                 call()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 # The inner tensors that are compared in one run of a graph have so many elements together.
 MOST_ELEMENTS = 80_000_000
-# In INT8 a runtime may be off as if all biases were off by half a unit. Honest ones were at most 1.6 times as far, so
+# In INT8 a runtime may be off as if all biases were off by half a unit. Honest ones were at most twice as far, so
 # that of the multiples that are allowed elsewhere half is enough.
 PART_OF_MOVED = 0.5
 
