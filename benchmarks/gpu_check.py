@@ -35,6 +35,7 @@ FILES: dict[str, tuple[str, ...]] = {
 }
 # Made of fp32, for those of the providers that compute in integers.
 INT8, INTEGERS = "int8", ("tensorrt", "cpu")
+SAMPLES = "64"
 BUSY_SESSIONS = "10"
 
 
@@ -51,7 +52,6 @@ class Plan:
     compile_modes: tuple[str, ...]
     rounds: str
     round_s: str
-    calibration: str
 
     @property
     def on_gpu(self) -> bool:
@@ -70,7 +70,8 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
     if not has_tensorrt:
         print("TensorRT does not work here and was not tested", flush=True)
     files = {name: providers for name in FILES}
-    integers = [name for name in providers if name in INTEGERS]
+    measured = {"verify", "parity", "bench"} & set(plan.steps)
+    integers = [name for name in providers if name in INTEGERS and measured]
     if integers and (Path(plan.model(INT8)).exists() or quantize(plan, steps)):
         files[INT8] = integers
     if "doctor" in plan.steps:
@@ -98,7 +99,7 @@ def check(plan: Plan, steps: Steps) -> list[tuple[str, Benchmark]]:
 
 
 def quantize(plan: Plan, steps: Steps) -> bool:
-    options = ("--target", "tensorrt", "--calibrate", "synthetic", "--method", "minmax", "--samples", plan.calibration)
+    options = ("--target", "tensorrt", "--calibrate", "synthetic", "--method", "minmax", "--samples", SAMPLES)
     return steps.run("quantize", *RESNETX, "quantize", plan.model("fp32"), "-o", plan.model(INT8), *options)
 
 
@@ -215,7 +216,6 @@ def main() -> None:
     parser.add_argument("--rounds", default="10")
     parser.add_argument("--processes", default="5", help="of each case; starting one on a GPU takes seconds")
     parser.add_argument("--round-seconds", default="0.2", help="of a row in gpu_variants.py")
-    parser.add_argument("--calibration", default="64", help="samples that the ranges of INT8 are chosen on")
     parser.add_argument("--small", action="store_true", help="a tiny network, to try this script")
     parser.add_argument("--minutes", type=float, default=60, help="start no new step after this time")
     parser.add_argument("--step-minutes", type=float, default=30, help="the time limit of a step")
@@ -242,7 +242,6 @@ def main() -> None:
             compile_modes=tuple(arguments.compile),
             rounds=arguments.rounds,
             round_s=arguments.round_seconds,
-            calibration=arguments.calibration,
         )
         runs = check(plan, steps)
     heads = ("prec", "batch", "ms", "img/s", "J/img", "GPU MB", "limit", "parity")

@@ -14,7 +14,10 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def with_moved_biases(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which the layers whose inputs and weights are read back from INT8 have such biases."""
+    """A copy in which the layers whose inputs and weights are read back from INT8 have such biases.
+
+    The file may be of any origin: where its scales make no units for the biases, these stay as they are.
+    """
     constants = dict(constant_tensors(model.graph))
     reads_back = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
     changed = onnx.ModelProto()
@@ -22,29 +25,34 @@ def with_moved_biases(model: onnx.ModelProto) -> onnx.ModelProto:
     for number, node in enumerate(changed.graph.node):
         if node.op_type not in LAYERS or len(node.input) < 3:
             continue
-        scales = [_scale(reads_back.get(name), constants) for name in node.input[:2]]
-        bias = _value(node.input[2], reads_back, constants)
-        if bias is None or scales[0] is None or scales[1] is None or scales[0].size != 1:
+        images, weights = (_constant(reads_back.get(name), 1, constants) for name in node.input[:2])
+        bias = _bias(node.input[2], reads_back, constants)
+        if bias is None or images is None or weights is None or images.size != 1:
             continue
-        unit = scales[0].reshape(()) * scales[1].reshape(-1)
-        moved = ((np.floor(bias / unit) + 0.5) * unit).astype(np.float32)
+        unit = images.astype(np.float64).reshape(()) * weights.astype(np.float64).reshape(-1)
+        if unit.size not in (1, bias.size) or not (np.isfinite(unit) & (unit > 0)).all():
+            continue
+        moved = ((np.floor(bias / unit) + 0.5) * unit).astype(bias.dtype)
         changed.graph.initializer.append(numpy_helper.from_array(moved, f"bias of node {number}, half a unit off"))
         node.input[2] = changed.graph.initializer[-1].name
     return changed
 
 
-def _scale(node: onnx.NodeProto | None, constants: dict[str, onnx.TensorProto]) -> np.ndarray | None:
-    scale = None if node is None else constants.get(node.input[1])
-    return None if scale is None else numpy_helper.to_array(scale).astype(np.float64)
-
-
-def _value(
+def _bias(
     name: str, reads_back: dict[str, onnx.NodeProto], constants: dict[str, onnx.TensorProto]
 ) -> np.ndarray | None:
-    """A bias, in float or read back from integers."""
+    """In float, or read back from integers without a zero point."""
     node = reads_back.get(name)
-    stored, scale = constants.get(name if node is None else node.input[0]), _scale(node, constants)
-    if stored is None or (node is not None and scale is None):
+    if node is None:
+        return numpy_helper.to_array(constants[name]) if name in constants else None
+    stored, scale, zero = (_constant(node, place, constants) for place in range(3))
+    if stored is None or scale is None or scale.size not in (1, stored.size) or (zero is not None and zero.any()):
         return None
-    value = numpy_helper.to_array(stored).astype(np.float64)
-    return value if scale is None else value * scale
+    found: np.ndarray = stored.astype(scale.dtype) * scale.reshape(-1)
+    return found
+
+
+def _constant(node: onnx.NodeProto | None, place: int, constants: dict[str, onnx.TensorProto]) -> np.ndarray | None:
+    """An input of a node, if it has one there that is constant."""
+    known = node is not None and len(node.input) > place and node.input[place] in constants
+    return numpy_helper.to_array(constants[node.input[place]]) if node is not None and known else None

@@ -67,7 +67,7 @@ class GraphAnswers:
             if precision == "int8":
                 moved, reactions = self._noisy_run(ExactGraph(with_moved_biases(self.model)), "kept", "float64")
                 outputs = [_further(*each) for each in zip(self.exact, outputs, moved, strict=True)]
-                tensors = {name: _noisier(each, reactions.get(name)) for name, each in tensors.items()}
+                tensors = {name: _noisier(each, reactions[name]) for name, each in tensors.items()}
             self._noisy[precision] = outputs, tensors
         return self._noisy[precision]
 
@@ -98,9 +98,7 @@ def _further(exact: np.ndarray, rounded: np.ndarray, moved: np.ndarray) -> np.nd
     return further
 
 
-def _noisier(rounded: Expected, moved: Expected | None) -> Expected:
-    if moved is None:
-        return rounded
+def _noisier(rounded: Expected, moved: Expected) -> Expected:
     return replace(rounded, noise=np.maximum(rounded.noise, PART_OF_MOVED * moved.noise))
 
 

@@ -122,8 +122,8 @@ class Told(logged_steps.Steps):
 
 def test_with_tensorrt_everything_runs_on_it_too(tmp_path: Path) -> None:
     settings = {"steps": gpu_check.STEPS, "batches": "1,64", "length": (), "rounds": "1", "round_s": "1"}
-    told, words = Told(), {"compile_modes": ("max-autotune",), "calibration": "64"}
-    plan = gpu_check.Plan(provider="cuda", out=tmp_path, models=tmp_path, **settings, **words)  # type: ignore[arg-type]
+    told, modes = Told(), ("max-autotune",)
+    plan = gpu_check.Plan(provider="cuda", out=tmp_path, models=tmp_path, compile_modes=modes, **settings)  # type: ignore[arg-type]
     assert gpu_check.check(plan, told) == []
     commands = {name: " ".join(arguments) for name, arguments in told.commands.items()}
     assert "--target tensorrt" in commands["quantize"]

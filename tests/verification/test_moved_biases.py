@@ -64,6 +64,26 @@ def test_biases_are_off_by_half_a_unit_at_most(target: str, files: dict[str, Pat
         assert off.max() < 0.51 and off.max() > (0.45 if target == "cpu" else 0.1)
 
 
+@pytest.mark.parametrize("fault", ["zero", "infinite", "too many", "zero point"])
+def test_scales_that_make_no_units_move_nothing(fault: str, files: dict[str, Path]) -> None:
+    """Of a bias with a zero point it is not known what it is: moved wrongly, it would excuse any error."""
+    model = read_onnx(files["cpu"])
+    layer = next(node for node in model.graph.node if node.op_type == "Conv")
+    back = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    scale, bias = back[layer.input[1]].input[1], back[layer.input[2]]
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    array = numpy_helper.to_array(stored[scale])
+    if fault == "zero point":
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(array.shape, np.int32), "zero"))
+        bias.input[:] = [*bias.input[:2], "zero"]
+    else:
+        wrong = {"zero": 0 * array, "infinite": array + np.float32(np.inf), "too many": np.append(array, array)}
+        stored[scale].CopyFrom(numpy_helper.from_array(wrong[fault], scale))
+    moved = with_moved_biases(model)
+    changed = [one.name for one, other in zip(moved.graph.node, model.graph.node, strict=True) if one != other]
+    assert layer.name not in changed and len(changed) > 10
+
+
 def test_layers_in_float_stay_as_they_are(tmp_path: Path) -> None:
     assert resnetx.export(tiny_config(), tmp_path / "m.onnx", image_size=TINY_SIZE).passed
     model = read_onnx(tmp_path / "m.onnx")
